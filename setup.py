@@ -1,0 +1,32 @@
+"""Two packages: `vtn` (projects/vtn, plain PyTorch) and `slowfast_ext` (the bridge to PySlowFast)."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="vtn-pyslowfast",
+    version="0.1.0",
+    description="Video Transformer Network (arXiv 2102.00719) as a plugin for PySlowFast",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=["vtn", *find_packages(include=["slowfast_ext", "slowfast_ext.*"])],
+    package_dir={"vtn": "projects/vtn"},
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "timm>=1.0.15",
+        "transformers>=4.45",
+        "av>=14.0",
+        "numpy>=1.26",
+        "matplotlib>=3.8",
+        "tqdm>=4.66",
+        # The default host. Its own metadata forgets torch, fvcore, iopath, numpy and opencv.
+        "pyslowfast==1.0",
+        "fvcore>=0.1.5.post20221221",
+        "iopath>=0.1.10",
+        "opencv-python-headless>=4.9",
+    ],
+    extras_require={
+        "test": ["pytest>=8.0", "ruff>=0.9", "scikit-video>=1.1.11"],
+        "dev": ["pre-commit>=4.0"],
+    },
+)
