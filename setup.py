@@ -14,7 +14,6 @@ setup(
         "torch>=2.6",
         "torchvision>=0.21",
         "timm>=1.0.15",
-        "transformers>=4.45",
         "av>=14.0",
         "numpy>=1.26",
         "matplotlib>=3.8",
