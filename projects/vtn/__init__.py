@@ -1,0 +1,7 @@
+"""Video Transformer Network (arXiv:2102.00719) in plain PyTorch."""
+
+from .checkpoint import load_checkpoint
+from .errors import InputError
+from .model import VTN, create_model
+
+__all__ = ["VTN", "InputError", "create_model", "load_checkpoint"]

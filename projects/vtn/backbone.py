@@ -1,0 +1,124 @@
+"""The spatial backbone: any 2D network that turns images into vectors, (N, 3, H, W) -> (N, D).
+
+Shape legend: N images, H and W their height and width in pixels, D width of a feature.
+"""
+
+import difflib
+import re
+
+import timm
+import torch
+from torch import nn
+
+from .checks import check_probability
+from .errors import InputError
+
+ImgSize = int | tuple[int, int]
+
+
+def create_backbone(
+    backbone: str | nn.Module,
+    *,
+    pretrained: bool = False,
+    img_size: ImgSize | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+) -> nn.Module:
+    """Make a timm network without its classifier, or take a network that exists already.
+
+    Args:
+        backbone: A timm name, with or without the tag of its weights ("resnet50", "resnet50.tv_in1k");
+            or a module (N, 3, H, W) -> (N, D), with which pretrained and the two rates make no sense.
+        pretrained: Load the published weights (from timm's cache, or over the network).
+        img_size: Size of the images, (height, width) or one number for both. Only handed to networks that
+            are built for one size, such as ViT, whose position table is then resampled; others take any.
+        drop_rate: timm's dropout before the classifier, here on the feature.
+        drop_path_rate: Stochastic depth.
+
+    Returns:
+        A network (N, 3, H, W) -> (N, D).
+
+    Raises:
+        InputError: For an unknown name, weights that cannot be had, or an option that the network lacks.
+    """
+    check_probability("drop_rate", drop_rate)
+    check_probability("drop_path_rate", drop_path_rate)
+    options = {"pretrained": pretrained, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+    options = {name: value for name, value in options.items() if value}  # some networks lack the two rates
+    if isinstance(backbone, nn.Module):
+        for name, value in options.items():
+            kind = type(backbone).__name__
+            raise InputError(f"{name} {value} needs the name of a timm backbone, not a {kind} module.")
+        return backbone
+    _check_name(backbone)
+    return _create_timm(backbone, options if img_size is None else options | {"img_size": img_size})
+
+
+def _create_timm(name: str, options: dict) -> nn.Module:
+    """timm.create_model, with its two failures that are the user's told in a sentence."""
+    try:
+        return timm.create_model(name, num_classes=0, **options)
+    except TypeError as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown is None:
+            raise
+        if unknown[1] == "img_size":  # a network for images of any size
+            return _create_timm(name, {key: options[key] for key in options if key != "img_size"})
+        raise InputError(f"backbone {name} has no option {unknown[1]} ({options[unknown[1]]}).") from error
+    except (OSError, RuntimeError) as error:
+        if not options.get("pretrained"):
+            raise
+        reason = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
+        raise InputError(
+            f"The pretrained weights of backbone {name} cannot be loaded ({reason}); connect to the network, "
+            "or set pretrained=False (VTN.PRETRAINED False) and load a checkpoint."
+        ) from error
+
+
+def _check_name(name: str) -> None:
+    """Raise an InputError with the closest names unless timm knows this one."""
+    if isinstance(name, str) and timm.is_model(name) and ("." not in name or timm.is_model_pretrained(name)):
+        return
+    known = timm.list_models() + timm.list_models(pretrained=True)
+    close = difflib.get_close_matches(str(name), known, n=3)
+    hint = f"; close names are {', '.join(close)}." if close else "; timm.list_models() lists them."
+    raise InputError(f"timm has no backbone named {name!r}{hint}")
+
+
+def feature_dim(backbone: nn.Module, img_size: ImgSize | None = None) -> int:
+    """Find D by passing one black image, without gradients and without touching running statistics.
+
+    timm's attributes are not asked: for some networks they name the width before the last projection.
+
+    Args:
+        backbone: (N, 3, H, W) -> (N, D).
+        img_size: Size of the image; by default what a timm network was made for, else 224.
+
+    Raises:
+        InputError: If something else than one vector for the image comes out.
+    """
+    made_for = fixed_img_size(backbone) or getattr(backbone, "pretrained_cfg", {}).get(
+        "input_size", (224, 224)
+    )
+    size = made_for[-2:] if img_size is None else img_size
+    height, width = (size, size) if isinstance(size, int) else size
+    like = next(backbone.parameters(), torch.zeros(()))
+    image = torch.zeros(1, 3, height, width, device=like.device, dtype=like.dtype)
+    was_training = [module for module in backbone.modules() if module.training]
+    backbone.eval()
+    with torch.no_grad():
+        feature = backbone(image)
+    for module in was_training:
+        module.training = True
+    if not isinstance(feature, torch.Tensor) or feature.ndim != 2 or len(feature) != 1:
+        got = f"shape {tuple(feature.shape)}" if isinstance(feature, torch.Tensor) else type(feature).__name__
+        raise InputError(f"backbone must map images (1, 3, {height}, {width}) to (1, D), not to {got}.")
+    return feature.shape[1]
+
+
+def fixed_img_size(backbone: nn.Module) -> tuple[int, int] | None:
+    """(height, width) if the network takes images of that size only, as timm's ViTs do; else None."""
+    patches = getattr(backbone, "patch_embed", None)
+    if not getattr(patches, "strict_img_size", False) or getattr(patches, "img_size", None) is None:
+        return None
+    return tuple(patches.img_size)

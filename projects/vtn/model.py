@@ -1,0 +1,255 @@
+"""Video Transformer Network (arXiv:2102.00719): 2D backbone -> temporal attention encoder -> MLP head.
+
+Shape legend: B batch, T frames of a clip, H and W pixels, D width of a frame feature, N = 1 + T tokens
+(CLS first), K classes.
+"""
+
+import difflib
+
+import torch
+from torch import nn
+
+from .backbone import create_backbone, feature_dim, fixed_img_size
+from .checks import check_positive_int
+from .errors import InputError
+from .heads import ClassificationHead
+from .temporal_encoder import TemporalEncoder
+
+
+class VTN(nn.Module):
+    """Classify a clip, or a whole video, by its frames and where in the video they lie.
+
+    The parts are `backbone`, `cls_token`, `temporal_encoder` and `mlp_head`. The output is logits, in
+    training and in evaluation.
+
+    Args:
+        backbone: A timm name, or a module (N, 3, H, W) -> (N, D).
+        num_classes: K.
+        num_layers: Layers of the temporal encoder.
+        num_heads: Attention heads, must divide D.
+        attention_window: Total width in frames, even; one number, or a list with one for each layer.
+        ffn_dim: Hidden width of the encoder's feed-forward networks; 4 * D by default.
+        mlp_dim: Hidden width of the head; D by default.
+        position_embedding: "learned", "fixed" (temporal sine) or "none".
+        max_position_embeddings: Rows of the learned table, two of which are not for frames.
+        attention_dropout: On attention weights of the encoder.
+        hidden_dropout: On embeddings and layer outputs of the encoder.
+        head_dropout: Between the two linear layers of the head.
+        pretrained: Load timm's weights of a named backbone.
+        freeze_backbone: Keep the backbone as it is: no gradients, always in evaluation mode.
+        drop_rate, drop_path_rate: timm's dropout and stochastic depth of a named backbone.
+        img_size: Height and width of the frames, or one number for both, where a ViT should not use its own.
+        frames_per_chunk: Encode at most so many frames at once while the backbone is in evaluation mode;
+            all at once by default, as in training.
+
+    Raises:
+        InputError: If an argument cannot be used; the sentence names it and its value.
+    """
+
+    def __init__(
+        self,
+        backbone: str | nn.Module,
+        num_classes: int,
+        *,
+        num_layers: int = 3,
+        num_heads: int = 12,
+        attention_window: int | list[int] | tuple[int, ...] = 32,
+        ffn_dim: int | None = None,
+        mlp_dim: int | None = None,
+        position_embedding: str = "learned",
+        max_position_embeddings: int = 288,
+        attention_dropout: float = 0.1,
+        hidden_dropout: float = 0.1,
+        head_dropout: float = 0.5,
+        pretrained: bool = False,
+        freeze_backbone: bool = False,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        img_size: int | tuple[int, int] | None = None,
+        frames_per_chunk: int | None = None,
+    ) -> None:
+        super().__init__()
+        if frames_per_chunk is not None:
+            check_positive_int("frames_per_chunk", frames_per_chunk)
+        self.frames_per_chunk = frames_per_chunk
+        self.freeze_backbone = freeze_backbone
+        self.num_classes = num_classes
+        self.backbone = create_backbone(
+            backbone,
+            pretrained=pretrained,
+            img_size=img_size,
+            drop_rate=drop_rate,
+            drop_path_rate=drop_path_rate,
+        )
+        if freeze_backbone:
+            self.backbone.requires_grad_(False).eval()
+        self.embed_dim = embed_dim = feature_dim(self.backbone, img_size)
+        self.cls_token = nn.Parameter(torch.randn(1, 1, embed_dim))
+        self.temporal_encoder = TemporalEncoder(
+            embed_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            attention_window=attention_window,
+            ffn_dim=4 * embed_dim if ffn_dim is None else ffn_dim,
+            position_embedding=position_embedding,
+            max_position_embeddings=max_position_embeddings,
+            attention_dropout=attention_dropout,
+            hidden_dropout=hidden_dropout,
+        )
+        self.mlp_head = ClassificationHead(
+            embed_dim, embed_dim if mlp_dim is None else mlp_dim, num_classes, head_dropout
+        )
+
+    def train(self, mode: bool = True) -> "VTN":
+        """Switch to training, or to evaluation with mode=False; a frozen backbone stays in evaluation."""
+        super().train(mode)
+        if self.freeze_backbone:
+            self.backbone.eval()
+        return self
+
+    def forward(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
+        """Classify clips.
+
+        Args:
+            clip: (B, 3, T, H, W) float, normalised as the backbone expects.
+            frame_indices: (B, T) integers >= 0, the frames' numbers in their video, counted from 0;
+                0 .. T - 1 if left out.
+
+        Returns:
+            Logits (B, K).
+
+        Raises:
+            InputError: If a shape or a type is wrong, or an index is negative.
+        """
+        self._check_clip(clip)
+        # Checked before the expensive part, and only here: reading values makes a GPU wait.
+        frame_indices = _checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
+        return self._classify(self._frame_features(clip), frame_indices)[0]
+
+    def frame_features(self, clip: torch.Tensor) -> torch.Tensor:
+        """Encode every frame by itself: (B, 3, T, H, W) -> (B, T, D)."""
+        self._check_clip(clip)
+        return self._frame_features(clip)
+
+    def classify(
+        self,
+        frame_features: torch.Tensor,
+        frame_indices: torch.Tensor | None = None,
+        *,
+        return_attention: bool = False,
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Classify from frame features, which may have been computed in parts or long ago.
+
+        Args:
+            frame_features: (B, T, D) from `frame_features`, in order of time.
+            frame_indices: As for `forward`.
+            return_attention: Also tell how much CLS looks at each frame.
+
+        Returns:
+            Logits (B, K); with return_attention also (B, num_layers, num_heads, T). What is missing from a
+            sum of 1 over the T frames is the weight of CLS on itself.
+
+        Raises:
+            InputError: If a shape or a type is wrong, or an index is negative.
+        """
+        shape = tuple(frame_features.shape)
+        if (
+            len(shape) != 3
+            or shape[1] < 1
+            or shape[2] != self.embed_dim
+            or not frame_features.is_floating_point()
+        ):
+            raise InputError(
+                f"frame_features must be floats of shape (B, T, {self.embed_dim}) with T >= 1, "
+                f"not {_dtype(frame_features)} of shape {shape}."
+            )
+        frame_indices = _checked_indices(frame_indices, shape[0], shape[1], frame_features.device)
+        logits, attention = self._classify(frame_features, frame_indices)
+        return (logits, attention) if return_attention else logits
+
+    def _check_clip(self, clip: torch.Tensor) -> None:
+        shape = tuple(clip.shape)
+        if len(shape) != 5 or shape[1] != 3 or min(shape) < 1 or not clip.is_floating_point():
+            raise InputError(
+                "clip must be floats of shape (B, 3, T, H, W) with T >= 1, "
+                f"not {_dtype(clip)} of shape {shape}."
+            )
+        fixed = fixed_img_size(self.backbone)
+        if fixed is not None and shape[3:] != fixed:
+            raise InputError(
+                f"clip has frames of {shape[3:]} pixels, but the backbone was built for img_size {fixed}."
+            )
+
+    def _frame_features(self, clip: torch.Tensor) -> torch.Tensor:
+        batch, _, num_frames, _, _ = clip.shape
+        frames = clip.transpose(1, 2).flatten(0, 1)  # (B * T, 3, H, W): one stack of images
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
+            if self.frames_per_chunk is None or self.backbone.training:
+                features = self.backbone(frames)
+            else:
+                features = torch.cat([self.backbone(chunk) for chunk in frames.split(self.frames_per_chunk)])
+        return features.view(batch, num_frames, -1)
+
+    def _classify(
+        self, features: torch.Tensor, frame_indices: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        cls_token = self.cls_token.expand(len(features), -1, -1)
+        tokens = torch.cat([cls_token, features], dim=1)  # (B, N, D)
+        cls_state, cls_weights = self.temporal_encoder(tokens, frame_indices)
+        return self.mlp_head(cls_state), cls_weights[..., 1:]
+
+
+def _checked_indices(
+    frame_indices: torch.Tensor | None, batch: int, num_frames: int, device: torch.device
+) -> torch.Tensor:
+    """(B, T) int64 on the model's device; 0 .. T - 1 for None."""
+    if frame_indices is None:
+        return torch.arange(num_frames, device=device).expand(batch, -1)
+    if frame_indices.is_floating_point() or frame_indices.is_complex() or frame_indices.dtype == torch.bool:
+        raise InputError(f"frame_indices must be integers, not {_dtype(frame_indices)}.")
+    if frame_indices.shape != (batch, num_frames):
+        raise InputError(
+            f"frame_indices must have shape ({batch}, {num_frames}), one for each frame of the clip, "
+            f"not {tuple(frame_indices.shape)}."
+        )
+    # Neither a meta tensor nor a traced one has values to look at.
+    symbolic = frame_indices.is_meta or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    if not symbolic and bool((frame_indices < 0).any()):
+        raise InputError(f"frame_indices must be 0 or more, but {int(frame_indices.min())} is among them.")
+    return frame_indices.to(device, torch.long)
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+# The paper's models (Tables 1 and 3). Widths are those that give its parameter counts: 114 / 96 / 10 / 168 /
+# 187 M; the paper states 12 heads, which do not divide a ResNet's 2048, where 16 is the nearest that does.
+VARIANTS = {
+    "vtn_vit_b": {"backbone": "vit_base_patch16_224.orig_in21k_ft_in1k"},
+    "vtn_vit_b_1layer": {"backbone": "vit_base_patch16_224.orig_in21k_ft_in1k", "num_layers": 1},
+    "vtn_deit_b": {"backbone": "deit_base_patch16_224.fb_in1k"},
+    "vtn_deit_bd": {"backbone": "deit_base_distilled_patch16_224.fb_in1k"},
+    "vtn_deit_ti": {"backbone": "deit_tiny_patch16_224.fb_in1k", "ffn_dim": 3072},
+    "vtn_r50": {"backbone": "resnet50.tv_in1k", "num_heads": 16, "ffn_dim": 4096},
+    "vtn_r101": {"backbone": "resnet101.tv_in1k", "num_heads": 16, "ffn_dim": 4096},
+}
+
+
+def create_model(name: str, num_classes: int = 400, *, pretrained: bool = False, **overrides) -> VTN:
+    """Make one of the paper's models.
+
+    Args:
+        name: A key of VARIANTS, such as "vtn_vit_b".
+        num_classes: K.
+        pretrained: Load the backbone's ImageNet weights; the temporal encoder and the head start at random.
+        **overrides: Any argument of VTN, in place of the variant's.
+
+    Raises:
+        InputError: For an unknown name; the sentence lists the known ones.
+    """
+    if name not in VARIANTS:
+        close = difflib.get_close_matches(str(name), VARIANTS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        raise InputError(f"There is no model named {name!r} among {', '.join(VARIANTS)}{hint}")
+    return VTN(num_classes=num_classes, pretrained=pretrained, **{**VARIANTS[name], **overrides})

@@ -1,0 +1,160 @@
+"""Sliding-window attention over frames, with one token (CLS) that sees all and is seen by all.
+
+Shape legend: B batch, T frames, N = 1 + T tokens (CLS first), D width, H heads, E = D / H head width,
+G blocks of C queries each, M keys that a block may see (CLS first).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .checks import check_positive_int, check_probability
+from .errors import InputError
+
+# Up to this many frames one dense masked product is faster than blocks (measured on CPU at width 768).
+DENSE_FRAMES = 128
+# Queries per block for narrow windows: smaller blocks waste less arithmetic but run as many tiny products.
+MIN_BLOCK_FRAMES = 64
+
+
+def key_layout(num_frames: int, reach: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut the band of visible (query, key) pairs into G equal blocks.
+
+    A block holds C neighbouring queries and the frames from `reach` before its first to `reach` after
+    its last, so that cost grows with T and not with T * T. Short sequences are one block with all keys.
+
+        T=5, reach=1, C=2 (as an example): block 0 asks for frames 0 1 and sees CLS -1 0 1 2,
+        where frame -1 does not exist and is hidden.
+
+    Args:
+        num_frames: T, at least 1.
+        reach: Frames visible on each side, half the attention window.
+        device: Where to build the two tensors.
+
+    Returns:
+        columns (G, M) int64: which of the N tokens each key slot shows, 0 is CLS.
+        visible (G, C, M) bool: whether a query may use a slot. CLS always is, so that no row is empty.
+    """
+    if num_frames <= DENSE_FRAMES:
+        block, num_blocks = num_frames, 1
+        frames = torch.arange(num_frames, device=device)[None]
+    else:
+        block = max(2 * reach, MIN_BLOCK_FRAMES)
+        num_blocks = -(-num_frames // block)
+        starts = torch.arange(num_blocks, device=device)[:, None] * block
+        frames = starts + torch.arange(-reach, block + reach, device=device)
+    queries = torch.arange(num_blocks * block, device=device).view(num_blocks, block)
+    near = (queries[:, :, None] - frames[:, None, :]).abs() <= reach
+    exists = (frames >= 0) & (frames < num_frames)
+    visible = F.pad(near & exists[:, None, :], (1, 0), value=True)
+    columns = F.pad(frames.clamp(0, num_frames - 1) + 1, (1, 0), value=0)
+    return columns, visible
+
+
+def window_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_window: int, dropout: float = 0.0
+) -> torch.Tensor:
+    """Attention of every frame to CLS and to the frames within half a window of it.
+
+    One softmax covers both, and CLS is counted once. Distance is counted in tokens, not in frame indices:
+    window 18 means 9 on each side and the frame itself. At the ends the window is cut.
+
+    Args:
+        query: (B, H, T, E), frames only.
+        key: (B, H, N, E), CLS first.
+        value: (B, H, N, any), CLS first.
+        attention_window: Total width in tokens, even.
+        dropout: Probability of dropping an attention weight, 0 in evaluation.
+
+    Returns:
+        (B, H, T, last dimension of value). Time and memory grow linearly with T.
+
+    Source: Longformer (arXiv:2004.05150) Sec. 3.1 as VTN (arXiv:2102.00719) Sec. 3.2 uses it.
+    """
+    num_frames = query.shape[2]
+    columns, visible = key_layout(num_frames, attention_window // 2, query.device)
+    num_blocks, block, _ = visible.shape
+    query = F.pad(query * query.shape[-1] ** -0.5, (0, 0, 0, num_blocks * block - num_frames))
+    query = query.unflatten(2, (num_blocks, block))  # (B, H, G, C, E)
+    scores = query @ key[:, :, columns].transpose(-1, -2)  # (B, H, G, C, M)
+    weights = scores.masked_fill(~visible, float("-inf")).softmax(-1)
+    weights = F.dropout(weights, dropout, training=dropout > 0)
+    context = weights.to(value.dtype) @ value[:, :, columns]
+    return context.flatten(2, 3)[:, :, :num_frames]
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention of one layer: frames through a window, CLS over everything.
+
+    Frames use `query`, `key`, `value` (also for the key and value of CLS); CLS asks with `query_global`
+    and meets keys and values of `key_global` and `value_global`. One `output` projection serves both.
+
+    Args:
+        embed_dim: D.
+        num_heads: H, must divide D.
+        attention_window: Total width in tokens, even, at least 2.
+        attention_dropout: Probability of dropping an attention weight in training.
+    """
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, attention_window: int, attention_dropout: float
+    ) -> None:
+        super().__init__()
+        check_positive_int("num_heads", num_heads)
+        check_positive_int("attention_window", attention_window)
+        check_probability("attention_dropout", attention_dropout)
+        if embed_dim % num_heads:
+            raise InputError(
+                f"num_heads {num_heads} does not divide the width {embed_dim} of the frame features."
+            )
+        if attention_window % 2:
+            raise InputError(f"attention_window must be even (half on each side), not {attention_window}.")
+        self.num_heads = num_heads
+        self.attention_window = attention_window
+        self.attention_dropout = attention_dropout
+        for name in ("query", "key", "value", "query_global", "key_global", "value_global", "output"):
+            self.add_module(name, nn.Linear(embed_dim, embed_dim))
+
+    def forward(self, hidden: torch.Tensor, cls_only: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Attend from every token, or from CLS alone.
+
+        Args:
+            hidden: (B, N, D), CLS first.
+            cls_only: Skip the frames' queries; nothing else changes.
+
+        Returns:
+            (B, N, D), or (B, 1, D) with cls_only; and the weights of CLS over all tokens (B, H, N),
+            before dropout, each row summing to 1.
+        """
+        context, cls_weights = self._attend_from_cls(hidden)
+        if not cls_only:
+            dropout = self.attention_dropout if self.training else 0.0
+            query, key, value = self.query(hidden[:, 1:]), self.key(hidden), self.value(hidden)
+            heads = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (query, key, value))
+            frames = window_attention(*heads, self.attention_window, dropout)
+            context = torch.cat([context, frames.transpose(1, 2).flatten(2)], dim=1)
+        return self.output(context), cls_weights
+
+    def _attend_from_cls(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 1, D) and (B, H, N): the attention of the one CLS query, in O(N D H) instead of O(N D D).
+
+        q . (Wk x + bk) = (Wk^T q) . x + q . bk and
+        sum_n w_n (Wv x_n + bv) = Wv (sum_n w_n x_n) + bv sum_n w_n,
+        so neither keys nor values of the N tokens are ever formed. q . bk is the same for all tokens and
+        cannot change the softmax; it is added (H numbers) so that bk still gets its gradient of zero.
+        Dropout makes the weights' sum differ from 1, hence the factor at bv.
+        """
+        split = (self.num_heads, -1)
+        query = self.query_global(hidden[:, 0]).unflatten(-1, split)  # (B, H, E)
+        query = query * query.shape[-1] ** -0.5
+        key_weight = self.key_global.weight.unflatten(0, split)  # (H, E, D)
+        key_bias = self.key_global.bias.unflatten(0, split)
+        folded = torch.einsum("bhe,hed->bhd", query, key_weight)
+        constant = (query * key_bias).sum(-1, keepdim=True)  # (B, H, 1)
+        weights = (folded @ hidden.transpose(1, 2) + constant).softmax(-1)  # (B, H, N)
+        kept = F.dropout(weights, self.attention_dropout, self.training).to(hidden.dtype)
+        value_weight = self.value_global.weight.unflatten(0, split)
+        value_bias = self.value_global.bias.unflatten(0, split)
+        context = torch.einsum("bhd,hed->bhe", kept @ hidden, value_weight)
+        context = context + value_bias * kept.sum(-1, keepdim=True)
+        return context.flatten(1)[:, None], weights

@@ -1,0 +1,1 @@
+"""Training, validation and test loops, for a PySlowFast that ships none (the wheel)."""

@@ -1,0 +1,189 @@
+"""Checkpoint files: PySlowFast's names and keys, written so that a crash cannot ruin one, read safely."""
+
+import io
+import os
+import pickle
+import re
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from vtn import checkpoint as vtn_checkpoint
+from vtn.errors import InputError
+
+from slowfast_ext.host import get_host
+from slowfast_ext.host.launch import is_master, unwrap
+
+_NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
+
+
+def checkpoint_path(output_dir: str, epoch: int) -> str:
+    """Path of the checkpoint written after `epoch` epochs (from 1)."""
+    return os.path.join(output_dir, "checkpoints", f"checkpoint_epoch_{epoch:05d}.pyth")
+
+
+def list_checkpoints(output_dir: str) -> list[str]:
+    """Checkpoints of a run, newest first."""
+    folder = os.path.join(output_dir, "checkpoints")
+    names = [name for name in os.listdir(folder) if _NAME.fullmatch(name)] if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in sorted(names, reverse=True)]
+
+
+def save_checkpoint(path_to_job: str, model: nn.Module, optimizer, epoch: int, cfg) -> str | None:
+    """Write a checkpoint; only the first process does.
+
+    The file appears under its name only when it is complete and on disk.
+
+    Args:
+        path_to_job: OUTPUT_DIR.
+        model: Wrapped for several processes or not.
+        optimizer: Its state is kept for resuming.
+        epoch: Epoch just finished, from 0.
+        cfg: Kept as text.
+
+    Returns:
+        The path, or None in another process.
+    """
+    if not is_master():
+        return None
+    path = checkpoint_path(path_to_job, epoch + 1)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    state = {
+        "epoch": epoch,
+        "model_state": unwrap(model).state_dict(),
+        "optimizer_state": optimizer.state_dict(),
+        "cfg": cfg.dump(),
+    }
+    with open(f"{path}.part", "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(f"{path}.part", path)
+    return path
+
+
+def load_checkpoint(
+    path_to_checkpoint: str,
+    model: nn.Module,
+    data_parallel: bool = True,
+    optimizer=None,
+    inflation: bool = False,
+    convert_from_caffe2: bool = False,
+    epoch_reset: bool = False,
+) -> int:
+    """Load weights, and the optimizer's state when resuming.
+
+    Args:
+        path_to_checkpoint: A file of this project, of PySlowFast, of the authors' fork, or a Caffe2 .pkl of
+            PySlowFast's model zoo.
+        model: Wrapped for several processes or not.
+        data_parallel: Ignored; kept because PySlowFast passes it.
+        optimizer: Filled too, unless None or `epoch_reset`.
+        inflation: Repeat 2D kernels over time, divided by their number (I3D, arXiv 1705.07750).
+        convert_from_caffe2: The file is a Caffe2 .pkl.
+        epoch_reset: Take the weights only.
+
+    Returns:
+        Epoch of the checkpoint, from 0; -1 when there is none or with `epoch_reset`.
+
+    Raises:
+        InputError: Missing, truncated or foreign file, code in a pickle, other shapes; names the file.
+    """
+    target = unwrap(model)
+    if convert_from_caffe2:
+        vtn_checkpoint.load_weights(target, _from_caffe2(path_to_checkpoint, target), path_to_checkpoint)
+        return -1
+    checkpoint = vtn_checkpoint.read_checkpoint(path_to_checkpoint)
+    state = vtn_checkpoint.weights_of(checkpoint, path_to_checkpoint)
+    if inflation:
+        state = _inflate(state, target.state_dict(), path_to_checkpoint)
+    vtn_checkpoint.load_weights(target, state, path_to_checkpoint)
+    if epoch_reset or inflation:
+        return -1
+    if optimizer is not None and "optimizer_state" in checkpoint:
+        try:
+            optimizer.load_state_dict(checkpoint["optimizer_state"])
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"{path_to_checkpoint}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the trained "
+                f"parameters ({error}); to start anew from its weights, set TRAIN.CHECKPOINT_EPOCH_RESET True"
+            ) from None
+    return checkpoint.get("epoch", -1)
+
+
+def resume(cfg, model: nn.Module, optimizer=None) -> int | None:
+    """Load the newest checkpoint of OUTPUT_DIR that can be read.
+
+    Returns:
+        Its epoch, from 0; None when the run has no checkpoint.
+
+    Raises:
+        InputError: If there are checkpoints but the newest readable one is of another model.
+    """
+    logger = get_host().get_logger(__name__)
+    for path in list_checkpoints(cfg.OUTPUT_DIR):
+        try:
+            vtn_checkpoint.read_checkpoint(path)
+        except InputError as error:
+            logger.warning("Skipping a damaged checkpoint: %s", error)
+            continue
+        logger.info("Load from last checkpoint, %s", path)
+        return load_checkpoint(path, model, optimizer=optimizer)
+    return None
+
+
+def _inflate(state: dict[str, torch.Tensor], target: dict[str, torch.Tensor], path: str) -> dict[str, torch.Tensor]:
+    """Repeat 2D kernels over time; what an image network cannot have keeps its initialisation, and is named."""
+    inflated = OrderedDict()
+    for name, weight in state.items():
+        if name in target and weight.ndim == 4 and target[name].ndim == 5:
+            frames = target[name].shape[2]
+            weight = weight.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
+        inflated[name] = weight
+    # The classifier is of other classes and non-local blocks do not exist in 2D; all else must be there.
+    own = [n for n in target if n.startswith("head.") or "nonlocal" in n]
+    kept = [n for n in own if n not in inflated or inflated[n].shape != target[n].shape]
+    if kept:
+        get_host().get_logger(__name__).info("%s: not in it, so newly initialised: %s", path, ", ".join(kept))
+    return inflated | {name: target[name] for name in kept}
+
+
+class _NumpyOnlyUnpickler(pickle.Unpickler):
+    """Reads a pickle of arrays, numbers, strings, dicts and lists; any other object is refused, not built."""
+
+    _ALLOWED = {
+        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
+        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
+        ("numpy.core.multiarray", "scalar"): np._core.multiarray.scalar,
+        ("numpy._core.multiarray", "scalar"): np._core.multiarray.scalar,
+        ("collections", "OrderedDict"): OrderedDict,
+        ("_codecs", "encode"): lambda text, encoding="latin1": text.encode("latin1"),
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which could run code")
+        return self._ALLOWED[module, name]
+
+
+def _from_caffe2(path: str, model: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights of a Caffe2 file under PyTorch names; momenta and counters of the trainer are left out."""
+    try:
+        with open(path, "rb") as file:
+            tree = _NumpyOnlyUnpickler(io.BytesIO(file.read()), encoding="latin1").load()
+        blobs = dict(tree["blobs"])
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except Exception as error:  # a pickle can fail in any way; the reason is in the message
+        raise InputError(f"{path}: not a Caffe2 checkpoint of PySlowFast ({error})") from None
+    convert = get_host().caffe2_name_converter()
+    expected = model.state_dict()
+    named = {convert(name): torch.as_tensor(np.asarray(blob)) for name, blob in blobs.items()}
+    trainer = ("momentum", "lr", "model_iter")
+    state = {n: blob for n, blob in named.items() if n in expected or not any(word in n for word in trainer)}
+    # Caffe2 does not count batches; PyTorch keeps such a counter in every batch norm.
+    return {n: t for n, t in expected.items() if n.endswith("num_batches_tracked")} | state

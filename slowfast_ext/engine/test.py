@@ -1,0 +1,121 @@
+"""Testing: multi-view or full video, softmax scores averaged over the views of a video (paper sec. 4.1)."""
+
+import json
+import os
+import pprint
+import time
+
+import numpy as np
+import torch
+from torch import distributed as dist
+from torch import nn
+from torch.utils.data import DataLoader
+from vtn.errors import InputError
+
+from slowfast_ext.engine import checkpoint
+from slowfast_ext.engine.common import Batch, Failures, log_model_info, seed_everything
+from slowfast_ext.host import get_host
+from slowfast_ext.host.launch import is_master, unwrap
+
+
+def test(cfg) -> None:
+    """Test the model of TEST.CHECKPOINT_FILE_PATH, else the newest checkpoint of OUTPUT_DIR.
+
+    Args:
+        cfg: Complete configuration. The result is the last line of the log, `json_stats` with split
+            test_final, and OUTPUT_DIR/test_results.json.
+
+    Raises:
+        InputError: On a list or checkpoint that cannot be used, or when no video could be read.
+    """
+    host = get_host()
+    host.setup_logging(cfg.OUTPUT_DIR)
+    logger = host.get_logger(__name__)
+    seed_everything(cfg.RNG_SEED)
+    logger.info("Host: %s", host.DESCRIPTION)
+    logger.info("Test with config:\n%s", pprint.pformat(cfg))
+
+    loader = host.construct_loader(cfg, "test")
+    model = host.build_model(cfg)
+    log_model_info(model, cfg, train=False)
+    load_test_checkpoint(cfg, model)
+    logger.info("Testing model for %d iterations", len(loader))
+    perform_test(loader, model, cfg)
+
+
+def load_test_checkpoint(cfg, model: nn.Module) -> None:
+    """Load the weights to test, from the first place that has any."""
+    logger = get_host().get_logger(__name__)
+    if cfg.TEST.CHECKPOINT_FILE_PATH:
+        logger.info("Load from given checkpoint file, %s", cfg.TEST.CHECKPOINT_FILE_PATH)
+        caffe2 = cfg.TEST.CHECKPOINT_TYPE == "caffe2"
+        checkpoint.load_checkpoint(cfg.TEST.CHECKPOINT_FILE_PATH, model, convert_from_caffe2=caffe2)
+    elif checkpoint.resume(cfg, model) is not None:
+        return
+    elif cfg.TRAIN.CHECKPOINT_FILE_PATH:
+        logger.info("Load from given checkpoint file, %s", cfg.TRAIN.CHECKPOINT_FILE_PATH)
+        caffe2 = cfg.TRAIN.CHECKPOINT_TYPE == "caffe2"
+        checkpoint.load_checkpoint(cfg.TRAIN.CHECKPOINT_FILE_PATH, model, convert_from_caffe2=caffe2)
+    else:
+        logger.warning("Testing with random initialization. Only for debugging.")
+
+
+@torch.no_grad()
+def perform_test(loader: DataLoader, model: nn.Module, cfg) -> None:
+    """Score every view, average the scores of each video, log the accuracy."""
+    host = get_host()
+    logger = host.get_logger(__name__)
+    model = unwrap(model).eval()
+    dataset = loader.dataset
+    views = dataset.num_views if hasattr(dataset, "num_views") else dataset._num_clips
+    videos = len(dataset) // views
+    meter = host.TestMeter(videos, views, cfg.MODEL.NUM_CLASSES, len(loader))
+    failures, device, started = Failures(dataset), host.device_of(cfg), time.perf_counter()
+    meter.iter_tic()
+    for iteration, loaded in enumerate(loader):
+        batch = Batch(loaded, device)
+        failures.add(batch.errors)
+        if len(batch):
+            meter.update_stats(model(batch.inputs).cpu(), batch.labels.cpu(), batch.items)
+        meter.iter_toc()
+        if (iteration + 1) % cfg.LOG_PERIOD == 0 or iteration + 1 == len(loader):
+            meter.log_iter_stats(iteration)
+        meter.iter_tic()
+    _gather(meter)
+    failures.gather()
+    failures.log("The test")
+    if is_master():
+        stats = _finalize(meter, failures, cfg)
+        path = os.path.join(cfg.OUTPUT_DIR, "test_results.json")
+        with open(path, "w") as file:
+            json.dump(stats, file, indent=1)
+        logger.info("Tested %d videos x %d views in %.1f s", videos, views, time.perf_counter() - started)
+        host.log_json_stats(stats)
+        logger.info("Results and log: %s", cfg.OUTPUT_DIR)
+
+
+def _gather(meter) -> None:
+    """Add up the meters of all processes; a video's views are all in one of them."""
+    if not dist.is_initialized():
+        return
+    for tensor in (meter.video_preds, meter.video_labels, meter.clip_count):
+        on_backend = tensor.cuda() if dist.get_backend() == "nccl" else tensor
+        dist.all_reduce(on_backend)
+        tensor.copy_(on_backend)
+
+
+def _finalize(meter, failures: Failures, cfg) -> dict:
+    """Accuracy over the videos whose views were all scored; the others are counted, not guessed."""
+    scored = meter.clip_count == meter.num_clips
+    count = int(scored.sum())
+    if not count:
+        raise InputError("no video of the test list could be read")
+    scores, labels = meter.video_preds / meter.num_clips, meter.video_labels
+    correct = get_host().topks_correct(scores[scored], labels[scored], (1, 5))
+    stats = {"split": "test_final"}
+    stats |= {f"top{k}_acc": f"{100.0 * c.item() / count:.2f}" for k, c in zip((1, 5), correct, strict=True)}
+    stats |= {"num_videos": count, "num_failed": len(failures.reasons), "num_views": meter.num_clips}
+    if cfg.TEST.SAVE_RESULTS_PATH:
+        path = os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH)
+        np.savez(path, scores=scores.numpy(), labels=labels.numpy(), scored=scored.numpy())
+    return stats

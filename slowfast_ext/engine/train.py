@@ -1,0 +1,200 @@
+"""Training with validation: PySlowFast's loop, log lines and files, for a host that ships no loop.
+
+Differences from PySlowFast's own loop: the order of the videos, their augmentation and dropout depend only
+on RNG_SEED and the epoch, so an interrupted run continues as if it had not been; a video that cannot be read
+is left out of its batch and named, never replaced by another one; validation counts every video once
+whatever the number of processes.
+"""
+
+import math
+import pprint
+from datetime import datetime
+
+import torch
+from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
+from torch import distributed as dist
+from torch import nn
+from torch.utils.data import DataLoader
+from vtn.errors import InputError
+
+from slowfast_ext.engine import checkpoint
+from slowfast_ext.engine.common import Batch, Failures, all_reduce_sum, log_model_info, seed_everything
+from slowfast_ext.host import get_host
+from slowfast_ext.host.launch import unwrap
+
+
+def train(cfg) -> None:
+    """Train for SOLVER.MAX_EPOCH epochs, validating every TRAIN.EVAL_PERIOD.
+
+    Args:
+        cfg: Complete configuration. Checkpoints and log go to OUTPUT_DIR; a run with checkpoints there is
+            continued if TRAIN.AUTO_RESUME.
+
+    Raises:
+        InputError: On a list, checkpoint or value that cannot be used.
+        RuntimeError: If the loss becomes NaN; the last checkpoint stays.
+    """
+    host = get_host()
+    host.setup_logging(cfg.OUTPUT_DIR)
+    logger = host.get_logger(__name__)
+    seed_everything(cfg.RNG_SEED)
+    logger.info("Host: %s", host.DESCRIPTION)
+    logger.info("Train with config:\n%s", pprint.pformat(cfg))
+
+    train_loader, val_loader = host.construct_loader(cfg, "train"), host.construct_loader(cfg, "val")
+    model = host.build_model(cfg)
+    log_model_info(model, cfg, train=True)
+    optimizer = host.construct_optimizer(model, cfg)
+    start_epoch = _start(cfg, model, optimizer)
+    train_meter = host.TrainMeter(len(train_loader), cfg)
+    val_meter = host.ValMeter(len(val_loader), cfg)
+
+    logger.info("Start epoch: %d", start_epoch + 1)
+    for epoch in range(start_epoch, cfg.SOLVER.MAX_EPOCH):
+        last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
+        seed_everything(cfg.RNG_SEED + 1 + epoch)
+        host.shuffle_dataset(train_loader, epoch)
+        train_epoch(train_loader, model, optimizer, train_meter, epoch, cfg)
+        save = last or (epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
+        evaluate = last or (epoch + 1) % cfg.TRAIN.EVAL_PERIOD == 0
+        if (save or evaluate) and cfg.BN.USE_PRECISE_STATS and get_bn_modules(model):
+            update_precise_bn(train_loader, model, cfg)
+        if save:
+            checkpoint.save_checkpoint(cfg.OUTPUT_DIR, model, optimizer, epoch, cfg)
+        if evaluate:
+            eval_epoch(val_loader, model, val_meter, epoch, cfg)
+    logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
+
+
+def _start(cfg, model: nn.Module, optimizer) -> int:
+    """Load what the run starts from; returns its first epoch."""
+    logger = get_host().get_logger(__name__)
+    if cfg.TRAIN.AUTO_RESUME:
+        epoch = checkpoint.resume(cfg, model, optimizer)
+        if epoch is not None:
+            return epoch + 1
+    path = cfg.TRAIN.CHECKPOINT_FILE_PATH
+    if not path:
+        return 0
+    logger.info("Load from given checkpoint file, %s", path)
+    caffe2 = cfg.TRAIN.CHECKPOINT_TYPE == "caffe2"
+    epoch = checkpoint.load_checkpoint(
+        path,
+        model,
+        optimizer=optimizer,
+        inflation=cfg.TRAIN.CHECKPOINT_INFLATE,
+        convert_from_caffe2=caffe2,
+        epoch_reset=cfg.TRAIN.CHECKPOINT_EPOCH_RESET,
+    )
+    return epoch + 1
+
+
+def train_epoch(train_loader: DataLoader, model: nn.Module, optimizer, meter, epoch: int, cfg) -> None:
+    """One pass over the training list."""
+    host = get_host()
+    model.train()
+    meter.iter_tic()
+    loss_function = host.get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean")
+    device = host.device_of(cfg)
+    failures = Failures(train_loader.dataset)
+    for iteration, loaded in enumerate(train_loader):
+        batch = Batch(loaded, device)
+        failures.add(batch.errors)
+        lr = _learning_rate(epoch + iteration / len(train_loader), cfg)
+        host.set_lr(optimizer, lr)
+        if not _any_process_has(len(batch)):
+            continue
+        stats = _step(batch, loaded, model, optimizer, loss_function, cfg)
+        meter.iter_toc()
+        meter.update_stats(*stats[:3], lr, stats[3])
+        meter.log_iter_stats(epoch, iteration)
+        meter.iter_tic()
+    failures.gather()
+    failures.log(f"Training epoch {epoch + 1}")
+    if not meter.num_samples:
+        raise InputError(f"no video of the training list could be read in epoch {epoch + 1}")
+    meter.log_epoch_stats(epoch)
+    meter.reset()
+
+
+def _learning_rate(epoch: float, cfg) -> float:
+    lr = get_host().get_epoch_lr(epoch, cfg)
+    return lr * cfg.NUM_SHARDS if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS else lr
+
+
+def _any_process_has(count: int) -> bool:
+    return all_reduce_sum([count])[0] > 0
+
+
+def _step(batch: Batch, loaded, model: nn.Module, optimizer, loss_function, cfg) -> tuple[float, float, float, int]:
+    """Forward, backward, update; returns top-1 and top-5 error (%), loss and videos over all processes."""
+    host = get_host()
+    if len(batch):
+        logits = model(batch.inputs)
+        loss = loss_function(logits, batch.labels)
+    else:
+        # Nothing readable here, but the other processes wait for this one's gradients: send zeros.
+        device = host.device_of(cfg)
+        loss = 0.0 * model([x.to(device) for x in loaded[0]]).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    if cfg.SOLVER.CLIP_GRAD_VAL:
+        nn.utils.clip_grad_value_(model.parameters(), cfg.SOLVER.CLIP_GRAD_VAL)
+    if cfg.SOLVER.CLIP_GRAD_L2NORM:
+        nn.utils.clip_grad_norm_(model.parameters(), cfg.SOLVER.CLIP_GRAD_L2NORM)
+    optimizer.step()
+
+    correct = [0.0, 0.0]
+    if len(batch):
+        correct = [c.item() for c in host.topks_correct(logits.detach(), batch.labels, (1, 5))]
+    top1, top5, loss_sum, videos = all_reduce_sum([*correct, loss.item() * len(batch), len(batch)])
+    if math.isnan(loss_sum):
+        raise RuntimeError(f"ERROR: Got NaN losses {datetime.now()}")
+    return 100.0 * (1 - top1 / videos), 100.0 * (1 - top5 / videos), loss_sum / videos, int(videos)
+
+
+@torch.no_grad()
+def eval_epoch(val_loader: DataLoader, model: nn.Module, meter, epoch: int, cfg) -> None:
+    """One pass over the validation list; every readable video counts once."""
+    host = get_host()
+    model = unwrap(model).eval()  # processes may have unequal numbers of batches, so none may wait for another
+    meter.iter_tic()
+    device = host.device_of(cfg)
+    failures = Failures(val_loader.dataset)
+    for iteration, loaded in enumerate(val_loader):
+        batch = Batch(loaded, device)
+        failures.add(batch.errors)
+        if not len(batch):
+            continue
+        correct = host.topks_correct(model(batch.inputs), batch.labels, (1, 5))
+        top1_err, top5_err = (100.0 * (1 - c.item() / len(batch)) for c in correct)
+        meter.iter_toc()
+        meter.update_stats(top1_err, top5_err, len(batch))
+        meter.log_iter_stats(epoch, iteration)
+        meter.iter_tic()
+    totals = [meter.num_top1_mis, meter.num_top5_mis, meter.num_samples]
+    meter.num_top1_mis, meter.num_top5_mis, meter.num_samples = all_reduce_sum([float(x) for x in totals])
+    failures.gather()
+    failures.log(f"Validation of epoch {epoch + 1}")
+    if not meter.num_samples:
+        raise InputError("no video of the validation list could be read")
+    meter.log_epoch_stats(epoch)
+    meter.reset()
+
+
+def update_precise_bn(loader: DataLoader, model: nn.Module, cfg) -> None:
+    """Replace running statistics of batch norms by averages over BN.NUM_BATCHES_PRECISE training batches."""
+    device = get_host().device_of(cfg)
+    count = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
+    batches = (Batch(loaded, device).inputs for loaded in loader)
+    update_bn_stats(unwrap(model), (x for x in batches if len(x[0])), count)
+    if dist.is_initialized():
+        _average_buffers(unwrap(model))
+
+
+def _average_buffers(model: nn.Module) -> None:
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer)
+            buffer.div_(dist.get_world_size())
+

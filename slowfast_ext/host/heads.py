@@ -1,0 +1,39 @@
+"""Heads of SlowFast and I3D that take clips of any length."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class AnyLengthAvgPool3d(nn.Module):
+    """Average over all frames and over a spatial window.
+
+    PySlowFast sizes this pool for the training clip. On a longer clip its pathways then disagree in length
+    (a SlowFast trained on 32 frames and shown 250 fails); on the training length the two are the same.
+
+    Args:
+        spatial_kernel: Window, (height, width), in cells of the last feature map.
+    """
+
+    def __init__(self, spatial_kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.spatial_kernel = spatial_kernel
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, T, H, W) -> (B, C, 1, H', W')
+        height, width = (min(kernel, size) for kernel, size in zip(self.spatial_kernel, x.shape[3:], strict=True))
+        return F.avg_pool3d(x, (x.shape[2], height, width), stride=1)
+
+
+def pool_any_length(model: nn.Module) -> nn.Module:
+    """Replace the pools of a PySlowFast classification head, in place; no parameter changes.
+
+    Args:
+        model: Has `head.pathway{n}_avgpool` modules of type AvgPool3d.
+
+    Returns:
+        The same model.
+    """
+    for name, module in model.head.named_children():
+        if name.endswith("_avgpool"):
+            setattr(model.head, name, AnyLengthAvgPool3d(tuple(module.kernel_size[1:])))
+    return model

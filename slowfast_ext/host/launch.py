@@ -1,0 +1,105 @@
+"""Processes: one, or several with torch.distributed, on CUDA (nccl) or CPU (gloo)."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import distributed as dist
+from vtn.errors import InputError
+
+
+def num_processes(cfg) -> int:
+    """Processes on this machine: one per GPU, or VTN.CPU_PROCESSES when NUM_GPUS is 0."""
+    return cfg.NUM_GPUS if cfg.NUM_GPUS > 0 else cfg.VTN.CPU_PROCESSES
+
+
+def world_size(cfg) -> int:
+    """Processes on all machines."""
+    return num_processes(cfg) * cfg.NUM_SHARDS
+
+
+def init_process_group(
+    local_rank: int,
+    local_world_size: int,
+    shard_id: int,
+    num_shards: int,
+    init_method: str,
+    dist_backend: str = "nccl",
+) -> None:
+    """Join the process group; without CUDA the backend is gloo, whatever `dist_backend` says."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank)
+    else:
+        dist_backend = "gloo"
+    dist.init_process_group(
+        backend=dist_backend,
+        init_method=init_method,
+        world_size=local_world_size * num_shards,
+        rank=shard_id * local_world_size + local_rank,
+    )
+
+
+def run(
+    local_rank: int,
+    num_proc: int,
+    func: Callable,
+    init_method: str,
+    shard_id: int,
+    num_shards: int,
+    backend: str,
+    cfg,
+) -> None:
+    """Body of one process: join the group, call `func(cfg)`, leave.
+
+    Bad input ends the process with one line and status 2 instead of a traceback.
+    """
+    # Registration must also happen in a spawned child, which starts from nothing.
+    import slowfast_ext
+
+    slowfast_ext.register()
+    cpu = cfg.NUM_GPUS == 0
+    if cpu:
+        # Left alone, every process would take all cores and they would starve each other.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // num_proc))
+    init_process_group(local_rank, num_proc, shard_id, num_shards, init_method, "gloo" if cpu else backend)
+    try:
+        func(cfg)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(2)
+    finally:
+        dist.destroy_process_group()
+
+
+def launch_job(cfg, init_method: str, func: Callable) -> None:
+    """Call `func(cfg)` in as many processes as `cfg` asks for, and wait for them.
+
+    Args:
+        cfg: Keys NUM_GPUS, VTN.CPU_PROCESSES, NUM_SHARDS, SHARD_ID, DIST_BACKEND.
+        init_method: Where the processes meet, e.g. tcp://localhost:9999 or file:///shared/name.
+        func: Module-level function, so that a spawned process can find it.
+
+    Raises:
+        SystemExit: With the status of a process that failed on bad input.
+    """
+    if world_size(cfg) == 1:
+        func(cfg)
+        return
+    procs = num_processes(cfg)
+    args = (procs, func, init_method, cfg.SHARD_ID, cfg.NUM_SHARDS, cfg.DIST_BACKEND, cfg)
+    try:
+        torch.multiprocessing.spawn(run, nprocs=procs, args=args)
+    except torch.multiprocessing.ProcessExitedException as error:
+        raise SystemExit(error.exit_code if error.exit_code > 0 else 1) from None
+
+
+def is_master() -> bool:
+    """True in the one process that writes files."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def unwrap(model: torch.nn.Module) -> torch.nn.Module:
+    """The model without its DistributedDataParallel wrapper."""
+    return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model

@@ -1,0 +1,66 @@
+"""VTN in PySlowFast's model registry: a configuration becomes `vtn.VTN`, the host's input list two tensors."""
+
+import torch
+import vtn
+from fvcore.common.config import CfgNode
+
+from slowfast_ext.host import get_host
+
+
+class VTN(vtn.VTN):
+    """Video Transformer Network, MODEL.MODEL_NAME VTN.
+
+    It is `vtn.VTN` itself (a subclass, so parameter names carry no prefix) with PySlowFast's calling
+    convention: a list of inputs, logits in training and softmax scores in evaluation, because PySlowFast's
+    test meter adds up what it is given and the paper averages softmax scores over the views (sec. 4.1).
+
+    Args:
+        cfg: A complete configuration.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        node = cfg.VTN
+        windows = list(node.ATTENTION_WINDOW)
+        super().__init__(
+            node.BACKBONE,
+            cfg.MODEL.NUM_CLASSES,
+            num_layers=node.NUM_HIDDEN_LAYERS,
+            num_heads=node.NUM_ATTENTION_HEADS,
+            attention_window=windows[0] if len(windows) == 1 else windows,
+            ffn_dim=node.INTERMEDIATE_SIZE or None,
+            mlp_dim=node.MLP_DIM or None,
+            position_embedding=node.POSITION_EMBEDDING,
+            max_position_embeddings=node.MAX_POSITION_EMBEDDINGS,
+            attention_dropout=node.ATTENTION_PROBS_DROPOUT_PROB,
+            hidden_dropout=node.HIDDEN_DROPOUT_PROB,
+            head_dropout=cfg.MODEL.DROPOUT_RATE,
+            pretrained=node.PRETRAINED,
+            freeze_backbone=node.FREEZE_BACKBONE,
+            drop_rate=node.DROP_RATE,
+            drop_path_rate=node.DROP_PATH_RATE,
+            img_size=cfg.DATA.TRAIN_CROP_SIZE,
+            frames_per_chunk=node.FRAMES_PER_CHUNK or None,
+        )
+        if node.HIDDEN_DIM not in (0, self.embed_dim):
+            raise vtn.InputError(
+                f"VTN.HIDDEN_DIM is {node.HIDDEN_DIM} but VTN.BACKBONE {node.BACKBONE} gives features of width "
+                f"{self.embed_dim}: set VTN.HIDDEN_DIM 0 or {self.embed_dim}"
+            )
+
+    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+        """Classify a batch.
+
+        Args:
+            inputs: [clip (B, 3, T, H, W)] or [clip, frame_indices (B, T)]; without indices the frames count
+                0 to T - 1 (PySlowFast's own FLOP counter passes only the clip).
+
+        Returns:
+            Logits (B, K) in training, scores (B, K) that sum to 1 in evaluation.
+        """
+        logits = super().forward(*inputs)
+        return logits if self.training else logits.softmax(dim=1)
+
+
+def build_model(cfg: CfgNode) -> torch.nn.Module:
+    """Build any registered model (VTN, SlowFast, ResNet …) on this process's device."""
+    return get_host().build_model(cfg)
