@@ -27,7 +27,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--init_method", default="tcp://localhost:9999", help="where several processes meet")
     parser.add_argument("--shard_id", type=int, default=0, help="this machine, from 0")
     parser.add_argument("--num_shards", type=int, default=1, help="number of machines")
-    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the config")
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the config"
+    )
     args, rest = parser.parse_known_args(argv)
     flags = [word for word in rest if word.startswith("--")]
     if flags:
@@ -63,7 +65,8 @@ def run_net(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     host = get_host()
     configs = [
-        load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id) for path in args.cfg_files
+        load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id)
+        for path in args.cfg_files
     ]
     for path, cfg in zip(args.cfg_files, configs, strict=True):
         print(f"config: {path}", flush=True)

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 import yaml
 from fvcore.common.config import CfgNode
-from vtn.errors import InputError
 
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import num_processes, world_size
+from vtn.errors import InputError
 
 # Class in the registry for the names that users and the authors' configs write.
 _OWN_DATASETS = ("vtnkinetics", "vtnmit")
@@ -39,7 +39,9 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.VTN.FREEZE_BACKBONE = False  # features only, no gradient (paper table 2d)
     cfg.VTN.DROP_RATE = 0.0  # dropout inside the backbone
     cfg.VTN.DROP_PATH_RATE = 0.0  # stochastic depth inside the backbone
-    cfg.VTN.FRAMES_PER_CHUNK = 0  # frames encoded at once in evaluation; 0 encodes all, less needs less memory
+    cfg.VTN.FRAMES_PER_CHUNK = (
+        0  # frames encoded at once in evaluation; 0 encodes all, less needs less memory
+    )
     # Temporal encoder.
     cfg.VTN.HIDDEN_DIM = 0  # width; 0 is the backbone's, any other value must equal it
     cfg.VTN.NUM_HIDDEN_LAYERS = 3
@@ -104,7 +106,9 @@ def _read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     try:
         tree = CfgNode.load_yaml_with_base(str(path))
     except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
-        raise InputError(f"--cfg {path}: not a readable YAML config ({' '.join(str(error).split())})") from None
+        raise InputError(
+            f"--cfg {path}: not a readable YAML config ({' '.join(str(error).split())})"
+        ) from None
     if not isinstance(tree, dict):
         raise InputError(f"--cfg {path}: holds no keys")
     return tree
@@ -112,7 +116,9 @@ def _read_yaml(path: str | os.PathLike) -> dict[str, Any]:
 
 def _pairs_to_tree(pairs: Sequence[str]) -> dict[str, Any]:
     if len(pairs) % 2:
-        raise InputError(f"overrides come as KEY VALUE pairs; {pairs[-1]!r} has no partner in: {' '.join(pairs)}")
+        raise InputError(
+            f"overrides come as KEY VALUE pairs; {pairs[-1]!r} has no partner in: {' '.join(pairs)}"
+        )
     tree: dict[str, Any] = {}
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         *parents, leaf = key.split(".")
@@ -169,7 +175,8 @@ def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
         return str(value)  # a folder called 2021, a prefix called 0
     if type(value) is not type(default):
         raise InputError(
-            f"{key} is {value!r} (in {source}): it takes a value like {default!r}, of type {type(default).__name__}"
+            f"{key} is {value!r} (in {source}): it takes a value like {default!r}, "
+            f"of type {type(default).__name__}"
         )
     return value
 
@@ -195,7 +202,7 @@ def check_config(cfg: CfgNode) -> None:
 
 def _check_devices(cfg: CfgNode) -> None:
     _require(cfg.NUM_GPUS >= 0, "NUM_GPUS", cfg.NUM_GPUS, "0 (CPU) or the number of GPUs")
-    if cfg.NUM_GPUS > torch.cuda.device_count():
+    if torch.cuda.device_count() < cfg.NUM_GPUS:
         found = torch.cuda.device_count()
         raise InputError(
             f"NUM_GPUS is {cfg.NUM_GPUS} but PyTorch sees {found} CUDA device{'s' * (found != 1)}: "
@@ -221,13 +228,23 @@ def _check_data(cfg: CfgNode) -> None:
     _require(data.TARGET_FPS > 0, "DATA.TARGET_FPS", data.TARGET_FPS, "positive")
     _require(cfg.MODEL.NUM_CLASSES >= 1, "MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES, "at least 1")
     _require(cfg.TRAIN.EVAL_NUM_FRAMES >= 1, "TRAIN.EVAL_NUM_FRAMES", cfg.TRAIN.EVAL_NUM_FRAMES, "at least 1")
-    _require(cfg.TEST.NUM_ENSEMBLE_VIEWS >= 1, "TEST.NUM_ENSEMBLE_VIEWS", cfg.TEST.NUM_ENSEMBLE_VIEWS, "at least 1")
-    _require(cfg.TEST.NUM_SPATIAL_CROPS in (1, 3), "TEST.NUM_SPATIAL_CROPS", cfg.TEST.NUM_SPATIAL_CROPS, "1 or 3")
+    _require(
+        cfg.TEST.NUM_ENSEMBLE_VIEWS >= 1, "TEST.NUM_ENSEMBLE_VIEWS", cfg.TEST.NUM_ENSEMBLE_VIEWS, "at least 1"
+    )
+    _require(
+        cfg.TEST.NUM_SPATIAL_CROPS in (1, 3), "TEST.NUM_SPATIAL_CROPS", cfg.TEST.NUM_SPATIAL_CROPS, "1 or 3"
+    )
     short, long = data.TRAIN_JITTER_SCALES if len(data.TRAIN_JITTER_SCALES) == 2 else (0, 0)
-    _require(0 < short <= long, "DATA.TRAIN_JITTER_SCALES", list(data.TRAIN_JITTER_SCALES), "two rising sizes")
+    _require(
+        0 < short <= long, "DATA.TRAIN_JITTER_SCALES", list(data.TRAIN_JITTER_SCALES), "two rising sizes"
+    )
     for key in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
-        _require(data[key] <= short, f"DATA.{key}", data[key], f"at most DATA.TRAIN_JITTER_SCALES[0], {short}")
-    _require(data.DECODING_BACKEND == "pyav", "DATA.DECODING_BACKEND", data.DECODING_BACKEND, "pyav on this host")
+        _require(
+            data[key] <= short, f"DATA.{key}", data[key], f"at most DATA.TRAIN_JITTER_SCALES[0], {short}"
+        )
+    _require(
+        data.DECODING_BACKEND == "pyav", "DATA.DECODING_BACKEND", data.DECODING_BACKEND, "pyav on this host"
+    )
     if cfg.TRAIN.EVAL_FULL_VIDEO and cfg.TEST.ENABLE:
         views = cfg.TEST.NUM_ENSEMBLE_VIEWS
         must = "1 when TRAIN.EVAL_FULL_VIDEO is True (multi-view: TRAIN.EVAL_FULL_VIDEO False)"
@@ -237,7 +254,9 @@ def _check_data(cfg: CfgNode) -> None:
             continue
         if section.DATASET.capitalize() not in get_host().DATASET_REGISTRY:
             known = ", ".join(_OWN_DATASETS)
-            raise InputError(f"{name}.DATASET is {section.DATASET!r}: the data sets are {known} and the host's own")
+            raise InputError(
+                f"{name}.DATASET is {section.DATASET!r}: the data sets are {known} and the host's own"
+            )
         full = cfg.TRAIN.EVAL_FULL_VIDEO or cfg.MODEL.MODEL_NAME == "VTN"
         if full and section.DATASET not in _OWN_DATASETS:
             raise InputError(
@@ -254,7 +273,10 @@ def _check_solver(cfg: CfgNode) -> None:
     _require(cfg.LOG_PERIOD >= 1, "LOG_PERIOD", cfg.LOG_PERIOD, "at least 1")
     known = ("sgd", "adam", "adamw")
     _require(
-        solver.OPTIMIZING_METHOD in known, "SOLVER.OPTIMIZING_METHOD", solver.OPTIMIZING_METHOD, " or ".join(known)
+        solver.OPTIMIZING_METHOD in known,
+        "SOLVER.OPTIMIZING_METHOD",
+        solver.OPTIMIZING_METHOD,
+        " or ".join(known),
     )
     if solver.LR_POLICY == "steps_with_relative_lrs":
         starts_at_zero = bool(solver.STEPS) and solver.STEPS[0] == 0
@@ -282,7 +304,9 @@ def _check_vtn(cfg: CfgNode) -> None:
         f"one width, or one for each of the {node.NUM_HIDDEN_LAYERS} layers of VTN.NUM_HIDDEN_LAYERS",
     )
     even = all(isinstance(width, int) and width >= 2 and width % 2 == 0 for width in windows)
-    _require(even, "VTN.ATTENTION_WINDOW", windows, "even widths of at least 2 (half of it lies on each side)")
+    _require(
+        even, "VTN.ATTENTION_WINDOW", windows, "even widths of at least 2 (half of it lies on each side)"
+    )
     if node.HIDDEN_DIM:
         _require(
             node.HIDDEN_DIM % node.NUM_ATTENTION_HEADS == 0,
@@ -293,7 +317,9 @@ def _check_vtn(cfg: CfgNode) -> None:
     kinds = ("learned", "fixed", "none")
     kind = node.POSITION_EMBEDDING
     _require(kind in kinds, "VTN.POSITION_EMBEDDING", kind, " or ".join(kinds))
-    _require(node.MAX_POSITION_EMBEDDINGS >= 3, "VTN.MAX_POSITION_EMBEDDINGS", node.MAX_POSITION_EMBEDDINGS, ">= 3")
+    _require(
+        node.MAX_POSITION_EMBEDDINGS >= 3, "VTN.MAX_POSITION_EMBEDDINGS", node.MAX_POSITION_EMBEDDINGS, ">= 3"
+    )
 
 
 def _check_output_dir(cfg: CfgNode) -> None:

@@ -1,9 +1,9 @@
-"""VTN in PySlowFast's model registry: a configuration becomes `vtn.VTN`, the host's input list two tensors."""
+"""VTN in PySlowFast's model registry: a cfg becomes a `vtn.VTN`, the host's input list two tensors."""
 
 import torch
-import vtn
 from fvcore.common.config import CfgNode
 
+import vtn
 from slowfast_ext.host import get_host
 
 
@@ -43,8 +43,8 @@ class VTN(vtn.VTN):
         )
         if node.HIDDEN_DIM not in (0, self.embed_dim):
             raise vtn.InputError(
-                f"VTN.HIDDEN_DIM is {node.HIDDEN_DIM} but VTN.BACKBONE {node.BACKBONE} gives features of width "
-                f"{self.embed_dim}: set VTN.HIDDEN_DIM 0 or {self.embed_dim}"
+                f"VTN.HIDDEN_DIM is {node.HIDDEN_DIM} but VTN.BACKBONE {node.BACKBONE} gives features of "
+                f"width {self.embed_dim}: set VTN.HIDDEN_DIM 0 or {self.embed_dim}"
             )
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:

@@ -11,9 +11,8 @@ from torch import nn
 from .checks import check_positive_int, check_probability
 from .errors import InputError
 
-# Up to this many frames one dense masked product is faster than blocks (measured on CPU at width 768).
-DENSE_FRAMES = 128
-# Queries per block for narrow windows: smaller blocks waste less arithmetic but run as many tiny products.
+# Queries per block, unless the window is wider. Smaller blocks waste less arithmetic, larger ones make better
+# matrix products; at width 768 and window 32 a CPU is fastest around this.
 MIN_BLOCK_FRAMES = 64
 
 
@@ -21,7 +20,8 @@ def key_layout(num_frames: int, reach: int, device: torch.device) -> tuple[torch
     """Cut the band of visible (query, key) pairs into G equal blocks.
 
     A block holds C neighbouring queries and the frames from `reach` before its first to `reach` after
-    its last, so that cost grows with T and not with T * T. Short sequences are one block with all keys.
+    its last, so that cost grows with T and not with T * T. A sequence that fits one block needs no blocks:
+    it is one dense product under a mask.
 
         T=5, reach=1, C=2 (as an example): block 0 asks for frames 0 1 and sees CLS -1 0 1 2,
         where frame -1 does not exist and is hidden.
@@ -35,12 +35,12 @@ def key_layout(num_frames: int, reach: int, device: torch.device) -> tuple[torch
         columns (G, M) int64: which of the N tokens each key slot shows, 0 is CLS.
         visible (G, C, M) bool: whether a query may use a slot. CLS always is, so that no row is empty.
     """
-    if num_frames <= DENSE_FRAMES:
-        block, num_blocks = num_frames, 1
+    block = max(2 * reach, MIN_BLOCK_FRAMES)
+    num_blocks = -(-num_frames // block)
+    if num_blocks == 1:
+        block = num_frames
         frames = torch.arange(num_frames, device=device)[None]
     else:
-        block = max(2 * reach, MIN_BLOCK_FRAMES)
-        num_blocks = -(-num_frames // block)
         starts = torch.arange(num_blocks, device=device)[:, None] * block
         frames = starts + torch.arange(-reach, block + reach, device=device)
     queries = torch.arange(num_blocks * block, device=device).view(num_blocks, block)

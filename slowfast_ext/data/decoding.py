@@ -185,13 +185,13 @@ def _times_are_usable(
 
 def _keyframes(packets: list[av.Packet], pts: list[int]) -> tuple[tuple[int, int], ...]:
     """Number of each keyframe with a time that seeks to it or earlier: containers index by pts or by dts."""
-    # Where no packet is marked as a keyframe, decoding can only begin at the start.
-    found = [(0, pts[0])] if pts else []
+    found = []
     for packet in packets:
         if packet.is_keyframe:
             seek_to = packet.pts if packet.dts is None else min(packet.pts, packet.dts)
             found.append((bisect_left(pts, packet.pts), seek_to))
-    return tuple(sorted(found))
+    # Where no packet is marked as a keyframe, decoding can only begin at the start.
+    return tuple(sorted(found)) or tuple((0, time) for time in pts[:1])
 
 
 def _frames_per_second(stream: av.VideoStream, pts: list[int] | None) -> float:

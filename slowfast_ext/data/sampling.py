@@ -155,8 +155,9 @@ def authors_full_video_frame_indices(
 ) -> torch.Tensor:
     """Choose the frames that the authors' code calls the full video: its first seconds.
 
-    Those are num_frames / target_fps seconds: 250 / 25 = 10 s, the length of a Kinetics video. A longer one is
-    not covered. The authors validate on a random ten seconds and test on the first; here it is always the first.
+    Those are num_frames / target_fps seconds: 250 / 25 = 10 s, the length of a Kinetics video. A longer one
+    is not covered. The authors validate on ten seconds at a random place and test on the first ten; here it
+    is always the first.
 
     Args:
         num_video_frames: Frames in the whole video, V.

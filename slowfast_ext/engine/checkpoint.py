@@ -5,16 +5,16 @@ import os
 import pickle
 import re
 from collections import OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
-from vtn import checkpoint as vtn_checkpoint
-from vtn.errors import InputError
 
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
+from vtn import checkpoint as vtn_checkpoint
+from vtn.errors import InputError
 
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 
@@ -107,8 +107,8 @@ def load_checkpoint(
             optimizer.load_state_dict(checkpoint["optimizer_state"])
         except (ValueError, KeyError) as error:
             raise InputError(
-                f"{path_to_checkpoint}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the trained "
-                f"parameters ({error}); to start anew from its weights, set TRAIN.CHECKPOINT_EPOCH_RESET True"
+                f"{path_to_checkpoint}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the "
+                f"trained parameters ({error}); to start anew from its weights, set TRAIN.CHECKPOINT_EPOCH_RESET True"
             ) from None
     return checkpoint.get("epoch", -1)
 
@@ -134,8 +134,10 @@ def resume(cfg, model: nn.Module, optimizer=None) -> int | None:
     return None
 
 
-def _inflate(state: dict[str, torch.Tensor], target: dict[str, torch.Tensor], path: str) -> dict[str, torch.Tensor]:
-    """Repeat 2D kernels over time; what an image network cannot have keeps its initialisation, and is named."""
+def _inflate(
+    state: dict[str, torch.Tensor], target: dict[str, torch.Tensor], path: str
+) -> dict[str, torch.Tensor]:
+    """Repeat 2D kernels over time; what an image network cannot have stays as initialised, and is named."""
     inflated = OrderedDict()
     for name, weight in state.items():
         if name in target and weight.ndim == 4 and target[name].ndim == 5:
@@ -153,7 +155,7 @@ def _inflate(state: dict[str, torch.Tensor], target: dict[str, torch.Tensor], pa
 class _NumpyOnlyUnpickler(pickle.Unpickler):
     """Reads a pickle of arrays, numbers, strings, dicts and lists; any other object is refused, not built."""
 
-    _ALLOWED = {
+    _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy", "dtype"): np.dtype,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,

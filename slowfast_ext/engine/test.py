@@ -10,12 +10,12 @@ import torch
 from torch import distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader
-from vtn.errors import InputError
 
 from slowfast_ext.engine import checkpoint
 from slowfast_ext.engine.common import Batch, Failures, log_model_info, seed_everything
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
+from vtn.errors import InputError
 
 
 def test(cfg) -> None:

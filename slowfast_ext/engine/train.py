@@ -15,12 +15,12 @@ from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader
-from vtn.errors import InputError
 
 from slowfast_ext.engine import checkpoint
 from slowfast_ext.engine.common import Batch, Failures, all_reduce_sum, log_model_info, seed_everything
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import unwrap
+from vtn.errors import InputError
 
 
 def train(cfg) -> None:
@@ -126,7 +126,9 @@ def _any_process_has(count: int) -> bool:
     return all_reduce_sum([count])[0] > 0
 
 
-def _step(batch: Batch, loaded, model: nn.Module, optimizer, loss_function, cfg) -> tuple[float, float, float, int]:
+def _step(
+    batch: Batch, loaded, model: nn.Module, optimizer, loss_function, cfg
+) -> tuple[float, float, float, int]:
     """Forward, backward, update; returns top-1 and top-5 error (%), loss and videos over all processes."""
     host = get_host()
     if len(batch):
@@ -157,7 +159,9 @@ def _step(batch: Batch, loaded, model: nn.Module, optimizer, loss_function, cfg)
 def eval_epoch(val_loader: DataLoader, model: nn.Module, meter, epoch: int, cfg) -> None:
     """One pass over the validation list; every readable video counts once."""
     host = get_host()
-    model = unwrap(model).eval()  # processes may have unequal numbers of batches, so none may wait for another
+    model = unwrap(
+        model
+    ).eval()  # processes may have unequal numbers of batches, so none may wait for another
     meter.iter_tic()
     device = host.device_of(cfg)
     failures = Failures(val_loader.dataset)
@@ -197,4 +201,3 @@ def _average_buffers(model: nn.Module) -> None:
         if buffer.is_floating_point():
             dist.all_reduce(buffer)
             buffer.div_(dist.get_world_size())
-

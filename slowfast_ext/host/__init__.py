@@ -10,9 +10,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from vtn.errors import InputError
-
 from slowfast_ext.host.patches import apply_stubs
+from vtn.errors import InputError
 
 
 @functools.cache

@@ -20,7 +20,9 @@ class AnyLengthAvgPool3d(nn.Module):
         self.spatial_kernel = spatial_kernel
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, T, H, W) -> (B, C, 1, H', W')
-        height, width = (min(kernel, size) for kernel, size in zip(self.spatial_kernel, x.shape[3:], strict=True))
+        height, width = (
+            min(kernel, size) for kernel, size in zip(self.spatial_kernel, x.shape[3:], strict=True)
+        )
         return F.avg_pool3d(x, (x.shape[2], height, width), stride=1)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import distributed as dist
+
 from vtn.errors import InputError
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import distributed as dist
 from torch.utils.data import DataLoader, Dataset, Sampler
-from vtn.errors import InputError
 
 from slowfast_ext.host.launch import world_size
+from vtn.errors import InputError
 
 
 class VideoSampler(Sampler[int]):

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import nn
+
 from vtn.errors import InputError
 
 
@@ -68,4 +69,7 @@ def lr_func_cosine(cfg, cur_epoch: float) -> float:
     solver = cfg.SOLVER
     offset = solver.WARMUP_EPOCHS if solver.COSINE_AFTER_WARMUP else 0.0
     progress = (cur_epoch - offset) / (solver.MAX_EPOCH - offset)
-    return solver.COSINE_END_LR + (solver.BASE_LR - solver.COSINE_END_LR) * (1 + math.cos(math.pi * progress)) / 2
+    return (
+        solver.COSINE_END_LR
+        + (solver.BASE_LR - solver.COSINE_END_LR) * (1 + math.cos(math.pi * progress)) / 2
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+
 from vtn.errors import InputError
 
 
@@ -97,7 +98,7 @@ def topks_correct(preds: torch.Tensor, labels: torch.Tensor, ks: tuple[int, ...]
 @_register(
     PATCHES,
     "slowfast.datasets.transform.random_crop",
-    "any version: returns a bare tensor when the frames already have the size of the crop; callers unpack two",
+    "any version: returns a bare tensor when the frames already have the crop's size; callers unpack two",
 )
 def patch_random_crop() -> None:
     from slowfast.datasets import transform
@@ -157,7 +158,7 @@ def patch_lr_func_cosine() -> None:
 @_register(
     PATCHES,
     "slowfast.datasets.loader.construct_loader",
-    "any version: divides by NUM_GPUS, so NUM_GPUS 0 raises; the sampler repeats videos to fill the last batch",
+    "any version: divides by NUM_GPUS, so 0 raises; the sampler repeats videos to fill the last batch",
 )
 def patch_construct_loader() -> None:
     from slowfast.datasets import loader

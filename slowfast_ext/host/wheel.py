@@ -18,21 +18,29 @@ from slowfast.utils import logging, lr_policy, meters, metrics
 from slowfast.utils.c2_model_loading import get_name_convert_func
 from torch import distributed as dist
 from torch import nn
-from vtn.errors import InputError
 
 from slowfast_ext.host.heads import pool_any_length
 from slowfast_ext.host.launch import is_master, launch_job, unwrap, world_size
 from slowfast_ext.host.loader import construct_loader, shuffle_dataset
 from slowfast_ext.host.patches import apply_patches
+from vtn.errors import InputError
 
 NAME = "wheel"
 DESCRIPTION = "PySlowFast 1.0 from PyPI"
 
 MODEL_REGISTRY = Registry("MODEL")
-MODEL_REGISTRY.__doc__ = "Models by MODEL.MODEL_NAME; called with cfg, returns an nn.Module, as in PySlowFast main."
+MODEL_REGISTRY.__doc__ = (
+    "Models by MODEL.MODEL_NAME; called with cfg, returns an nn.Module, as in PySlowFast main."
+)
 
 # MODEL.ARCH of this wheel -> MODEL.MODEL_NAME of main, for configs written for the wheel.
-_MODEL_NAMES = {"slowfast": "SlowFast", "slow": "ResNet", "slowonly": "ResNet", "c2d": "ResNet", "i3d": "ResNet"}
+_MODEL_NAMES = {
+    "slowfast": "SlowFast",
+    "slow": "ResNet",
+    "slowonly": "ResNet",
+    "c2d": "ResNet",
+    "i3d": "ResNet",
+}
 
 
 @MODEL_REGISTRY.register()
@@ -115,7 +123,10 @@ def finalize_cfg(cfg: CfgNode) -> None:
         raise InputError(
             f"MODEL.MODEL_NAME is {cfg.MODEL.MODEL_NAME!r}: {DESCRIPTION} with this plugin has {known}"
         )
-    if cfg.MODEL.MODEL_NAME in ("SlowFast", "ResNet") and _MODEL_NAMES.get(cfg.MODEL.ARCH) != cfg.MODEL.MODEL_NAME:
+    if (
+        cfg.MODEL.MODEL_NAME in ("SlowFast", "ResNet")
+        and _MODEL_NAMES.get(cfg.MODEL.ARCH) != cfg.MODEL.MODEL_NAME
+    ):
         raise InputError(
             f"MODEL.ARCH is {cfg.MODEL.ARCH!r}: MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME} takes "
             + ", ".join(arch for arch, name in _MODEL_NAMES.items() if name == cfg.MODEL.MODEL_NAME)

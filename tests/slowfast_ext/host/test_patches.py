@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from slowfast_ext.host import get_host, patches
+from vtn import InputError
 
 host = get_host()
 pytestmark = pytest.mark.skipif(host.NAME != "wheel", reason="patches of the wheel")
@@ -47,14 +48,8 @@ def test_roialign():
     assert "No module named 'detectron2'" in last
     from slowfast.models.head_helper import ROIAlign
 
-    with pytest.raises(host_error(), match="DETECTION.ENABLE True needs detectron2"):
+    with pytest.raises(InputError, match="DETECTION.ENABLE True needs detectron2"):
         ROIAlign(7)
-
-
-def host_error():
-    from vtn import InputError
-
-    return InputError
 
 
 def test_topks_correct():
@@ -159,7 +154,9 @@ def test_construct_loader(demo_cfg, monkeypatch):
     from slowfast.datasets import build, loader
 
     monkeypatch.setattr(build, "build_dataset", lambda name, cfg, split: Numbers(cfg, split))
-    cfg = demo_cfg("VTN", *"NUM_GPUS 0 TRAIN.BATCH_SIZE 5 TEST.BATCH_SIZE 5 DATA_LOADER.NUM_WORKERS 0".split())
+    cfg = demo_cfg(
+        "VTN", *"NUM_GPUS 0 TRAIN.BATCH_SIZE 5 TEST.BATCH_SIZE 5 DATA_LOADER.NUM_WORKERS 0".split()
+    )
     train, test = loader.construct_loader(cfg, "train"), loader.construct_loader(cfg, "test")
     assert torch.cat(list(test)).tolist() == list(range(12))
     loader.shuffle_dataset(train, 3)
@@ -175,7 +172,7 @@ def test_construct_loader_names_a_batch_that_is_too_large(demo_cfg, monkeypatch)
     from slowfast.datasets import build, loader
 
     monkeypatch.setattr(build, "build_dataset", lambda name, cfg, split: Numbers(cfg, split))
-    with pytest.raises(host_error(), match="TRAIN.BATCH_SIZE is 13 but the training list has only 12 videos"):
+    with pytest.raises(InputError, match="TRAIN.BATCH_SIZE is 13 but the training list has only 12 videos"):
         loader.construct_loader(demo_cfg("VTN", "TRAIN.BATCH_SIZE", "13"), "train")
 
 
@@ -190,7 +187,7 @@ def test_sampler_deals_every_video_to_one_process(world):
         sampler.world, sampler.rank = world, rank
         shares.append(list(sampler))
         assert {item // 3 for item in shares[-1]} == set(range(rank, 4, world))
-    assert sorted(sum(shares, [])) == list(range(12))
+    assert sorted(item for share in shares for item in share) == list(range(12))
 
 
 def test_sampler_gives_all_processes_together_the_same_batches():
@@ -271,7 +268,7 @@ def test_load_checkpoint(demo_cfg, tmp_path):
     model = host.build_model(demo_cfg("I3D"))
     trap = tmp_path / "trap.pkl"
     trap.write_bytes(pickle.dumps({"blobs": {"w": Payload(tmp_path / "ran")}}))
-    with pytest.raises(host_error(), match=r"trap\.pkl: not a Caffe2 checkpoint.*could run code"):
+    with pytest.raises(InputError, match=r"trap\.pkl: not a Caffe2 checkpoint.*could run code"):
         checkpoint.load_checkpoint(str(trap), model, False, convert_from_caffe2=True)
     assert not (tmp_path / "ran").exists()
 

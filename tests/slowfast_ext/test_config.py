@@ -1,0 +1,213 @@
+"""Configurations: every YAML loads and builds, and every bad value is named."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from slowfast_ext.config import add_vtn_config, get_cfg, load_config
+from slowfast_ext.flops import count_parameters
+from slowfast_ext.host import get_host
+from vtn import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+VTN_VIT_B = ROOT / "configs" / "Kinetics" / "VTN_ViT_B.yaml"
+
+# The authors' released VIT_B_VTN.yaml (github.com/bomri/SlowFast), key by key.
+AUTHORS_YAML = """
+TRAIN: {ENABLE: True, DATASET: kinetics, BATCH_SIZE: 16, EVAL_PERIOD: 1, CHECKPOINT_PERIOD: 1,
+        AUTO_RESUME: True, EVAL_FULL_VIDEO: True, EVAL_NUM_FRAMES: 250}
+DATA: {NUM_FRAMES: 16, SAMPLING_RATE: 8, TARGET_FPS: 25, TRAIN_JITTER_SCALES: [256, 320],
+       TRAIN_CROP_SIZE: 224, TEST_CROP_SIZE: 224, INPUT_CHANNEL_NUM: [3]}
+SOLVER: {BASE_LR: 0.001, LR_POLICY: steps_with_relative_lrs, STEPS: [0, 13, 24], LRS: [1, 0.1, 0.01],
+         MAX_EPOCH: 25, MOMENTUM: 0.9, OPTIMIZING_METHOD: sgd}
+MODEL: {NUM_CLASSES: 400, ARCH: VIT, MODEL_NAME: VTN, LOSS_FUNC: cross_entropy, DROPOUT_RATE: 0.5}
+VTN: {PRETRAINED: True, MLP_DIM: 768, DROP_PATH_RATE: 0.0, DROP_RATE: 0.0, HIDDEN_DIM: 768,
+      MAX_POSITION_EMBEDDINGS: 288, NUM_ATTENTION_HEADS: 12, NUM_HIDDEN_LAYERS: 3,
+      ATTENTION_MODE: 'sliding_chunks', PAD_TOKEN_ID: -1, ATTENTION_WINDOW: [18, 18, 18], INTERMEDIATE_SIZE: 3072,
+      ATTENTION_PROBS_DROPOUT_PROB: 0.1, HIDDEN_DROPOUT_PROB: 0.1}
+TEST: {ENABLE: True, DATASET: kinetics, BATCH_SIZE: 16, NUM_ENSEMBLE_VIEWS: 1, NUM_SPATIAL_CROPS: 1}
+DATA_LOADER: {NUM_WORKERS: 8, PIN_MEMORY: True}
+NUM_GPUS: 4
+NUM_SHARDS: 1
+RNG_SEED: 0
+OUTPUT_DIR: .
+LOG_MODEL_INFO: False
+"""
+
+
+def load(path: Path, tmp_path: Path, *overrides: str):
+    return load_config(path, ["NUM_GPUS", "0", "OUTPUT_DIR", str(tmp_path), *overrides])
+
+
+def build_on_meta(cfg) -> torch.nn.Module:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.VTN.PRETRAINED = False
+    with torch.device("meta"):
+        return get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_config_loads_and_builds(path, tmp_path):
+    model = build_on_meta(load(path, tmp_path))
+    assert count_parameters(model) > 0
+
+
+# Paper table 3, in millions; SlowFast-16x8-R101 is left out: its 60 is of the non-local variant.
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("VTN_ViT_B", 114),
+        ("VTN_ViT_B_1layer", 96),
+        ("VTN_DeiT_Ti", 10),
+        ("VTN_R50", 168),
+        ("VTN_R101", 187),
+        ("I3D_8x8_R50", 28),
+        ("SLOWFAST_8x8_R50", 35),
+    ],
+)
+def test_parameters_equal_the_paper(name, millions, tmp_path):
+    model = build_on_meta(load(ROOT / "configs" / "Kinetics" / f"{name}.yaml", tmp_path))
+    assert round(count_parameters(model) / 1e6) == millions
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if "_BASE_" in p.read_text()], ids=lambda p: p.name)
+def test_variant_states_only_what_differs(path):
+    own = yaml.safe_load(path.read_text())
+    base = _resolved(path.parent / own.pop("_BASE_"))
+    for key, value in _leaves(own):
+        assert base.get(key, "absent") != value, f"{key} repeats its base"
+
+
+def _resolved(path: Path) -> dict:
+    tree = yaml.safe_load(path.read_text())
+    base = _resolved(path.parent / tree.pop("_BASE_")) if "_BASE_" in tree else {}
+    return base | dict(_leaves(tree))
+
+
+def _leaves(tree: dict, prefix: str = ""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def test_authors_yaml_runs_as_it_is(tmp_path):
+    path = tmp_path / "VIT_B_VTN.yaml"
+    path.write_text(AUTHORS_YAML)
+    cfg = load(path, tmp_path)
+    assert cfg.TRAIN.DATASET == cfg.TEST.DATASET == "vtnkinetics"
+    assert list(cfg.VTN.ATTENTION_WINDOW) == [18, 18, 18]
+    assert count_parameters(build_on_meta(cfg)) == 113_502_352  # counted on the authors' code
+
+
+def test_keys_are_added_once():
+    cfg = get_cfg()
+    cfg.VTN.BACKBONE = "resnet50"
+    add_vtn_config(cfg)
+    assert cfg.VTN.BACKBONE == "resnet50"
+
+
+def test_values_are_given_the_type_of_the_key(tmp_path):
+    overrides = (
+        "SOLVER.BASE_LR 1 SOLVER.WARMUP_EPOCHS 3 VTN.ATTENTION_WINDOW 8 VTN.NUM_HIDDEN_LAYERS 2".split()
+    )
+    cfg = load(VTN_VIT_B, tmp_path, *overrides, "SOLVER.WEIGHT_DECAY", "1e-4", "SOLVER.CLIP_GRAD_VAL", "None")
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.WARMUP_EPOCHS, cfg.SOLVER.WEIGHT_DECAY) == (1.0, 3.0, 1e-4)
+    assert list(cfg.VTN.ATTENTION_WINDOW) == [8]
+    assert cfg.SOLVER.CLIP_GRAD_VAL == 0.0
+
+
+BAD = [
+    (
+        "VTN.ATENTION_WINDOW 8",
+        "VTN.ATENTION_WINDOW (in the command line) is not a key of this configuration; did you "
+        "mean VTN.ATTENTION_WINDOW?",
+    ),
+    ("DATA.NUM_FRAMES 0", "DATA.NUM_FRAMES is 0: it must be at least 1"),
+    ("TRAIN.EVAL_NUM_FRAMES -3", "TRAIN.EVAL_NUM_FRAMES is -3: it must be at least 1"),
+    ("VTN.ATTENTION_WINDOW 7", "VTN.ATTENTION_WINDOW is [7]: it must be even widths of at least 2"),
+    (
+        "VTN.ATTENTION_WINDOW [8,8]",
+        "VTN.ATTENTION_WINDOW is [8, 8]: it must be one width, or one for each of the 3",
+    ),
+    (
+        "VTN.NUM_ATTENTION_HEADS 7",
+        "VTN.NUM_ATTENTION_HEADS is 7: it must be a divisor of VTN.HIDDEN_DIM, 768",
+    ),
+    ("VTN.POSITION_EMBEDDING sine", "VTN.POSITION_EMBEDDING is 'sine': it must be learned or fixed or none"),
+    (
+        "DATA.NUM_FRAMES many",
+        "DATA.NUM_FRAMES is 'many' (in the command line): it takes a value like 16, of type int",
+    ),
+    ("DATA 5", "DATA (in the command line) is a section"),
+    ("NUM_GPUS.x 5", "NUM_GPUS (in the command line) is a value, not a section"),
+    ("DATA.NUM_FRAMES", "overrides come as KEY VALUE pairs; 'DATA.NUM_FRAMES' has no partner"),
+    ("MODEL.MODEL_NAME X3D", "MODEL.MODEL_NAME is 'X3D': PySlowFast 1.0 from PyPI with this plugin has"),
+    ("TRAIN.BATCH_SIZE 0", "TRAIN.BATCH_SIZE is 0: it must be a positive multiple of the 1 processes"),
+    (
+        "VTN.CPU_PROCESSES 2 TRAIN.BATCH_SIZE 3",
+        "TRAIN.BATCH_SIZE is 3: it must be a positive multiple of the 2",
+    ),
+    ("TEST.NUM_SPATIAL_CROPS 2", "TEST.NUM_SPATIAL_CROPS is 2: it must be 1 or 3"),
+    (
+        "TEST.NUM_ENSEMBLE_VIEWS 10",
+        "TEST.NUM_ENSEMBLE_VIEWS is 10: it must be 1 when TRAIN.EVAL_FULL_VIDEO is True",
+    ),
+    (
+        "DATA.TEST_CROP_SIZE 300",
+        "DATA.TEST_CROP_SIZE is 300: it must be at most DATA.TRAIN_JITTER_SCALES[0], 256",
+    ),
+    (
+        "TRAIN.DATASET ssv2",
+        "TRAIN.DATASET is 'ssv2': the data sets are vtnkinetics, vtnmit and the host's own",
+    ),
+    ("SOLVER.LR_POLICY linear", "SOLVER.LR_POLICY is 'linear': PySlowFast 1.0 from PyPI has cosine"),
+    ("SOLVER.LRS [1]", "SOLVER.LRS is [1]: it must be as long as SOLVER.STEPS"),
+    ("SOLVER.OPTIMIZING_METHOD lion", "SOLVER.OPTIMIZING_METHOD is 'lion': it must be sgd or adam or adamw"),
+    ("TEST.CHECKPOINT_FILE_PATH no.pyth", "TEST.CHECKPOINT_FILE_PATH is 'no.pyth': no such file"),
+    (
+        "DATA.DECODING_BACKEND torchvision",
+        "DATA.DECODING_BACKEND is 'torchvision': it must be pyav on this host",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), BAD, ids=[overrides for overrides, _ in BAD])
+def test_bad_value_is_named(overrides, message, tmp_path):
+    with pytest.raises(InputError, match=re.escape(message)):
+        load(VTN_VIT_B, tmp_path, *overrides.split())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_missing_gpu_says_what_to_type(tmp_path):
+    with pytest.raises(InputError, match="NUM_GPUS is 4 but PyTorch sees 0 CUDA devices: add `NUM_GPUS 0`"):
+        load_config(VTN_VIT_B, ["OUTPUT_DIR", str(tmp_path)])
+
+
+def test_output_dir_that_is_a_file(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(InputError, match=r"OUTPUT_DIR .*taken' is not writable: File exists"):
+        load_config(VTN_VIT_B, ["NUM_GPUS", "0", "OUTPUT_DIR", str(tmp_path / "taken")])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        ("a: [", "not a readable YAML config"),
+        ("- 1", "not a readable YAML config"),
+        ("", "no"),
+    ],
+)
+def test_bad_file_is_named(content, message, tmp_path):
+    path = tmp_path / "x.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=f"x.yaml: .*{message}"):
+        load(path, tmp_path)
