@@ -1,7 +1,7 @@
 """Small video files in which every frame carries its own number, so that a test can see which frames it got.
 
-The number is painted as a 4 x 4 chessboard of black and white squares in the middle of the picture: 15 bits and
-one that makes the count of white squares odd. The squares survive compression, scaling and centre crops.
+The number is painted as 4 x 4 black and white squares in the middle of the picture: 15 bits and one that
+makes the count of white squares odd. The squares survive compression, scaling and centre crops.
 """
 
 from fractions import Fraction

@@ -68,11 +68,15 @@ def _create_timm(name: str, options: dict) -> nn.Module:
     except (OSError, RuntimeError) as error:
         if not options.get("pretrained"):
             raise
-        reason = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
         raise InputError(
-            f"The pretrained weights of backbone {name} cannot be loaded ({reason}); connect to the network, "
-            "or set pretrained=False (VTN.PRETRAINED False) and load a checkpoint."
+            f"The pretrained weights of backbone {name} cannot be loaded ({_reason(error)}); connect to the "
+            "network, or set pretrained=False (VTN.PRETRAINED False) and load a checkpoint."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first clause of what an exception says, to stand inside a sentence."""
+    return str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
 
 
 def _check_name(name: str) -> None:
@@ -95,7 +99,7 @@ def feature_dim(backbone: nn.Module, img_size: ImgSize | None = None) -> int:
         img_size: Size of the image; by default what a timm network was made for, else 224.
 
     Raises:
-        InputError: If something else than one vector for the image comes out.
+        InputError: If the network fails on the image, or something else than one vector comes out.
     """
     made_for = fixed_img_size(backbone) or getattr(backbone, "pretrained_cfg", {}).get(
         "input_size", (224, 224)
@@ -106,8 +110,14 @@ def feature_dim(backbone: nn.Module, img_size: ImgSize | None = None) -> int:
     image = torch.zeros(1, 3, height, width, device=like.device, dtype=like.dtype)
     was_training = [module for module in backbone.modules() if module.training]
     backbone.eval()
-    with torch.no_grad():
-        feature = backbone(image)
+    try:
+        with torch.no_grad():
+            feature = backbone(image)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"backbone {type(backbone).__name__} fails on an image of {height} x {width} pixels "
+            f"({_reason(error)}); img_size must be a size that it takes."
+        ) from error
     for module in was_training:
         module.training = True
     if not isinstance(feature, torch.Tensor) or feature.ndim != 2 or len(feature) != 1:

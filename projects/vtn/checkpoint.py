@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -69,23 +70,20 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike) -> None:
     Raises:
         InputError: If the file is missing, damaged, asks for code to be run, or is of another model.
     """
-    state = _read(path)
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    state = from_authors_names(state)
-    _check_fits(state, model.state_dict(), path)
-    model.load_state_dict(state)
+    load_weights(model, weights_of(read_checkpoint(path), path), path)
 
 
-def _read(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """The weights in the file, as named there."""
+def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """Read all that a checkpoint file holds, without running code from it.
+
+    Raises:
+        InputError: If the file is missing, damaged or asks for code to be run.
+    """
     if not Path(path).is_file():
         raise InputError(f"There is no checkpoint file {path}.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # bytes that are no checkpoint raise KeyError, EOFError, OSError, whatever they hit
+    except Exception as error:  # bytes that are no checkpoint raise KeyError, EOFError, whatever they hit
         forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
         if forbidden is not None:
             raise InputError(
@@ -95,7 +93,16 @@ def _read(path: str | os.PathLike) -> dict[str, torch.Tensor]:
         raise InputError(
             f"Checkpoint {path} cannot be read: it is damaged, cut short, or not from torch.save."
         ) from error
-    state = content.get("model_state", content) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
+def weights_of(checkpoint: Mapping[str, Any], path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """The model's weights in what `read_checkpoint` returned, under our names.
+
+    Raises:
+        InputError: If there are none; names `path`.
+    """
+    state = checkpoint.get("model_state", checkpoint)
     if (
         not isinstance(state, dict)
         or not state
@@ -104,7 +111,19 @@ def _read(path: str | os.PathLike) -> dict[str, torch.Tensor]:
         raise InputError(
             f"Checkpoint {path} holds no model weights (names with tensors, or these in model_state)."
         )
-    return state
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return from_authors_names(state)
+
+
+def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike) -> None:
+    """Put weights into any model, all of them or none.
+
+    Raises:
+        InputError: If a name or a shape differs; names `path` and what differs.
+    """
+    _check_fits(state, model.state_dict(), path)
+    model.load_state_dict(state)
 
 
 def _check_fits(

@@ -74,13 +74,8 @@ class VTN(nn.Module):
         self.frames_per_chunk = frames_per_chunk
         self.freeze_backbone = freeze_backbone
         self.num_classes = num_classes
-        self.backbone = create_backbone(
-            backbone,
-            pretrained=pretrained,
-            img_size=img_size,
-            drop_rate=drop_rate,
-            drop_path_rate=drop_path_rate,
-        )
+        timm_options = {"pretrained": pretrained, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+        self.backbone = create_backbone(backbone, img_size=img_size, **timm_options)
         if freeze_backbone:
             self.backbone.requires_grad_(False).eval()
         self.embed_dim = embed_dim = feature_dim(self.backbone, img_size)
@@ -193,7 +188,7 @@ class VTN(nn.Module):
     def _classify(
         self, features: torch.Tensor, frame_indices: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        cls_token = self.cls_token.expand(len(features), -1, -1)
+        cls_token = self.cls_token.expand(features.shape[0], -1, -1)
         tokens = torch.cat([cls_token, features], dim=1)  # (B, N, D)
         cls_state, cls_weights = self.temporal_encoder(tokens, frame_indices)
         return self.mlp_head(cls_state), cls_weights[..., 1:]

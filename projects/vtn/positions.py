@@ -87,7 +87,7 @@ class NoPositions(nn.Module):
 
 def _with_cls(cls_position: torch.Tensor, frame_positions: torch.Tensor) -> torch.Tensor:
     """(1, 1, D) and (B, T, D) -> (B, 1 + T, D)."""
-    return torch.cat([cls_position.expand(len(frame_positions), -1, -1), frame_positions], dim=1)
+    return torch.cat([cls_position.expand(frame_positions.shape[0], -1, -1), frame_positions], dim=1)
 
 
 def build_positions(position_embedding: str, embed_dim: int, max_position_embeddings: int) -> nn.Module:

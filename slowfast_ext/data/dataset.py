@@ -46,8 +46,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
     test:  the full video in TEST.NUM_SPATIAL_CROPS crops if TRAIN.EVAL_FULL_VIDEO, else
            TEST.NUM_ENSEMBLE_VIEWS clips times TEST.NUM_SPATIAL_CROPS crops (1 is the centre).
 
-    In test mode item number video * num_views + clip * crops + crop is that view of that video; loaded in a row,
-    all views of a video come from one decoding.
+    In test mode item number video * num_views + clip * crops + crop is that view of that video; loaded in a
+    row, all views of a video come from one decoding.
 
     A video that cannot be read is never replaced by another one. Its inputs are zeros, and the reason is in
     meta["error"], for `decode_error`.
@@ -80,7 +80,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         self._full_video = cfg.TRAIN.EVAL_FULL_VIDEO and mode != "train"
         self._num_frames = cfg.TRAIN.EVAL_NUM_FRAMES if self._full_video else cfg.DATA.NUM_FRAMES
         self._crop_size = cfg.DATA.TEST_CROP_SIZE if mode == "test" else cfg.DATA.TRAIN_CROP_SIZE
-        # Starts of the clips of a video, and places of the crops in each; training draws both anew every time.
+        # Starts of the clips of a video, and places of the crops in each; training draws both every time.
         self._starts, self._positions = [0.5], [_CENTRE]
         if mode == "test":
             num_clips = 1 if self._full_video else cfg.TEST.NUM_ENSEMBLE_VIEWS
@@ -137,7 +137,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         return (clip if len(distinct) == len(shown) else clip[:, repeats]), frame_indices
 
     def _decode(self, video: int, starts: list[float]) -> _Decoded:
-        """Decode the frames of the clips that begin at `starts`; the last video is kept if it has more views."""
+        """Decode the clips that begin at `starts`; where a video has several views, the last one is kept."""
         if self._last_decoded is not None and self._last_decoded[0] == video:
             return self._last_decoded[1]
         self._last_decoded = None  # before the next video is decoded, or there would be two in memory
@@ -207,8 +207,8 @@ def pack_inputs(cfg: CfgNode, clip: torch.Tensor, frame_indices: torch.Tensor) -
         frame_indices: Shape (T,), int64.
 
     Returns:
-        [clip, frame_indices] for VTN; [clip] for a single pathway; [slow, fast] for SlowFast, where fast is the
-        clip and slow every SLOWFAST.ALPHA-th frame of it, ceil(T / ALPHA) in all.
+        [clip, frame_indices] for VTN; [clip] for a single pathway; [slow, fast] for SlowFast, where fast is
+        the clip and slow has one in SLOWFAST.ALPHA of its frames, ceil(T / ALPHA) in all.
 
     Raises:
         InputError: If MODEL.ARCH is none of those.

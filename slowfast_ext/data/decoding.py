@@ -234,14 +234,18 @@ def _decode_by_count(path: str | Path, wanted: list[int]) -> Iterator[tuple[int,
 
 
 def _decode_run(path: str | Path, run: list[int], info: VideoInfo) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decode from the keyframe before the run, or from the start of the file if no seek leads there."""
+    """Decode from the keyframe before the run; what that does not give, from the start of the file."""
+    missing = set(run)
     with _open(path) as (container, stream):
         packets = _seek_before(container, stream, run[0], info)
         if packets is not None:
-            yield from _decode_packets(packets, run, info)
-            return
-    with _open(path) as (container, stream):
-        yield from _decode_packets(container.demux(stream), run, info)
+            for number, frame in _decode_packets(packets, run, info):
+                missing.discard(number)
+                yield number, frame
+    # With intra refresh a "keyframe" begins a gradual repair, during which the decoder withholds the frames.
+    if missing:
+        with _open(path) as (container, stream):
+            yield from _decode_packets(container.demux(stream), sorted(missing), info)
 
 
 def _decode_packets(

@@ -80,8 +80,8 @@ def authors_clip_frame_indices(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose the frames of one clip as the authors' code does, and number them from the clip's first frame.
 
-    Their code decodes only the whole frames inside [s, s + span - 1] and indexes that list, so the model is
-    told 0, 10, 20, ... wherever the clip lies.
+    Their code decodes only the clip, from the first whole frame at or after s, and indexes what it decoded:
+    the model is told 0, 10, 20, ... wherever the clip lies.
 
     Args:
         num_video_frames, video_fps, num_frames, sampling_rate, target_fps, start: As in clip_frame_indices.
@@ -104,9 +104,8 @@ def authors_clip_frame_indices(
         start=start,
     )
     first_whole = math.ceil(first - _ROUNDING)
-    last_whole = min(math.floor(first + span - 1 + _ROUNDING), num_video_frames - 1)
     # float32, as there: its rounding is part of the authors' numbers.
-    in_clip = torch.linspace(0, span - 1, num_frames).clamp(0, max(last_whole - first_whole, 0)).long()
+    in_clip = torch.linspace(0, span - 1, num_frames).clamp(0, num_video_frames - 1 - first_whole).long()
     return first_whole + in_clip, in_clip
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from vtn.errors import InputError
 
 # Pixels that are converted to floats at a time: 250 large frames at once would take gigabytes.
-_PIXELS_PER_CHUNK = 4_000_000
+_PIXELS_PER_CHUNK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -117,22 +117,20 @@ def apply_view(
     """
     num_frames, height, width, _ = frames.shape
     clip = torch.empty((3, num_frames, view.size, view.size))
-    shift, scale = (torch.tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (mean, std))
+    shift, scale = (torch.tensor(values, dtype=torch.float32).view(3, 1, 1, 1) for values in (mean, std))
     step = max(1, _PIXELS_PER_CHUNK // (height * width))
     rows, columns = slice(view.top, view.top + view.size), slice(view.left, view.left + view.size)
     for begin in range(0, num_frames, step):
         part = frames[begin : begin + step].permute(
             0, 3, 1, 2
         )  # (t, 3, H, W), channels last in memory: faster
-        if (height, width) == (view.height, view.width):
-            part = part[..., rows, columns].float()
-        else:
+        if (height, width) != (view.height, view.width):
             part = F.interpolate(part.float(), size=(view.height, view.width), mode="bilinear")
-            part = part[..., rows, columns]
+        part = part[..., rows, columns]
         if view.flip:
             part = part.flip(-1)
         # Normalising after scaling gives what the host gets by normalising first, for a part of the pixels.
-        clip[:, begin : begin + step] = ((part / 255 - shift) / scale).transpose(0, 1)
+        clip[:, begin : begin + step].copy_(part.transpose(0, 1)).div_(255).sub_(shift).div_(scale)
     return clip
 
 

@@ -1,5 +1,6 @@
 """Lists of videos: CSV files with a path and a label in every row."""
 
+import os
 from pathlib import Path
 
 from vtn.errors import InputError
@@ -24,8 +25,8 @@ def read_video_list(
         The path and the label of each video, in the order of the list.
 
     Raises:
-        InputError: If the list is missing or empty, a row is malformed, or a video is missing; the message has
-            the line.
+        InputError: If the list is missing or empty, a row is malformed, or a video is missing; the message
+            has the line.
     """
     csv_path = Path(csv_path)
     if not separator:
@@ -47,7 +48,7 @@ def read_video_list(
                 f"labels go from 0 to {num_classes - 1}."
             )
         path = _resolve(name, csv_path.parent, path_prefix)
-        if not path.is_file():
+        if not os.path.isfile(path):
             missing.append(f"{path} (line {line})")
         paths.append(str(path))
         labels.append(label)
@@ -78,4 +79,4 @@ def _resolve(name: str, folder: Path, path_prefix: str) -> Path:
     if path_prefix:
         return Path(path_prefix) / name
     path = Path(name)
-    return path if path.is_absolute() or path.is_file() else folder / name
+    return path if path.is_absolute() or os.path.isfile(path) else folder / name

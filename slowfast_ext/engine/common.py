@@ -86,7 +86,7 @@ class Failures:
             len(self.reasons),
         )
         for video in sorted(self.reasons):
-            logger.warning("  %s", self.reasons[video])
+            logger.warning("  %s: %s", self.dataset.paths[video], self.reasons[video])
 
 
 def all_reduce_sum(values: list[float]) -> list[float]:

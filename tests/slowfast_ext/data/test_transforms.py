@@ -1,0 +1,113 @@
+"""Scaling, cropping and normalising against the host's own functions."""
+
+import numpy as np
+import pytest
+import torch
+from slowfast.datasets import transform as host_transform
+
+from slowfast_ext.data import transforms
+from slowfast_ext.data.transforms import SpatialView, apply_view, random_view, uniform_view
+from vtn.errors import InputError
+
+MEAN, STD = [0.45, 0.40, 0.5], [0.225, 0.25, 0.2]
+SIZES = [(48, 64), (64, 48), (33, 57), (57, 33), (40, 40), (40, 71), (90, 40), (120, 200)]
+
+
+def random_frames(height, width, num_frames=3):
+    return torch.randint(0, 256, (num_frames, height, width, 3), dtype=torch.uint8)
+
+
+def host_normalised(frames):
+    """(3, T, H, W), as the host's Kinetics does it."""
+    return ((frames.float() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(3, 0, 1, 2)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("crop_size", [40, 35, 32])
+def test_uniform_view_equals_the_host(height, width, position, crop_size):
+    frames = random_frames(height, width)
+    expected, _ = host_transform.random_short_side_scale_jitter(host_normalised(frames), 40, 40)
+    expected, _ = host_transform.uniform_crop(expected, crop_size, position)
+    view = uniform_view(height, width, short_side=40, crop_size=crop_size, position=position)
+    found = apply_view(frames, view, mean=MEAN, std=STD)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("seed", range(4))
+def test_random_view_equals_the_host(height, width, seed, monkeypatch):
+    """With the numbers that were drawn put in the place of the host's."""
+    frames = random_frames(height, width)
+    rng = np.random.default_rng(seed)
+    view = random_view(height, width, short_sides=[36, 50], crop_size=33, flip=True, rng=rng)
+    short_side = min(view.height, view.width)
+    offsets = iter([view.top] * (view.height > 33) + [view.left] * (view.width > 33))
+    monkeypatch.setattr(np.random, "randint", lambda low, high: next(offsets))
+    monkeypatch.setattr(np.random, "uniform", lambda *_: short_side)
+    expected, _ = host_transform.random_short_side_scale_jitter(host_normalised(frames), 36, 50)
+    expected, _ = host_transform.random_crop(expected, 33)
+    monkeypatch.setattr(np.random, "uniform", lambda *_: 0.0 if view.flip else 1.0)
+    expected, _ = host_transform.horizontal_flip(0.5, expected)
+    found = apply_view(frames, view, mean=MEAN, std=STD)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+def test_offsets_by_hand():
+    # 30 x 41 to a short side of 20: the long side is floor(41 / 30 * 20) = 27; (27 - 16) / 2 rounds up to 6.
+    assert uniform_view(30, 41, short_side=20, crop_size=16, position=1) == SpatialView(20, 27, 2, 6, 16)
+    assert uniform_view(30, 41, short_side=20, crop_size=16, position=0) == SpatialView(20, 27, 2, 0, 16)
+    assert uniform_view(30, 41, short_side=20, crop_size=16, position=2) == SpatialView(20, 27, 2, 11, 16)
+    assert uniform_view(41, 30, short_side=20, crop_size=16, position=2) == SpatialView(27, 20, 11, 2, 16)
+
+
+def test_random_view_reaches_every_value():
+    rng = np.random.default_rng(0)
+    views = [random_view(8, 8, short_sides=[4, 6], crop_size=4, flip=True, rng=rng) for _ in range(400)]
+    assert {view.height for view in views} == {4, 5, 6}
+    assert {(view.top, view.left) for view in views if view.height == 6} == {
+        (top, left) for top in range(3) for left in range(3)
+    }
+    assert 150 < sum(view.flip for view in views) < 250
+    unflipped = [random_view(8, 8, short_sides=[4, 6], crop_size=4, flip=False, rng=rng) for _ in range(50)]
+    assert not any(view.flip for view in unflipped)
+
+
+def test_random_view_follows_from_its_generator_alone():
+    def draw(seed):
+        rng = np.random.default_rng(seed)
+        return [random_view(50, 70, short_sides=[40, 60], crop_size=32, flip=True, rng=rng) for _ in range(5)]
+
+    first = draw(1)
+    assert draw(1) == first
+    assert draw(2) != first
+    before = np.random.get_state()
+    draw(3)
+    after = np.random.get_state()
+    assert (after[1] == before[1]).all()
+    assert after[2] == before[2]
+
+
+@pytest.mark.parametrize("pixels_per_chunk", [1, 48 * 64 * 2, 10**9])
+def test_chunks_do_not_change_the_result(monkeypatch, pixels_per_chunk):
+    frames = random_frames(48, 64, num_frames=5)
+    view = SpatialView(40, 53, 3, 7, 32, flip=True)
+    whole = apply_view(frames, view, mean=MEAN, std=STD)
+    monkeypatch.setattr(transforms, "_PIXELS_PER_CHUNK", pixels_per_chunk)
+    assert torch.equal(apply_view(frames, view, mean=MEAN, std=STD), whole)
+
+
+def test_errors_name_the_value():
+    with pytest.raises(InputError, match=r"^position is 3; it must be 0, 1 or 2"):
+        uniform_view(48, 64, short_side=40, crop_size=32, position=3)
+    with pytest.raises(
+        InputError, match=r"^crop_size is 41, but the frames are scaled to a short side of 40"
+    ):
+        uniform_view(48, 64, short_side=40, crop_size=41, position=1)
+    rng = np.random.default_rng(0)
+    with pytest.raises(
+        InputError, match=r"^crop_size is 41, but the frames are scaled to a short side of 40"
+    ):
+        random_view(48, 64, short_sides=[40, 40], crop_size=41, flip=True, rng=rng)

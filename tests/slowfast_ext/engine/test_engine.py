@@ -1,0 +1,263 @@
+"""Training and testing, through the functions and through the command that users type."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import MULTI_VIEW, NO_DROPOUT, ROOT, command
+
+import vtn
+from slowfast_ext.engine import checkpoint
+from slowfast_ext.engine.common import seed_everything
+from slowfast_ext.engine.test import perform_test
+from slowfast_ext.host import get_host
+from vtn import InputError
+
+host = get_host()
+
+
+def weights(output_dir, epoch: int = 2) -> dict[str, torch.Tensor]:
+    path = checkpoint.checkpoint_path(str(output_dir), epoch)
+    return torch.load(path, weights_only=True)["model_state"]
+
+
+def stats(log: str, **wanted: str) -> list[dict]:
+    """The json_stats lines whose entries include `wanted`."""
+    lines = [json.loads(text) for text in re.findall(r"json_stats: (\{.*\})", log)]
+    return [line for line in lines if wanted.items() <= line.items()]
+
+
+def test_train_and_test_by_command(run_net, tmp_path):
+    result = run_net(tmp_path / "out", "TRAIN.EVAL_PERIOD", "1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    log = (tmp_path / "out" / "stdout.log").read_text()
+    assert len(stats(log, _type="train_iter")) == 4  # 2 epochs of 8 videos in batches of 4
+    assert [line["epoch"] for line in stats(log, _type="val_epoch")] == ["1/2", "2/2"]
+    (final,) = stats(log, split="test_final")
+    assert (final["num_videos"], final["num_failed"], final["num_views"]) == (7, 0, 1)
+    # Validation and test see the same full videos with the same weights; 7 is not a multiple of the batch.
+    assert 100 - stats(log, _type="val_epoch")[-1]["top1_err"] == pytest.approx(
+        float(final["top1_acc"]), abs=0.01
+    )
+    assert re.search(r"Params: [\d,]+\n", log)
+    assert "GFLOPs per view: " in log
+    assert f"Results and log: {tmp_path / 'out'}" in log
+
+
+def test_one_step_equals_sgd_by_hand(tiny_cfg):
+    """Nesterov's first step moves a weight by lr * (1 + momentum) * (gradient + decay * weight)."""
+    cfg = tiny_cfg("SOLVER.MAX_EPOCH", "1", "TRAIN.BATCH_SIZE", "8", *NO_DROPOUT)
+    host.train(cfg)
+    dataset = host.construct_loader(cfg, "train").dataset
+    items = [dataset[index] for index in range(8)]
+    clips, frame_indices = (torch.stack([item[0][part] for item in items]) for part in (0, 1))
+    seed_everything(cfg.RNG_SEED)
+    model = host.build_model(cfg).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    logits = vtn.VTN.forward(model, clips, frame_indices)
+    torch.nn.functional.cross_entropy(logits, torch.tensor([item[1] for item in items])).backward()
+    after = weights(cfg.OUTPUT_DIR, epoch=1)
+    solver = cfg.SOLVER
+    for name, parameter in model.named_parameters():
+        expected = before[name]
+        if parameter.requires_grad:
+            direction = parameter.grad + solver.WEIGHT_DECAY * before[name]
+            expected = expected - solver.BASE_LR * (1 + solver.MOMENTUM) * direction
+        torch.testing.assert_close(after[name], expected, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_test_as_one(run_net, tmp_path):
+    scores = {}
+    for processes in ("1", "2"):
+        out = tmp_path / processes
+        overrides = [*NO_DROPOUT, "VTN.CPU_PROCESSES", processes, "TEST.SAVE_RESULTS_PATH", "results.npz"]
+        result = run_net(out, *overrides)
+        assert result.returncode == 0, result.stdout + result.stderr
+        full = np.load(out / "results.npz")["scores"]
+        result = run_net(out, *overrides, *MULTI_VIEW)
+        assert result.returncode == 0, result.stdout + result.stderr
+        saved = np.load(out / "results.npz")
+        assert saved["scored"].all()
+        scores[processes] = (
+            full,
+            saved["scores"],
+            stats((out / "stdout.log").read_text(), split="test_final"),
+        )
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
+    for one, two in zip(scores["1"][:2], scores["2"][:2], strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-4)
+    assert scores["1"][2] == scores["2"][2]
+
+
+@pytest.mark.slow
+def test_killed_run_continues_as_if_it_had_not_been(run_net, tiny_config, data_dir, tmp_path):
+    assert run_net(tmp_path / "whole", "TEST.ENABLE", "False").returncode == 0
+    out = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(tiny_config, data_dir, out, "TEST.ENABLE", "False"), cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    first = checkpoint.checkpoint_path(str(out), 1)
+    while not os.path.exists(first) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(checkpoint.list_checkpoints(str(out))) == 1
+    result = run_net(out, "TEST.ENABLE", "False")
+    assert result.returncode == 0
+    assert "Start epoch: 2" in result.stdout
+    whole, resumed = weights(tmp_path / "whole"), weights(out)
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+
+
+def test_damaged_last_checkpoint_is_skipped(tiny_cfg, tmp_path):
+    cfg = tiny_cfg()
+    host.train(cfg)
+    last = checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 2)
+    os.truncate(last, os.path.getsize(last) // 2)
+    epoch = checkpoint.resume(cfg, host.build_model(cfg))
+    assert epoch == 0
+    assert re.search(
+        r"Skipping a damaged checkpoint: .*00002\.pyth", (tmp_path / "out/stdout.log").read_text()
+    )
+
+
+def test_scores_are_the_mean_softmax_of_the_views(tiny_cfg):
+    cfg = tiny_cfg(*MULTI_VIEW, "TEST.SAVE_RESULTS_PATH", "results.npz")
+    model = host.build_model(cfg)
+    loader = host.construct_loader(cfg, "test")
+    perform_test(loader, model, cfg)
+    saved = np.load(f"{cfg.OUTPUT_DIR}/results.npz")["scores"]
+    # Again by hand: `vtn.VTN.forward` gives logits, six views belong to a video.
+    model.eval()
+    for video in (0, 6):
+        scores = []
+        for view in range(6):
+            clip, frame_indices = loader.dataset[video * 6 + view][0]
+            logits = model.classify(model.frame_features(clip[None]), frame_indices[None])
+            scores.append(logits.softmax(1)[0].detach().numpy())
+        np.testing.assert_allclose(saved[video], np.mean(scores, axis=0), atol=1e-5)
+
+
+@pytest.fixture
+def broken_data_dir(data_dir, tmp_path):
+    """As data_dir, but the second video is cut in the middle and the fifth is empty."""
+    folder = tmp_path / "broken"
+    shutil.copytree(data_dir, folder)
+    os.truncate(folder / "1.mp4", (folder / "1.mp4").stat().st_size // 2)
+    os.truncate(folder / "4.mp4", 0)
+    return folder
+
+
+def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_path):
+    cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(broken_data_dir), "SOLVER.MAX_EPOCH", "1")
+    host.train(cfg)
+    host.test(cfg)
+    log = (tmp_path / "out" / "stdout.log").read_text()
+    for what, used, total in (
+        ("Training epoch 1", 6, 8),
+        ("Validation of epoch 1", 5, 7),
+        ("The test", 5, 7),
+    ):
+        assert f"{what} is over {used} of {total} videos; 2 could not be read:" in log
+    assert re.search(r"broken/1\.mp4: .*(truncated|cannot be decoded)", log)
+    assert re.search(r"broken/4\.mp4: .*is empty", log)
+    (final,) = stats(log, split="test_final")
+    assert (final["num_videos"], final["num_failed"]) == (5, 2)
+
+
+def test_no_readable_video_at_all(tiny_cfg, data_dir, tmp_path):
+    folder = tmp_path / "empty"
+    shutil.copytree(data_dir, folder)
+    for path in folder.glob("*.mp4"):
+        os.truncate(path, 0)
+    cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(folder))
+    with pytest.raises(InputError, match="no video of the training list could be read in epoch 1"):
+        host.train(cfg)
+    with pytest.raises(InputError, match="no video of the test list could be read"):
+        host.test(cfg)
+
+
+def bad_checkpoint(kind: str, folder) -> str:
+    path = folder / f"{kind}.pyth"
+    if kind == "truncated":
+        torch.save({"model_state": {"w": torch.zeros(999)}}, path)
+        os.truncate(path, 300)
+    elif kind == "pickle":
+        torch.save({"model_state": Payload(folder / "ran")}, path)
+    elif kind == "other_model":
+        torch.save({"model_state": {"s1.conv.weight": torch.zeros(3)}}, path)
+    return str(path)
+
+
+class Payload:
+    """Pickles into a call that would create a file."""
+
+    def __init__(self, path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("truncated", "damaged, cut short"), ("pickle", "can run code"), ("other_model", "is of another model")],
+)
+def test_bad_checkpoint_is_named(kind, message, tiny_cfg, tmp_path):
+    path = bad_checkpoint(kind, tmp_path)
+    with pytest.raises(InputError, match=rf"{kind}\.pyth.*{message}"):
+        host.test(tiny_cfg("TEST.CHECKPOINT_FILE_PATH", path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_checkpoint_with_other_optimizer_is_named(tiny_cfg):
+    host.train(tiny_cfg("SOLVER.MAX_EPOCH", "1"))
+    cfg = tiny_cfg("SOLVER.MAX_EPOCH", "2", "VTN.FREEZE_BACKBONE", "True")
+    with pytest.raises(InputError, match="00001.pyth: its optimizer state does not fit"):
+        host.train(cfg)
+
+
+def test_checkpoint_holds_what_pyslowfast_writes(tiny_cfg):
+    cfg = tiny_cfg("SOLVER.MAX_EPOCH", "1", "SOLVER.OPTIMIZING_METHOD", "adamw")
+    host.train(cfg)
+    path = checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 1)
+    assert path.endswith("/checkpoints/checkpoint_epoch_00001.pyth")
+    content = torch.load(path, weights_only=True)
+    assert content.keys() == {"epoch", "model_state", "optimizer_state", "cfg"}
+    assert content["epoch"] == 0
+    assert "NUM_CLASSES: 5" in content["cfg"]
+    assert not [name for name in os.listdir(os.path.dirname(path)) if name.endswith(".part")]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["DATA.PATH_TO_DATA_DIR", "nowhere"], "error: nowhere/train.csv does not exist"),
+        (["DATA.NUM_FRAMES", "0"], "error: DATA.NUM_FRAMES is 0"),
+        (["VTN.BACKBONE", "resnte50"], "error: .*resnte50"),
+        (["VTN.NUM_ATTENTION_HEADS", "5"], "error: .*5"),
+        (["MODEL.NUM_CLASSES", "3"], "error: .*train.csv line 4 has label 3, but MODEL.NUM_CLASSES is 3"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_traceback(overrides, message, run_net, tmp_path):
+    result = run_net(tmp_path / "out", *overrides)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr + result.stdout
+    assert re.search(message, result.stderr)
+
+
+def test_bad_input_in_a_child_process(run_net, tmp_path):
+    result = run_net(tmp_path / "out", "VTN.CPU_PROCESSES", "2", "DATA.PATH_TO_DATA_DIR", "nowhere")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "error: nowhere/train.csv does not exist" in result.stderr

@@ -1,0 +1,107 @@
+"""The banded attention against a loop over frames, and the folded CLS attention against its definition."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vtn import InputError, window_attention
+from vtn.window_attention import WindowAttention, key_layout
+
+
+def slow_window_attention(query, key, value, attention_window):
+    """One frame after the other, with exactly the keys that it may see."""
+    rows = []
+    for t in range(query.shape[2]):
+        seen = [0] + [1 + u for u in range(query.shape[2]) if 2 * abs(u - t) <= attention_window]
+        scores = key[:, :, seen] @ query[:, :, t, :, None] / query.shape[-1] ** 0.5
+        rows.append((scores.softmax(2) * value[:, :, seen]).sum(2))
+    return torch.stack(rows, dim=2)
+
+
+def random_heads(num_frames):
+    query = torch.randn(2, 2, num_frames, 3, dtype=torch.float64)
+    return query, *(torch.randn(2, 2, 1 + num_frames, 3, dtype=torch.float64) for _ in range(2))
+
+
+@pytest.mark.parametrize("min_block", [1, 5, 64])
+@pytest.mark.parametrize("window", [2, 6, 18])
+def test_equals_the_loop_for_every_length(monkeypatch, min_block, window):
+    monkeypatch.setattr(window_attention, "MIN_BLOCK_FRAMES", min_block)
+    for num_frames in (1, 2, window - 1, window, window + 1, 2 * window, 2 * window + 1, 63, 64, 65, 131):
+        heads = random_heads(num_frames)
+        found = window_attention.window_attention(*heads, window)
+        torch.testing.assert_close(found, slow_window_attention(*heads, window), rtol=0, atol=1e-12)
+
+
+def test_blocks_and_one_block_have_the_same_gradients(monkeypatch):
+    gradients = []
+    for min_block in (4, 1000):
+        monkeypatch.setattr(window_attention, "MIN_BLOCK_FRAMES", min_block)
+        torch.manual_seed(1)
+        heads = [x.requires_grad_() for x in random_heads(70)]
+        window_attention.window_attention(*heads, 6).square().sum().backward()
+        gradients.append([x.grad for x in heads])
+    for blocks, dense in zip(*gradients, strict=True):
+        torch.testing.assert_close(blocks, dense, rtol=0, atol=1e-12)
+
+
+def test_work_per_block_does_not_grow_with_the_number_of_frames():
+    shapes = [tuple(key_layout(t, 16, torch.device("cpu"))[1].shape) for t in (640, 6400)]
+    assert shapes == [(10, 64, 64 + 32 + 1), (100, 64, 64 + 32 + 1)]
+
+
+def test_dropout_drops_weights_and_keeps_their_mean():
+    query, key, _ = random_heads(40)
+    values = torch.eye(41, dtype=torch.float64).expand(2, 2, -1, -1)  # weights come out
+    plain = window_attention.window_attention(query, key, values, 6)
+    torch.manual_seed(3)
+    dropped = window_attention.window_attention(query, key, values, 6, dropout=0.5)
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], 2 * plain[kept])
+    assert 0.4 < kept.sum() / (plain != 0).sum() < 0.6
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_cls_attention_is_its_definition(training):
+    layer = WindowAttention(12, 3, 4, attention_dropout=0.4).double().train(training)
+    hidden = torch.randn(2, 9, 12, dtype=torch.float64)
+    torch.manual_seed(5)
+    found, found_weights = layer(hidden, cls_only=True)
+
+    query, key, value = (
+        projection(x).unflatten(-1, (3, 4)).transpose(1, 2)
+        for projection, x in (
+            (layer.query_global, hidden[:, :1]),
+            (layer.key_global, hidden),
+            (layer.value_global, hidden),
+        )
+    )
+    weights = (query @ key.transpose(-1, -2) / 2).softmax(-1)[:, :, 0]  # head width 4, whose root is 2
+    torch.manual_seed(5)
+    kept = F.dropout(weights, 0.4, training)  # the same draw
+    context = layer.output((kept[:, :, None] @ value).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(found, context, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found_weights, weights, rtol=0, atol=1e-12)
+
+
+def test_cls_row_is_the_same_with_and_without_the_frames():
+    layer = WindowAttention(12, 3, 4, attention_dropout=0.0)
+    hidden = torch.randn(2, 9, 12)
+    torch.testing.assert_close(layer(hidden)[0][:, :1], layer(hidden, cls_only=True)[0])
+
+
+@pytest.mark.parametrize(
+    ("heads", "window", "message"),
+    [
+        (5, 4, r"num_heads 5 does not divide the width 12"),
+        (0, 4, r"num_heads must be a positive integer, not 0"),
+        (3, 7, r"attention_window must be even .*, not 7"),
+        (3, 1, r"attention_window must be even .*, not 1"),
+        (3, 0, r"attention_window must be a positive integer, not 0"),
+        (3, 4.0, r"attention_window must be a positive integer, not 4\.0"),
+        (3, True, r"attention_window must be a positive integer, not True"),
+    ],
+)
+def test_errors(heads, window, message):
+    with pytest.raises(InputError, match=message):
+        WindowAttention(12, heads, window, 0.1)
