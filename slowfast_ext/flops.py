@@ -47,7 +47,7 @@ def example_inputs(cfg: CfgNode, num_frames: int, crop_size: int, device: str = 
     """Inputs of one view, batch 1, packed as the data set packs them for this model."""
     clip = torch.zeros(1, 3, num_frames, crop_size, crop_size, device=device)
     if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH:
-        slow = slow_pathway_indices(num_frames, cfg.SLOWFAST.ALPHA)
+        slow = slow_pathway_indices(num_frames, alpha=cfg.SLOWFAST.ALPHA)
         return [clip[:, :, : len(slow)], clip]
     return [clip]
 

@@ -58,6 +58,14 @@ def test_windows_can_differ_by_layer():
     assert [layer.attention.attention_window for layer in model.layers] == [2, 6]
 
 
+def test_hidden_dropout_is_on_embeddings_and_on_both_branches_of_a_layer():
+    model, tokens = encoder(hidden_dropout=1.0).train(), torch.randn(2, 6, 8)
+    assert not model.embed(tokens, torch.arange(5).expand(2, -1)).any()
+    layer = model.layers[0]
+    only_residuals = layer.ffn_norm(layer.attention_norm(tokens))
+    torch.testing.assert_close(layer(tokens)[0], only_residuals)
+
+
 def test_initialisation():
     model = TemporalEncoder(64, **(OPTIONS | {"position_embedding": "learned", "ffn_dim": 256}))
     for name, parameter in model.named_parameters():

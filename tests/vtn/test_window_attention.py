@@ -61,6 +61,15 @@ def test_dropout_drops_weights_and_keeps_their_mean():
     assert 0.4 < kept.sum() / (plain != 0).sum() < 0.6
 
 
+def test_frames_attend_with_dropout_in_training_only():
+    layer, hidden = WindowAttention(12, 3, 4, attention_dropout=1.0), torch.randn(2, 9, 12)
+    bias_alone = layer.output.bias.expand(
+        2, 8, -1
+    )  # all weights dropped: nothing but the output's bias is left
+    assert torch.equal(layer.train()(hidden)[0][:, 1:], bias_alone)
+    assert not torch.isclose(layer.eval()(hidden)[0][:, 1:], bias_alone).all()
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_cls_attention_is_its_definition(training):
     layer = WindowAttention(12, 3, 4, attention_dropout=0.4).double().train(training)

@@ -22,7 +22,7 @@ def original(code: str) -> str:
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
     )
-    return (result.stdout + result.stderr).strip().splitlines()[-1]
+    return (result.stderr if result.returncode else result.stdout).strip().splitlines()[-1]
 
 
 def test_every_patch_has_a_test_here():

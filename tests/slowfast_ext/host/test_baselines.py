@@ -1,0 +1,58 @@
+"""SlowFast and I3D of the host, on clips of the trained length and on whole videos."""
+
+import pytest
+import torch
+
+from slowfast_ext.data.dataset import pack_inputs
+from slowfast_ext.host import get_host
+
+host = get_host()
+
+
+def build(cfg):
+    return host.MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg).eval()
+
+
+@pytest.mark.skipif(host.NAME != "wheel", reason="compares with the wheel's own classes")
+@pytest.mark.parametrize("name", ["I3D", "SlowFast"])
+@torch.no_grad()
+def test_at_the_trained_length_nothing_changes(name, demo_cfg):
+    from slowfast.models import video_model_builder
+
+    cfg = demo_cfg(name)
+    ours = build(cfg)
+    cfg.defrost()
+    cfg.DATA.CROP_SIZE = cfg.DATA.TRAIN_CROP_SIZE
+    theirs = getattr(video_model_builder, f"{cfg.MODEL.MODEL_NAME}Model")(cfg).eval()
+    theirs.load_state_dict(ours.state_dict())
+    crop = cfg.DATA.TRAIN_CROP_SIZE
+    clip = torch.randn(3, cfg.DATA.NUM_FRAMES, crop, crop)
+    inputs = [x[None] for x in pack_inputs(cfg, clip, torch.arange(cfg.DATA.NUM_FRAMES))]
+    expected = theirs(list(inputs))
+    torch.testing.assert_close(ours(inputs), expected, atol=1e-6, rtol=1e-5)
+    assert expected.sum().item() == pytest.approx(1.0, abs=1e-5)  # scores, not logits
+    assert ours(inputs).equal(ours(inputs))  # the caller's list is left as it was
+
+
+@pytest.mark.parametrize("name", ["I3D", "SlowFast"])
+@pytest.mark.parametrize("num_frames", [2, 7, 62, 250])
+@torch.no_grad()
+def test_any_length_runs(name, num_frames, demo_cfg):
+    cfg = demo_cfg(name)
+    clip = torch.randn(3, num_frames, 32, 32)
+    inputs = [x[None] for x in pack_inputs(cfg, clip, torch.arange(num_frames))]
+    if name == "SlowFast":
+        assert inputs[0].shape[2] == -(-num_frames // cfg.SLOWFAST.ALPHA)
+    assert build(cfg)(inputs).shape == (1, cfg.MODEL.NUM_CLASSES)
+
+
+@torch.no_grad()
+def test_all_frames_count(demo_cfg):
+    """A change at the very end of a long video changes the scores."""
+    cfg = demo_cfg("SlowFast")
+    model = build(cfg)
+    clip = torch.randn(3, 250, 32, 32)
+    changed = clip.clone()
+    changed[:, 249] += 3
+    scores = [model([x[None] for x in pack_inputs(cfg, c, torch.arange(250))]) for c in (clip, changed)]
+    assert not torch.allclose(*scores, atol=1e-6)
