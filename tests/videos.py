@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 _CELLS = 4
 # Side of the painted area as a part of the picture's short side.
@@ -54,10 +55,17 @@ def make_video(
     return path
 
 
-def make_audio(path: Path) -> Path:
-    """Write a file with a sound track and no pictures."""
+def make_audio(path: Path, *, with_cover: bool = False) -> Path:
+    """Write a file with a sound track and no pictures, but for a cover if asked for."""
     with av.open(str(path), "w") as container:
-        _write_silence(container, container.add_stream("aac", rate=8000), seconds=1)
+        audio = container.add_stream("aac", rate=8000)
+        if with_cover:
+            cover = container.add_stream("mjpeg", rate=1)
+            cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+            cover.disposition = Disposition.attached_pic
+            container.mux(cover.encode(av.VideoFrame.from_ndarray(paint(0, (96, 64)), format="rgb24")))
+            container.mux(cover.encode())
+        _write_silence(container, audio, seconds=1)
     return path
 
 

@@ -1,17 +1,14 @@
 """Make the demonstration data set: python tools/make_demo_dataset.py --out outputs/demo/data --seed 0."""
 
-from __future__ import annotations
-
 import argparse
-import sys
 from pathlib import Path
 
+from slowfast_ext.cli import run_safely
 from slowfast_ext.demo.dataset import DatasetSettings, make_dataset
-from vtn.errors import InputError
 
 
-def main() -> int:
-    """Parse the command line and make the data set; 0 when it is there, 2 for bad input."""
+def main() -> None:
+    """Parse the command line and make the data set."""
     parser = argparse.ArgumentParser(
         description="Make a small action data set of H.264 files for PySlowFast."
     )
@@ -20,16 +17,9 @@ def main() -> int:
     parser.add_argument("--num-val", type=int, default=DatasetSettings.num_val, help="validation videos")
     parser.add_argument("--seed", type=int, default=DatasetSettings.seed, help="same seed, same pixels")
     args = parser.parse_args()
-    try:
-        make_dataset(
-            args.out, DatasetSettings(num_train=args.num_train, num_val=args.num_val, seed=args.seed)
-        )
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    make_dataset(args.out, DatasetSettings(num_train=args.num_train, num_val=args.num_val, seed=args.seed))
     print(f"{args.out}: {args.num_train} training and {args.num_val} validation videos")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_safely(main)

@@ -1,14 +1,12 @@
 """A small action-recognition data set, made on the spot: real H.264 files in the layout PySlowFast reads.
 
-The action that names a video fills only 20 to 40 percent of it, somewhere; the rest shows surroundings that say
-nothing about the class, as in figure 2 of the paper. A few seconds taken at random may miss it, the whole video
-cannot. Everything follows from the seed: the same seed gives the same pixels.
+The action that names a video fills only 20 to 40 percent of it, somewhere; the rest shows surroundings that
+say nothing about the class, as in figure 2 of the paper. A few seconds taken at random may miss it, the whole
+video cannot. Everything follows from the seed: the same seed gives the same pixels.
 
     OUT/videos/train_0000.mp4 ...   OUT/train.csv  val.csv  test.csv (= val)   OUT/classes.txt
     OUT/annotations.json            true action interval of every video
 """
-
-from __future__ import annotations
 
 import json
 import multiprocessing
@@ -85,8 +83,8 @@ class VideoPlan:
 def plan_videos(settings: DatasetSettings) -> list[VideoPlan]:
     """Decide length, rate, shape, class and action interval of every video, train before val.
 
-    Classes are equally frequent and shuffled. Three videos in four last 10 s, the others 4 to 14 s; one in five
-    runs at 30 frames per second instead of 25, one in six is portrait.
+    Classes are equally frequent and shuffled. Three videos in four last 10 s, the others 4 to 14 s; one in
+    five runs at 30 frames per second instead of 25, one in six is portrait.
     """
     plans = []
     for split_id, (split, count) in enumerate(

@@ -6,8 +6,6 @@ place, colours, speed and starting phase are drawn anew for each video; none of 
 Shape legend: H, W frame height and width in pixels. Frames are (H, W, 3) uint8, RGB.
 """
 
-from __future__ import annotations
-
 import colorsys
 import math
 from collections.abc import Callable
@@ -99,7 +97,7 @@ def spreading_ripples(frame: np.ndarray, actor: Actor, turns: float) -> None:
     """Rings that start in the middle and grow, as when a drop falls into water."""
     for ring in range(3):
         growth = (turns * 0.5 + ring / 3) % 1.0
-        _disc(frame, actor.centre, max(0.1, growth) * actor.radius, actor.colour, 0.14 * actor.radius)
+        _disc(frame, actor.centre, max(0.1, growth) * actor.radius, actor.colour, 0.12 * actor.radius)
 
 
 def swinging_pendulum(frame: np.ndarray, actor: Actor, turns: float) -> None:

@@ -111,24 +111,38 @@ def test_a_frame_that_is_not_shown_has_no_number(tmp_path):
     assert numbers(cut, [9, 25], info) == [23, 39]
 
 
-def test_frames_in_between_are_not_decoded(tmp_path, monkeypatch):
-    """Frames 3 and 399: the decoder sees neither the 380 frames between them nor those after the last."""
-    path = make_video(tmp_path / "long.mp4", 450)
-    info = probe_video(path)
-    decoded = []
+@pytest.fixture
+def fed(monkeypatch):
+    """Times of the packets that the decoder is fed while frames are read."""
+    times = []
     original = decoding._decode_packets
 
     def count(packets, run, info):
         def counted():
             for packet in packets:
-                decoded.append(packet.pts)
+                times.append(packet.pts)
                 yield packet
 
         return original(counted(), run, info)
 
     monkeypatch.setattr(decoding, "_decode_packets", count)
-    assert numbers(path, [3, 399], info) == [3, 399]
-    assert len(decoded) < 40
+    return times
+
+
+def test_frames_in_between_are_not_decoded(tmp_path, fed):
+    """Frames 3 and 399: the decoder sees neither the 380 frames between them nor those after the last."""
+    path = make_video(tmp_path / "long.mp4", 450)
+    assert numbers(path, [3, 399]) == [3, 399]
+    assert len(fed) < 40
+
+
+@pytest.mark.parametrize("index", [200, 203, 204, 205])
+@pytest.mark.parametrize("name", ["b_frames.mp4", "open_gop.mp4", "plain.mkv", "mpeg4_b_frames.avi"])
+def test_a_late_frame_costs_no_more_than_its_neighbours(tmp_path, fed, name, index):
+    """Keyframes come every 12 frames; the frame just before one is decoded from the one before that."""
+    path = make_video(tmp_path / name, 240, **VIDEOS[name])
+    assert numbers(path, [index]) == [index]
+    assert len(fed) < 32
 
 
 def test_duplicates_are_decoded_once(tmp_path, monkeypatch):
@@ -142,10 +156,10 @@ def test_duplicates_are_decoded_once(tmp_path, monkeypatch):
     assert converted == [2, 7]
 
 
-def test_a_colon_in_the_name_is_no_protocol(tmp_path):
-    path = make_video(tmp_path / "plain.mp4", 3)
-    odd = path.rename(tmp_path / "http:50%d #1.mp4")
-    assert numbers(odd, [2]) == [2]
+def test_a_colon_in_the_name_is_no_protocol(tmp_path, monkeypatch):
+    make_video(tmp_path / "plain.mp4", 3).rename(tmp_path / "http:50%d #1.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert numbers("http:50%d #1.mp4", [2]) == [2]
 
 
 def test_missing_file(tmp_path):
@@ -167,8 +181,9 @@ def test_not_a_video(tmp_path):
         probe_video(tmp_path / "text.mp4")
 
 
-def test_sound_only(tmp_path):
-    path = make_audio(tmp_path / "sound.mp4")
+@pytest.mark.parametrize("with_cover", [False, True])
+def test_sound_only(tmp_path, with_cover):
+    path = make_audio(tmp_path / "sound.mp4", with_cover=with_cover)
     with pytest.raises(VideoError, match=r"sound\.mp4 has no video stream"):
         probe_video(path)
 
@@ -180,6 +195,13 @@ def test_cut_short(tmp_path, name):
     path = make_video(tmp_path / name, 100, container_options=options)
     os.truncate(path, int(path.stat().st_size * 0.6))
     with pytest.raises(VideoError, match=rf"{name} is truncated: "):
+        probe_video(path)
+
+
+def test_last_packet_is_cut(tmp_path):
+    path = make_video(tmp_path / "cut.mp4", 100, container_options={"movflags": "faststart"})
+    os.truncate(path, path.stat().st_size - 3)
+    with pytest.raises(VideoError, match=r"cut\.mp4 is truncated: its last packet is incomplete"):
         probe_video(path)
 
 

@@ -56,7 +56,7 @@ def test_temporal_footprint_in_seconds(timing, seconds):
         # 0.29 * 100 is 28.999999999999996 in floating point.
         ((104, 30.0), (4, 1, 30), 0.29, [29, 30, 31, 32]),
         # A clip shorter than a frame stays where it is.
-        ((10, 10.0), (2, 1, 30), 1.0, [9, 9]),
+        ((10, 10.0), (2, 1, 30), 0.975, [8, 8]),
         ((10, 30.0), (1, 1, 30), 1.0, [9]),
     ],
 )

@@ -27,6 +27,15 @@ def test_last_layer_for_cls_alone_gives_the_full_layers_cls():
     torch.testing.assert_close(model(tokens, indices)[0], model.hidden_states(tokens, indices)[:, -1, 0])
 
 
+def test_last_layer_works_for_cls_alone():
+    model, seen = encoder(), []
+    for layer in model.layers:
+        layer.ffn_in.register_forward_pre_hook(lambda module, args: seen.append(tuple(args[0].shape)))
+        layer.attention.query.register_forward_pre_hook(lambda module, args: seen.append("window"))
+    model(torch.randn(2, 12, 8), torch.arange(11).expand(2, -1))
+    assert seen == ["window", (2, 12, 8), (2, 1, 8)]
+
+
 def test_what_a_frame_can_reach_grows_by_half_a_window_per_layer():
     # CLS sees all, so that information could take that way: the first layer must not let it come back.
     model, indices = encoder(), torch.arange(20)[None]
