@@ -11,7 +11,7 @@ from torch import nn
 import vtn
 from vtn.checkpoint import from_authors_names
 
-REFERENCE = Path(__file__).parents[1] / "data" / "vtn_tiny_reference.npz"
+REFERENCE = Path(__file__).parents[2] / "data" / "vtn_tiny_reference.npz"
 
 
 class MeanColour(nn.Module):
