@@ -7,7 +7,10 @@ activations (attention, non-local blocks) are reported beside them.
 """
 
 import copy
+import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from fvcore.common.config import CfgNode
@@ -79,3 +82,39 @@ def _is_product(operator) -> bool:
 def count_parameters(model: nn.Module) -> int:
     """All parameters, trained or not."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def model_row(path: str) -> dict[str, str]:
+    """What one configuration costs at test time; nothing is downloaded or computed."""
+    from slowfast_ext.config import load_config
+    from slowfast_ext.host import get_host
+
+    cfg = load_config(path, ["NUM_GPUS", "0", "VTN.PRETRAINED", "False", "OUTPUT_DIR", tempfile.gettempdir()])
+    with torch.device("meta"):
+        model = get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+    frames, crop = view_shape(cfg, train=False)
+    views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
+    count = count_flops(model, example_inputs(cfg, frames, crop, device="meta"))
+    return {
+        "configuration": Path(path).stem,
+        "params (M)": f"{count_parameters(model) / 1e6:.2f}",
+        "view": f"{frames} x {crop}²",
+        "views": str(views),
+        "GFLOPs x views": f"{count.conv_linear * views:.0f}",
+        "attention, non-local": f"{count.products * views:.0f}",
+    }
+
+
+def main(paths: list[str]) -> None:
+    """Print a Markdown table, one row for each configuration."""
+    for number, path in enumerate(paths):
+        row = model_row(path)
+        if number == 0:
+            print("| " + " | ".join(row) + " |\n" + "|---" * len(row) + "|")
+        print("| " + " | ".join(row.values()) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    from slowfast_ext.cli import run_safely
+
+    run_safely(lambda: main(sys.argv[1:]))

@@ -108,7 +108,7 @@ def load_checkpoint(
         except (ValueError, KeyError) as error:
             raise InputError(
                 f"{path_to_checkpoint}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the "
-                f"trained parameters ({error}); TRAIN.CHECKPOINT_EPOCH_RESET True starts anew from its weights"
+                f"trained parameters ({error}); to take its weights only: TRAIN.CHECKPOINT_EPOCH_RESET True"
             ) from None
     return checkpoint.get("epoch", -1)
 
