@@ -2,7 +2,6 @@
 
 import json
 import os
-import pprint
 import time
 
 import numpy as np
@@ -33,7 +32,7 @@ def test(cfg) -> None:
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
     logger.info("Host: %s", host.DESCRIPTION)
-    logger.info("Test with config:\n%s", pprint.pformat(cfg))
+    logger.info("Test with config:\n%s", cfg.dump())
 
     loader = host.construct_loader(cfg, "test")
     model = host.build_model(cfg)

@@ -7,11 +7,9 @@ whatever the number of processes.
 """
 
 import math
-import pprint
 from datetime import datetime
 
 import torch
-from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader
@@ -20,6 +18,7 @@ from slowfast_ext.engine import checkpoint
 from slowfast_ext.engine.common import Batch, Failures, all_reduce_sum, log_model_info, seed_everything
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import unwrap
+from slowfast_ext.host.precise_bn import get_bn_modules, update_bn_stats
 from vtn.errors import InputError
 
 
@@ -39,7 +38,7 @@ def train(cfg) -> None:
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
     logger.info("Host: %s", host.DESCRIPTION)
-    logger.info("Train with config:\n%s", pprint.pformat(cfg))
+    logger.info("Train with config:\n%s", cfg.dump())
 
     train_loader, val_loader = host.construct_loader(cfg, "train"), host.construct_loader(cfg, "val")
     model = host.build_model(cfg)

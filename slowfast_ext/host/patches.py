@@ -202,23 +202,9 @@ def patch_init_process_group() -> None:
 def patch_precise_bn() -> None:
     from slowfast.utils import bn_helper
 
+    from slowfast_ext.host.precise_bn import compute_and_update_bn_stats
+
     bn_helper.compute_and_update_bn_stats = compute_and_update_bn_stats
-
-
-@torch.no_grad()
-def compute_and_update_bn_stats(model: torch.nn.Module, data_loader, num_batches: int = 200) -> None:
-    """Replace running statistics of batch norms by averages over the first batches of a loader.
-
-    Args:
-        model: In training mode; called with the first item of each batch, a list of tensors.
-        data_loader: Has a length.
-        num_batches: At most so many are used.
-    """
-    from fvcore.nn.precise_bn import update_bn_stats
-
-    device = next(model.parameters()).device
-    batches = ([x.to(device, non_blocking=True) for x in item[0]] for item in data_loader)
-    update_bn_stats(model, batches, min(num_batches, len(data_loader)))
 
 
 @_register(

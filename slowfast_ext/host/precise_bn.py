@@ -1,0 +1,28 @@
+"""Precise batch-norm statistics: fvcore's, called the way PySlowFast's own function is."""
+
+import warnings
+
+import torch
+from torch import nn
+
+with warnings.catch_warnings():
+    # fvcore scripts functions at import, and PyTorch announces the end of scripting at each of them.
+    warnings.simplefilter("ignore", FutureWarning)
+    from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
+
+
+@torch.no_grad()
+def compute_and_update_bn_stats(model: nn.Module, data_loader, num_batches: int = 200) -> None:
+    """Replace running statistics of batch norms by averages over the first batches of a loader.
+
+    Args:
+        model: In training mode; called with the first item of each batch, a list of tensors.
+        data_loader: Has a length.
+        num_batches: At most so many are used.
+    """
+    device = next(model.parameters()).device
+    batches = ([x.to(device, non_blocking=True) for x in item[0]] for item in data_loader)
+    update_bn_stats(model, batches, min(num_batches, len(data_loader)))
+
+
+__all__ = ["compute_and_update_bn_stats", "get_bn_modules", "update_bn_stats"]
