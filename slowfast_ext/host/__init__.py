@@ -7,6 +7,7 @@ and every patch, lives in this package.
 
 import functools
 import importlib.util
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +32,9 @@ def get_host() -> ModuleType:
             "type `pip install pyslowfast==1.0` in an environment without the other"
         )
     apply_stubs()
-    from slowfast_ext.host import wheel
+    with warnings.catch_warnings():
+        # fvcore, which the wheel imports, scripts functions; PyTorch announces the end of scripting each time.
+        warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+        from slowfast_ext.host import wheel
 
     return wheel

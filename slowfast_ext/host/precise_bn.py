@@ -1,14 +1,8 @@
 """Precise batch-norm statistics: fvcore's, called the way PySlowFast's own function is."""
 
-import warnings
-
 import torch
+from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import nn
-
-with warnings.catch_warnings():
-    # fvcore scripts functions at import, and PyTorch announces the end of scripting at each of them.
-    warnings.simplefilter("ignore", FutureWarning)
-    from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 
 
 @torch.no_grad()
