@@ -1,5 +1,6 @@
-"""One step of the demonstration: a command that runs once, keeps its log, and is not repeated when finished."""
+"""One step of the demonstration: a command that keeps its log and is not repeated once it has finished."""
 
+import hashlib
 import json
 import subprocess
 import time
@@ -81,7 +82,8 @@ def run_step(step: Step, *, cwd: Path, say: Callable[[str], None] = print) -> fl
 
 def _read_record(step: Step) -> dict:
     """The step's record, a new one where it never ran."""
-    wanted = {"command": list(step.command), "inputs": {str(path): path.read_text() for path in step.inputs}}
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in step.inputs}
+    wanted = {"arguments": list(step.command[1:]), "inputs": digests}  # the interpreter may move
     path = step.folder / _RECORD
     if not path.is_file():
         return {**wanted, "seconds": 0.0, "finished": False}
@@ -99,8 +101,14 @@ def _run(step: Step, cwd: Path, say: Callable[[str], None]) -> int:
     """Start the command, copy what it prints to the log, show the lines that matter; returns its status."""
     with step.log.open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
-            list(step.command), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
-            encoding="utf-8", errors="replace",
+            list(step.command),
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+            encoding="utf-8",
+            errors="replace",
         )
         try:
             for line in process.stdout:
@@ -131,7 +139,8 @@ def short_line(line: str) -> str | None:
     if stats is None:
         return None
     if stats.get("_type") == "train_epoch":
-        return f"epoch {stats['epoch']}, loss {stats['loss']:.3f}, top-1 on its clips {100 - stats['top1_err']:.1f} %"
+        accuracy = 100 - stats["top1_err"]
+        return f"epoch {stats['epoch']}, loss {stats['loss']:.3f}, top-1 on training clips {accuracy:.1f} %"
     if stats.get("_type") == "val_epoch":
         return f"epoch {stats['epoch']}, top-1 on validation videos {100 - stats['top1_err']:.1f} %"
     if stats.get("split") == "test_final":

@@ -33,7 +33,7 @@ def get_host() -> ModuleType:
         )
     apply_stubs()
     with warnings.catch_warnings():
-        # fvcore, which the wheel imports, scripts functions; PyTorch announces the end of scripting each time.
+        # fvcore, which the wheel imports, scripts functions, and PyTorch warns of each.
         warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
         from slowfast_ext.host import wheel
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from slowfast_ext.report.figures import INK, save
 from vtn.errors import InputError
 
-_WARM = colormaps["inferno"]
+# Inches. Above the pictures of a video stands its caption, below them the heat bar.
+_WIDTH, _PICTURES_TOP, _BELOW_PICTURES = 15.0, 0.3, 0.8
+_WARM = colormaps["plasma"]  # blue to yellow, as in the paper
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,21 @@ def attention_inside(weights: np.ndarray, inside: np.ndarray) -> float:
     return float(weights[inside].sum() / weights.sum())
 
 
+def even_frames(num_frames: int, count: int) -> np.ndarray:
+    """The middles of `count` equal parts of `num_frames` frames, so that pictures stand over their time.
+
+    Returns:
+        (count,) int64, non-decreasing, in [0, num_frames).
+    """
+    return ((np.arange(count) + 0.5) * num_frames / count).astype(np.int64)
+
+
 def plot_strips(strips: Sequence[AttentionStrip], path: Path, *, title: str = "") -> None:
     """Draw one band for each video: frames, a heat bar of the attention over time, the true action beneath.
 
     Warm is high. Within each video the colours run from 0 to its largest weight, so they say where the model
-    looked, not how strongly compared with another video.
+    looked, not how strongly compared with another video. The frame round a picture has the mean colour of
+    its part of the bar.
 
     Args:
         strips: Videos, from top to bottom.
@@ -72,35 +85,51 @@ def plot_strips(strips: Sequence[AttentionStrip], path: Path, *, title: str = ""
     """
     if not strips:
         raise InputError("strips is empty: there is no video to draw.")
-    columns = max(len(strip.shown) for strip in strips)
-    figure = Figure(figsize=(0.95 * columns, 1.95 * len(strips) + 0.3), layout="constrained")
-    parts = figure.subfigures(len(strips), 1, squeeze=False, hspace=0.04)[:, 0]
-    for part, strip in zip(parts, strips, strict=True):
-        _draw_strip(part, strip)
+    heights = [_PICTURES_TOP + _picture_height(strip) + _BELOW_PICTURES for strip in strips]
+    heading = 0.4 if title else 0.0
+    figure = Figure(figsize=(_WIDTH, heading + sum(heights)))
     if title:
-        figure.suptitle(title, fontsize=12, color=INK)
+        figure.text(0, 1, title, fontsize=12, color=INK, va="top")
+    top = heading
+    for strip, height in zip(strips, heights, strict=True):
+        _draw_strip(figure, strip, top)
+        top += height
     save(figure, path)
 
 
-def _draw_strip(part: SubFigure, strip: AttentionStrip) -> None:
-    peak = strip.weights.max()
-    count = len(strip.shown)
-    grid = part.add_gridspec(2, count, height_ratios=(5, 1.2), wspace=0.03, hspace=0.02)
-    # The average between neighbouring shown frames: one frame's own weight may miss the peak beside it.
+def _picture_height(strip: AttentionStrip) -> float:
+    height, width = strip.frames.shape[1:3]
+    return _WIDTH / len(strip.shown) * height / width
+
+
+def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """New axes at a place given in inches from the upper left corner, without ticks."""
+    total_width, total_height = figure.get_size_inches()
+    box = (left / total_width, 1 - (top + height) / total_height, width / total_width, height / total_height)
+    axes = figure.add_axes(box)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return axes
+
+
+def _draw_strip(figure: Figure, strip: AttentionStrip, top: float) -> None:
+    peak, count, step = strip.weights.max(), len(strip.shown), _WIDTH / len(strip.shown)
+    pictures_top = top + _PICTURES_TOP
+    figure.text(
+        0, 1 - (pictures_top - 0.08) / figure.get_size_inches()[1], strip.caption, fontsize=10, color=INK
+    )
+    # The mean between neighbouring pictures: one frame's own weight may miss the peak beside it.
     edges = np.concatenate(([0], (strip.shown[1:] + strip.shown[:-1] + 1) // 2, [len(strip.weights)]))
     for column in range(count):
-        axes = part.add_subplot(grid[0, column])
-        axes.imshow(strip.frames[column])
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes = _axes(figure, (column + 0.02) * step, pictures_top, 0.96 * step, _picture_height(strip))
+        axes.imshow(strip.frames[column], aspect="auto")
         weight = strip.weights[edges[column] : edges[column + 1]].mean()
         axes.spines[:].set(color=_WARM(weight / peak), linewidth=3)
-    bar = part.add_subplot(grid[1, :])
-    _draw_bar(bar, strip, peak)
-    part.suptitle(strip.caption, fontsize=10, color=INK, x=0.005, ha="left")
+    _draw_bar(_axes(figure, 0, pictures_top + _picture_height(strip) + 0.06, _WIDTH, 0.55), strip, peak)
 
 
-def _draw_bar(axes, strip: AttentionStrip, peak: float) -> None:
+def _draw_bar(axes: Axes, strip: AttentionStrip, peak: float) -> None:
+    """Attention over time at the top, the true action below it, then seconds."""
     start, end = strip.seconds[0], strip.seconds[-1]
     axes.imshow(
         strip.weights[None] / peak,
@@ -108,17 +137,15 @@ def _draw_bar(axes, strip: AttentionStrip, peak: float) -> None:
         vmin=0,
         vmax=1,
         aspect="auto",
-        extent=(start, end, 0, 1),
+        extent=(start, end, 0.6, 1),
         interpolation="nearest",
     )
-    axes.set_ylim(-0.55, 1)
+    axes.set(xlim=(start, end), ylim=(0, 1))
+    axes.spines[:].set_visible(False)
+    for seconds, side in ((start, "left"), (end, "right")):
+        axes.text(seconds, 0.3, f"{seconds:.1f} s", ha=side, va="top", fontsize=8, color=INK)
     if strip.action_seconds is not None:
         left, right = np.clip(strip.action_seconds, start, end)
-        axes.plot((left, right), (-0.3, -0.3), color="#009e73", linewidth=4, solid_capstyle="butt")
-        axes.text(
-            (left + right) / 2, -0.62, "true action", ha="center", va="top", fontsize=8, color="#007a59"
-        )
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    axes.set_xticks([start, end], [f"{start:.0f} s", f"{end:.1f} s"])
-    axes.tick_params(length=0, labelsize=8, colors=INK)
+        axes.plot((left, right), (0.45, 0.45), color="#009e73", linewidth=4, solid_capstyle="butt")
+        label = {"ha": "center", "va": "top", "fontsize": 8, "color": "#007a59"}
+        axes.text((left + right) / 2, 0.3, "true action", **label)

@@ -102,7 +102,7 @@ def plot_curves(runs: Mapping[str, Curves], path: Path, *, title: str = "") -> N
         )
     loss.set_title("Training loss", fontsize=10, loc="left", color=INK)
     error.set_title("Top-1 error, %: validation (dots), training (thin)", fontsize=10, loc="left", color=INK)
-    loss.set_ylim(bottom=0)
+    loss.set_ylim(0, 1.08 * max(max(run.train_loss) for run in runs.values()))
     error.set_ylim(0, 102)
     for axes in (loss, error):
         quiet(axes)

@@ -62,6 +62,7 @@ def plot_scatter(
                 color=colour_of(index),
                 markersize=9,
                 markeredgecolor="white",
+                clip_on=False,
             )
     if chance is not None:
         axes.axhline(chance, color="#888888", linewidth=1, linestyle=(0, (4, 3)))
