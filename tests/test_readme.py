@@ -20,7 +20,7 @@ def test_links_and_paths_exist(page):
     for path in re.findall(
         r"\b((?:configs|tools|tests|slowfast_ext|projects|benchmarks|docs)/[\w./-]*\w)", text
     ):
-        assert (ROOT / path).exists(), path
+        assert "NAME" in path or (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,0 +1,184 @@
+"""Tables, curves and pictures, against hand-written text and the colours in the picture itself."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib import colormaps
+
+from slowfast_ext.report.attention import AttentionStrip, attention_inside, even_frames, plot_strips
+from slowfast_ext.report.curves import Curves, name_runs, plot_curves, read_curves
+from slowfast_ext.report.figures import COLOURS
+from slowfast_ext.report.scatter import Point, plot_scatter
+from slowfast_ext.report.tables import Column, to_csv, to_markdown, write_tables
+from vtn.errors import InputError
+
+COLUMNS = (Column("model", "model"), Column("top1", "top-1, %", ".1f"), Column("views", "views"))
+ROWS = [{"model": "VTN", "top1": 91.0714, "views": 1}, {"model": "a|b", "top1": None, "views": 30}]
+
+
+def read_picture(path):
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB).astype(int)
+
+
+def pixels_of(picture, colour):
+    """Where the picture has this colour, give or take anti-aliasing."""
+    red_green_blue = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.abs(picture - red_green_blue).max(axis=2) < 12
+
+
+def test_markdown():
+    assert to_markdown(ROWS, COLUMNS) == (
+        "| model | top-1, % | views |\n"
+        "| ----- | -------: | ----: |\n"
+        "| VTN   |     91.1 |     1 |\n"
+        "| a\\|b  |        - |    30 |\n"
+    )
+
+
+def test_csv_keeps_all_digits():
+    assert to_csv(ROWS, COLUMNS) == "model,top1,views\nVTN,91.0714,1\na|b,,30\n"
+
+
+def test_write_tables(tmp_path):
+    paths = write_tables(ROWS, COLUMNS, tmp_path / "results")
+    assert [path.name for path in paths] == ["results.md", "results.csv", "results.json"]
+    assert paths[0].read_text() == to_markdown(ROWS, COLUMNS)
+    assert json.loads(paths[2].read_text()) == {"rows": ROWS}
+    with pytest.raises(InputError, match=r"cannot write .*nowhere/results\.md"):
+        write_tables(ROWS, COLUMNS, tmp_path / "nowhere" / "results")
+
+
+def train_line(epoch, loss, error):
+    stats = {"_type": "train_epoch", "epoch": f"{epoch}/9", "loss": loss, "top1_err": error}
+    return f"[INFO] json_stats: {json.dumps(stats)}"
+
+
+def val_line(epoch, error):
+    return (
+        f"[INFO] json_stats: {json.dumps({'_type': 'val_epoch', 'epoch': f'{epoch}/9', 'top1_err': error})}"
+    )
+
+
+def test_read_curves_of_an_interrupted_run(tmp_path):
+    lines = [
+        "Train with config:",
+        '[INFO] json_stats: {"_type": "train_iter", "epoch": "1/9", "loss": 9.0, "top1_err": 99.0}',
+        train_line(1, 2.0, 80.0),
+        train_line(2, 1.9, 75.0),
+        val_line(2, 70.0),
+        train_line(2, 1.5, 60.0),  # resumed from epoch 1
+        val_line(2, 50.0),
+        train_line(10, 0.5, 10.0),
+        '[INFO] json_stats: {"_type": "val_ep',  # killed
+    ]
+    log = tmp_path / "stdout.log"
+    log.write_text("\n".join(lines))
+    expected = Curves([1, 2, 10], [2.0, 1.5, 0.5], [80.0, 60.0, 10.0], [2], [50.0])
+    assert read_curves(log) == expected
+    assert read_curves(tmp_path) == expected
+    log.write_text("\n".join([*lines, train_line(11, 0.4, 9.0)]))
+    with pytest.raises(InputError, match=r"stdout\.log, line 9: its json_stats cannot be read"):
+        read_curves(log)
+
+
+def test_read_curves_refuses(tmp_path):
+    with pytest.raises(InputError, match=r"there is no training log .*stdout\.log"):
+        read_curves(tmp_path)
+    (tmp_path / "stdout.log").write_text("nothing\n")
+    with pytest.raises(InputError, match=r"stdout\.log holds no finished training epoch"):
+        read_curves(tmp_path)
+
+
+def test_plot_curves_draws_each_run_in_its_colour(tmp_path):
+    falling = Curves([1, 2, 3], [2.0, 1.0, 0.5], [90.0, 50.0, 20.0], [3], [30.0])
+    high = Curves([1, 2, 3], [2.0, 2.0, 2.0], [90.0, 90.0, 90.0], [1, 3], [90.0, 90.0])
+    path = tmp_path / "new" / "curves.png"
+    plot_curves({"falling": falling, "high": high}, path, title="two runs")
+    picture = read_picture(path)
+    loss = picture[:, : picture.shape[1] // 2]
+    rows = [np.nonzero(pixels_of(loss, colour))[0] for colour in COLOURS[:2]]
+    assert np.ptp(rows[0]) > 0.4 * picture.shape[0]  # from 2.0 down to 0.5
+    # The second run is level: apart from its legend, all of it lies on a few rows.
+    assert np.bincount(rows[1]).max() > 0.5 * loss.shape[1]
+    assert not pixels_of(picture, COLOURS[2]).any()
+    with pytest.raises(InputError, match=r"cannot write the picture .*curves\.nonsense"):
+        plot_curves({"falling": falling}, tmp_path / "curves.nonsense")
+
+
+def test_name_runs(tmp_path):
+    paths = [tmp_path / "a" / "vtn", tmp_path / "a" / "i3d"]
+    for path in paths:
+        path.mkdir(parents=True)
+    assert name_runs(paths) == ["vtn", "i3d"]
+    assert name_runs([paths[0] / "stdout.log"]) == ["vtn"]
+    assert name_runs([paths[0], paths[0]]) == [str(paths[0])] * 2
+
+
+def test_scatter_places_points(tmp_path):
+    path = tmp_path / "scatter.png"
+    points = [Point("VTN", "full-video", 4.0, 90.0), Point("I3D", "multi-view", 40.0, 20.0)]
+    plot_scatter(points, path, chance=12.5, title="cost")
+    picture = read_picture(path)[: -int(0.12 * read_picture(path).shape[0])]  # without the legend
+    (top, left), (low, right) = (
+        np.argwhere(pixels_of(picture, colour)).mean(axis=0) for colour in COLOURS[:2]
+    )
+    assert top < 0.3 * picture.shape[0]
+    assert low > 0.6 * picture.shape[0]
+    assert left < 0.5 * picture.shape[1] < right
+
+
+def test_attention_inside():
+    weights = np.array([0.1, 0.2, 0.6, 0.1])
+    assert attention_inside(weights, np.array([False, True, True, False])) == pytest.approx(0.8)
+    assert attention_inside(10 * weights, np.array([True, False, False, False])) == pytest.approx(0.1)
+
+
+def test_even_frames():
+    assert even_frames(16, 4).tolist() == [2, 6, 10, 14]
+    assert even_frames(250, 5).tolist() == [25, 75, 125, 175, 225]
+    assert even_frames(2, 4).tolist() == [0, 0, 1, 1]
+
+
+def strip(weights, count=4, **changes):
+    frames = np.full((count, 20, 30, 3), 128, np.uint8)
+    values = {
+        "frames": frames,
+        "shown": even_frames(len(weights), count),
+        "weights": np.asarray(weights, dtype=float),
+        "seconds": np.arange(len(weights)) / 10,
+        "caption": "made up",
+        "action_seconds": (5.0, 8.0),
+    }
+    return AttentionStrip(**(values | changes))
+
+
+def test_strip_is_warm_where_the_weights_are(tmp_path):
+    path = tmp_path / "strip.png"
+    plot_strips([strip([0.0] * 50 + [1.0] * 50)], path, title="attention")
+    picture = read_picture(path)
+    warm, cold = (
+        pixels_of(picture, "#" + "".join(f"{round(255 * part):02x}" for part in colormaps["plasma"](end)[:3]))
+        for end in (1.0, 0.0)
+    )
+    middle = picture.shape[1] // 2
+    assert warm.sum() > 1000
+    assert warm[:, middle:].sum() > 0.99 * warm.sum()
+    assert cold[:, :middle].sum() > 0.99 * cold.sum() > 1000
+    action = np.nonzero(pixels_of(picture, "#009e73"))[1] / picture.shape[1]
+    assert (action.min(), action.max()) == (pytest.approx(0.5, abs=0.03), pytest.approx(0.81, abs=0.03))
+
+
+def test_strip_without_known_action_has_no_mark(tmp_path):
+    plot_strips([strip([0.5] * 10, action_seconds=None)], tmp_path / "strip.png")
+    assert not pixels_of(read_picture(tmp_path / "strip.png"), "#009e73").any()
+
+
+def test_strip_refuses(tmp_path):
+    with pytest.raises(InputError, match="shown has 3 frames but frames has 4"):
+        strip([1.0] * 10, shown=np.arange(3))
+    with pytest.raises(InputError, match=r"weights is \(10,\) and seconds \(9,\)"):
+        strip([1.0] * 10, seconds=np.arange(9))
+    with pytest.raises(InputError, match="there is no video to draw"):
+        plot_strips([], tmp_path / "strip.png")
