@@ -71,9 +71,9 @@ def even_frames(num_frames: int, count: int) -> np.ndarray:
 def plot_strips(strips: Sequence[AttentionStrip], path: Path, *, title: str = "") -> None:
     """Draw one band for each video: frames, a heat bar of the attention over time, the true action beneath.
 
-    Warm is high. Within each video the colours run from 0 to its largest weight, so they say where the model
-    looked, not how strongly compared with another video. The frame round a picture has the mean colour of
-    its part of the bar.
+    Warm is high. The colours of a bar run from 0 to the largest weight in it, so they say where the model
+    looked, not how strongly compared with another video. The border of a picture shows the mean weight of
+    the time around it, as a part of the largest such mean.
 
     Args:
         strips: Videos, from top to bottom.
@@ -113,26 +113,32 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def _draw_strip(figure: Figure, strip: AttentionStrip, top: float) -> None:
-    peak, count, step = strip.weights.max(), len(strip.shown), _WIDTH / len(strip.shown)
+    count, step = len(strip.shown), _WIDTH / len(strip.shown)
     pictures_top = top + _PICTURES_TOP
     figure.text(
         0, 1 - (pictures_top - 0.08) / figure.get_size_inches()[1], strip.caption, fontsize=10, color=INK
     )
-    # The mean between neighbouring pictures: one frame's own weight may miss the peak beside it.
-    edges = np.concatenate(([0], (strip.shown[1:] + strip.shown[:-1] + 1) // 2, [len(strip.weights)]))
+    means = _means_around_pictures(strip)
     for column in range(count):
-        axes = _axes(figure, (column + 0.02) * step, pictures_top, 0.96 * step, _picture_height(strip))
+        axes = _axes(figure, (column + 0.03) * step, pictures_top, 0.94 * step, _picture_height(strip))
         axes.imshow(strip.frames[column], aspect="auto")
-        weight = strip.weights[edges[column] : edges[column + 1]].mean()
-        axes.spines[:].set(color=_WARM(weight / peak), linewidth=3)
-    _draw_bar(_axes(figure, 0, pictures_top + _picture_height(strip) + 0.06, _WIDTH, 0.55), strip, peak)
+        axes.spines[:].set(color=_WARM(means[column] / means.max()), linewidth=3)
+    _draw_bar(_axes(figure, 0, pictures_top + _picture_height(strip) + 0.06, _WIDTH, 0.55), strip)
 
 
-def _draw_bar(axes: Axes, strip: AttentionStrip, peak: float) -> None:
+def _means_around_pictures(strip: AttentionStrip) -> np.ndarray:
+    """Mean weight up to half way to the neighbouring pictures, (n,): a frame's own may miss a peak beside it."""
+    edges = np.concatenate(([0], (strip.shown[1:] + strip.shown[:-1] + 1) // 2, [len(strip.weights)]))
+    # Where a short video shows a frame twice, its own weight is all there is.
+    starts, ends = np.minimum(edges[:-1], strip.shown), np.maximum(edges[1:], strip.shown + 1)
+    return np.array([strip.weights[start:end].mean() for start, end in zip(starts, ends, strict=True)])
+
+
+def _draw_bar(axes: Axes, strip: AttentionStrip) -> None:
     """Attention over time at the top, the true action below it, then seconds."""
     start, end = strip.seconds[0], strip.seconds[-1]
     axes.imshow(
-        strip.weights[None] / peak,
+        strip.weights[None] / strip.weights.max(),
         cmap=_WARM,
         vmin=0,
         vmax=1,

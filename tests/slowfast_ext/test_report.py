@@ -170,6 +170,14 @@ def test_strip_is_warm_where_the_weights_are(tmp_path):
     assert (action.min(), action.max()) == (pytest.approx(0.5, abs=0.03), pytest.approx(0.81, abs=0.03))
 
 
+def test_strip_of_a_video_shorter_than_the_strip(tmp_path):
+    plot_strips([strip([0.2, 1.0], count=4, action_seconds=None)], tmp_path / "strip.png")
+    picture = read_picture(tmp_path / "strip.png")
+    warm = np.nonzero(pixels_of(picture, "#f0f921"))[1]
+    assert len(warm) > 1000
+    assert warm.min() > 0.49 * picture.shape[1]  # the border of pictures 3 and 4, and half of the bar
+
+
 def test_strip_without_known_action_has_no_mark(tmp_path):
     plot_strips([strip([0.5] * 10, action_seconds=None)], tmp_path / "strip.png")
     assert not pixels_of(read_picture(tmp_path / "strip.png"), "#009e73").any()

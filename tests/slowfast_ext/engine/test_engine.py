@@ -148,6 +148,22 @@ def test_scores_are_the_mean_softmax_of_the_views(tiny_cfg):
         np.testing.assert_allclose(saved[video], np.mean(scores, axis=0), atol=1e-5)
 
 
+def test_the_hosts_own_data_set_and_model(tiny_cfg, data_dir, tmp_path):
+    """PySlowFast's Kinetics with its I3D, without anything of VTN in between but the loops."""
+    cfg = tiny_cfg(
+        *"MODEL.MODEL_NAME ResNet MODEL.ARCH i3d TRAIN.DATASET kinetics TEST.DATASET kinetics".split(),
+        *"TRAIN.EVAL_FULL_VIDEO False TEST.NUM_ENSEMBLE_VIEWS 2 TEST.NUM_SPATIAL_CROPS 3".split(),
+        *"RESNET.WIDTH_PER_GROUP 8 BN.USE_PRECISE_STATS True BN.NUM_BATCHES_PRECISE 2".split(),
+        *("SOLVER.MAX_EPOCH", "1", "DATA.PATH_PREFIX", str(data_dir)),
+    )
+    host.train(cfg)
+    host.test(cfg)
+    log = (tmp_path / "out" / "stdout.log").read_text()
+    assert len(stats(log, _type="train_iter")) == 2
+    (final,) = stats(log, split="test_final")
+    assert (final["num_videos"], final["num_failed"], final["num_views"]) == (7, 0, 6)
+
+
 @pytest.fixture
 def broken_data_dir(data_dir, tmp_path):
     """As data_dir, but the second video is cut in the middle and the fifth is empty."""

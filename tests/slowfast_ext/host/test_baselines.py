@@ -47,6 +47,15 @@ def test_any_length_runs(name, num_frames, demo_cfg):
 
 
 @torch.no_grad()
+def test_non_local_i3d_runs_on_a_whole_video(demo_cfg):
+    blocks = ["NONLOCAL.LOCATION", "[[[]], [[1, 3]], [[1, 3, 5]], [[]]]"]
+    cfg = demo_cfg("I3D", *blocks)
+    model = build(cfg)
+    assert sum("nonlocal" in name and name.endswith("conv_theta") for name, _ in model.named_modules()) == 5
+    assert model([torch.randn(1, 3, 250, 32, 32)]).shape == (1, cfg.MODEL.NUM_CLASSES)
+
+
+@torch.no_grad()
 def test_all_frames_count(demo_cfg):
     """A change at the very end of a long video changes the scores."""
     cfg = demo_cfg("SlowFast")
