@@ -75,7 +75,10 @@ class VTN(nn.Module):
         self.freeze_backbone = freeze_backbone
         self.num_classes = num_classes
         timm_options = {"pretrained": pretrained, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
-        self.backbone = create_backbone(backbone, img_size=img_size, **timm_options)
+        # Order in memory, not numbers: convolutions on a CPU run up to twice as fast.
+        self.backbone = create_backbone(backbone, img_size=img_size, **timm_options).to(
+            memory_format=torch.channels_last
+        )
         if freeze_backbone:
             self.backbone.requires_grad_(False).eval()
         self.embed_dim = embed_dim = feature_dim(self.backbone, img_size)
@@ -178,6 +181,7 @@ class VTN(nn.Module):
     def _frame_features(self, clip: torch.Tensor) -> torch.Tensor:
         batch, _, num_frames, _, _ = clip.shape
         frames = clip.transpose(1, 2).flatten(0, 1)  # (B * T, 3, H, W): one stack of images
+        frames = frames.contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
             if self.frames_per_chunk is None or self.backbone.training:
                 features = self.backbone(frames)

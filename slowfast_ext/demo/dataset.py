@@ -213,4 +213,6 @@ def _write_lists(out: Path, plans: list[VideoPlan], settings: DatasetSettings) -
         for plan in plans
     }
     document = {"settings": asdict(settings), "videos": videos}
-    (out / ANNOTATIONS).write_text(json.dumps(document, indent=1) + "\n")
+    part = out / f"{ANNOTATIONS}.part"
+    part.write_text(json.dumps(document, indent=1) + "\n")
+    part.replace(out / ANNOTATIONS)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_ext.engine.checkpoint import list_checkpoints
+from vtn.errors import InputError
 
 MODELS = ("VTN", "I3D", "SlowFast")
 
@@ -63,5 +64,14 @@ class Layout:
         return self.out / model / protocol.name.replace("-", "_")
 
     def checkpoint(self, model: str) -> Path:
-        """The newest checkpoint of a model that has been trained."""
-        return Path(list_checkpoints(str(self.training(model)))[0])
+        """The newest checkpoint of a model that has been trained.
+
+        Raises:
+            InputError: If it is gone.
+        """
+        paths = list_checkpoints(str(self.training(model)))
+        if not paths:
+            raise InputError(
+                f"{self.training(model)} holds no checkpoint any more: delete it to train again."
+            )
+        return Path(paths[0])

@@ -127,7 +127,7 @@ def _draw_strip(figure: Figure, strip: AttentionStrip, top: float) -> None:
 
 
 def _means_around_pictures(strip: AttentionStrip) -> np.ndarray:
-    """Mean weight up to half way to the neighbouring pictures, (n,): a frame's own may miss a peak beside it."""
+    """Mean weight up to half way to the next pictures, (n,): a frame's own weight may miss a peak nearby."""
     edges = np.concatenate(([0], (strip.shown[1:] + strip.shown[:-1] + 1) // 2, [len(strip.weights)]))
     # Where a short video shows a frame twice, its own weight is all there is.
     starts, ends = np.minimum(edges[:-1], strip.shown), np.maximum(edges[1:], strip.shown + 1)

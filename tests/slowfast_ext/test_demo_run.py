@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slowfast_ext.demo.layout import Layout
 from slowfast_ext.demo.steps import Step, StepError, run_step, short_line
 from slowfast_ext.demo.summary import read_result
 from vtn.errors import InputError
@@ -107,6 +108,17 @@ def test_read_result(tmp_path):
     step.log.write_text("nothing\n")
     with pytest.raises(StepError, match=r"run\.log does not give the model's parameters and GFLOPs"):
         read_result(step, model="VTN", protocol="multi-view", train_seconds=2.0, test_seconds=1.0)
+
+
+def test_newest_checkpoint(tmp_path):
+    layout = Layout(ROOT, tmp_path)
+    with pytest.raises(InputError, match=r"VTN/train holds no checkpoint any more"):
+        layout.checkpoint("VTN")
+    folder = layout.training("VTN") / "checkpoints"
+    folder.mkdir(parents=True)
+    for epoch in (8, 40, 16):
+        (folder / f"checkpoint_epoch_{epoch:05d}.pyth").touch()
+    assert layout.checkpoint("VTN").name == "checkpoint_epoch_00040.pyth"
 
 
 @pytest.mark.slow
