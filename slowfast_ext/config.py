@@ -242,6 +242,10 @@ def _check_data(cfg: CfgNode) -> None:
         _require(
             data[key] <= short, f"DATA.{key}", data[key], f"at most DATA.TRAIN_JITTER_SCALES[0], {short}"
         )
+    if cfg.MODEL.MODEL_NAME in ("ResNet", "SlowFast"):
+        # Otherwise the head sees more than one position and gives training more than one answer a video.
+        crop = data.TRAIN_CROP_SIZE
+        _require(crop % 32 == 0, "DATA.TRAIN_CROP_SIZE", crop, f"a multiple of 32 for {cfg.MODEL.MODEL_NAME}")
     _require(
         data.DECODING_BACKEND == "pyav", "DATA.DECODING_BACKEND", data.DECODING_BACKEND, "pyav on this host"
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 import av
 import torch
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 
 from vtn.errors import InputError
 
@@ -106,8 +107,10 @@ def read_frames(
             raise InputError(f"frame_indices has {index}, but {path} has frames 0 to {info.num_frames - 1}.")
     slots = {number: slot for slot, number in enumerate(wanted)}
     frames, missing = None, set(wanted)
+    # One converter for all frames: `frame.to_ndarray("rgb24")` sets up one, with its threads, for each.
+    converter = VideoReformatter()
     for number, frame in _decode(path, wanted, info):
-        rgb = torch.from_numpy(frame.to_ndarray(format="rgb24"))
+        rgb = torch.from_numpy(converter.reformat(frame, format="rgb24", threads=1).to_ndarray())
         if frames is None:
             frames = torch.empty((len(wanted), *rgb.shape), dtype=torch.uint8)
         if rgb.shape != frames.shape[1:]:
