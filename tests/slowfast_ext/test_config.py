@@ -167,6 +167,10 @@ BAD = [
         "TRAIN.DATASET ssv2",
         "TRAIN.DATASET is 'ssv2': the data sets are vtnkinetics, vtnmit and the host's own",
     ),
+    (
+        "MODEL.MODEL_NAME ResNet MODEL.ARCH i3d DATA.TRAIN_CROP_SIZE 48",
+        "DATA.TRAIN_CROP_SIZE is 48: it must be a multiple of 32 for ResNet",
+    ),
     ("SOLVER.LR_POLICY linear", "SOLVER.LR_POLICY is 'linear': PySlowFast 1.0 from PyPI has cosine"),
     ("SOLVER.LRS [1]", "SOLVER.LRS is [1]: it must be as long as SOLVER.STEPS"),
     ("SOLVER.OPTIMIZING_METHOD lion", "SOLVER.OPTIMIZING_METHOD is 'lion': it must be sgd or adam or adamw"),

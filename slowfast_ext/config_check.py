@@ -1,0 +1,169 @@
+"""Refuse impossible configurations, with a sentence that names the key and the value."""
+
+import os
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+
+from slowfast_ext.host import get_host
+from slowfast_ext.host.launch import num_processes, world_size
+from vtn.errors import InputError
+
+_OWN_DATASETS = ("vtnkinetics", "vtnmit")
+
+
+def _require(condition: bool, key: str, value: Any, must: str) -> None:
+    if not condition:
+        raise InputError(f"{key} is {value!r}: it must be {must}")
+
+
+def check_config(cfg: CfgNode) -> None:
+    """Refuse impossible values and combinations.
+
+    Raises:
+        InputError: Names the key and the value.
+    """
+    _check_devices(cfg)
+    _check_data(cfg)
+    _check_solver(cfg)
+    if cfg.MODEL.MODEL_NAME == "VTN":
+        _check_vtn(cfg)
+    _check_output_dir(cfg)
+
+
+def _check_devices(cfg: CfgNode) -> None:
+    _require(cfg.NUM_GPUS >= 0, "NUM_GPUS", cfg.NUM_GPUS, "0 (CPU) or the number of GPUs")
+    if torch.cuda.device_count() < cfg.NUM_GPUS:
+        found = torch.cuda.device_count()
+        raise InputError(
+            f"NUM_GPUS is {cfg.NUM_GPUS} but PyTorch sees {found} CUDA device{'s' * (found != 1)}: "
+            f"add `NUM_GPUS {found}` to the command{' to run on the CPU' if not found else ''}"
+        )
+    _require(cfg.VTN.CPU_PROCESSES >= 1, "VTN.CPU_PROCESSES", cfg.VTN.CPU_PROCESSES, "at least 1")
+    _require(0 <= cfg.SHARD_ID < cfg.NUM_SHARDS, "--shard_id", cfg.SHARD_ID, f"in [0, {cfg.NUM_SHARDS})")
+    workers = world_size(cfg)
+    for name, section in (("TRAIN", cfg.TRAIN), ("TEST", cfg.TEST)):
+        size = section.BATCH_SIZE
+        _require(
+            size > 0 and size % workers == 0,
+            f"{name}.BATCH_SIZE",
+            size,
+            f"a positive multiple of the {workers} processes ({num_processes(cfg)} on each machine)",
+        )
+
+
+def _check_data(cfg: CfgNode) -> None:
+    data = cfg.DATA
+    for key in ("NUM_FRAMES", "SAMPLING_RATE", "TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
+        _require(data[key] >= 1, f"DATA.{key}", data[key], "at least 1")
+    _require(data.TARGET_FPS > 0, "DATA.TARGET_FPS", data.TARGET_FPS, "positive")
+    _require(cfg.MODEL.NUM_CLASSES >= 1, "MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES, "at least 1")
+    _require(cfg.TRAIN.EVAL_NUM_FRAMES >= 1, "TRAIN.EVAL_NUM_FRAMES", cfg.TRAIN.EVAL_NUM_FRAMES, "at least 1")
+    _require(
+        cfg.TEST.NUM_ENSEMBLE_VIEWS >= 1, "TEST.NUM_ENSEMBLE_VIEWS", cfg.TEST.NUM_ENSEMBLE_VIEWS, "at least 1"
+    )
+    _require(
+        cfg.TEST.NUM_SPATIAL_CROPS in (1, 3), "TEST.NUM_SPATIAL_CROPS", cfg.TEST.NUM_SPATIAL_CROPS, "1 or 3"
+    )
+    short, long = data.TRAIN_JITTER_SCALES if len(data.TRAIN_JITTER_SCALES) == 2 else (0, 0)
+    _require(
+        0 < short <= long, "DATA.TRAIN_JITTER_SCALES", list(data.TRAIN_JITTER_SCALES), "two rising sizes"
+    )
+    for key in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
+        _require(
+            data[key] <= short, f"DATA.{key}", data[key], f"at most DATA.TRAIN_JITTER_SCALES[0], {short}"
+        )
+    if cfg.MODEL.MODEL_NAME in ("ResNet", "SlowFast"):
+        # Otherwise the head sees more than one position and gives training more than one answer a video.
+        crop = data.TRAIN_CROP_SIZE
+        _require(crop % 32 == 0, "DATA.TRAIN_CROP_SIZE", crop, f"a multiple of 32 for {cfg.MODEL.MODEL_NAME}")
+    _require(
+        data.DECODING_BACKEND == "pyav", "DATA.DECODING_BACKEND", data.DECODING_BACKEND, "pyav on this host"
+    )
+    if cfg.TRAIN.EVAL_FULL_VIDEO and cfg.TEST.ENABLE:
+        views = cfg.TEST.NUM_ENSEMBLE_VIEWS
+        must = "1 when TRAIN.EVAL_FULL_VIDEO is True (multi-view: TRAIN.EVAL_FULL_VIDEO False)"
+        _require(views == 1, "TEST.NUM_ENSEMBLE_VIEWS", views, must)
+    for name, section in (("TRAIN", cfg.TRAIN), ("TEST", cfg.TEST)):
+        if not section.ENABLE:
+            continue
+        if section.DATASET.capitalize() not in get_host().DATASET_REGISTRY:
+            known = ", ".join(_OWN_DATASETS)
+            raise InputError(
+                f"{name}.DATASET is {section.DATASET!r}: the data sets are {known} and the host's own"
+            )
+        full = cfg.TRAIN.EVAL_FULL_VIDEO or cfg.MODEL.MODEL_NAME == "VTN"
+        if full and section.DATASET not in _OWN_DATASETS:
+            raise InputError(
+                f"{name}.DATASET is {section.DATASET!r}: VTN and full-video evaluation need "
+                + " or ".join(_OWN_DATASETS)
+            )
+
+
+def _check_solver(cfg: CfgNode) -> None:
+    solver = cfg.SOLVER
+    _require(solver.MAX_EPOCH >= 1, "SOLVER.MAX_EPOCH", solver.MAX_EPOCH, "at least 1")
+    for key in ("EVAL_PERIOD", "CHECKPOINT_PERIOD"):
+        _require(cfg.TRAIN[key] >= 1, f"TRAIN.{key}", cfg.TRAIN[key], "at least 1")
+    _require(cfg.LOG_PERIOD >= 1, "LOG_PERIOD", cfg.LOG_PERIOD, "at least 1")
+    known = ("sgd", "adam", "adamw")
+    _require(
+        solver.OPTIMIZING_METHOD in known,
+        "SOLVER.OPTIMIZING_METHOD",
+        solver.OPTIMIZING_METHOD,
+        " or ".join(known),
+    )
+    if solver.LR_POLICY == "steps_with_relative_lrs":
+        starts_at_zero = bool(solver.STEPS) and solver.STEPS[0] == 0
+        _require(starts_at_zero, "SOLVER.STEPS", list(solver.STEPS), "a list of epochs that starts with 0")
+        _require(
+            len(solver.LRS) == len(solver.STEPS), "SOLVER.LRS", list(solver.LRS), "as long as SOLVER.STEPS"
+        )
+    for name, section in (("TRAIN", cfg.TRAIN), ("TEST", cfg.TEST)):
+        kind = section.CHECKPOINT_TYPE
+        _require(kind in ("pytorch", "caffe2"), f"{name}.CHECKPOINT_TYPE", kind, "pytorch or caffe2")
+        path = section.CHECKPOINT_FILE_PATH
+        if section.ENABLE and path and not os.path.isfile(path):
+            raise InputError(f"{name}.CHECKPOINT_FILE_PATH is {path!r}: no such file")
+
+
+def _check_vtn(cfg: CfgNode) -> None:
+    node = cfg.VTN
+    for key in ("NUM_HIDDEN_LAYERS", "NUM_ATTENTION_HEADS"):
+        _require(node[key] >= 1, f"VTN.{key}", node[key], "at least 1")
+    windows = list(node.ATTENTION_WINDOW)
+    _require(
+        len(windows) in (1, node.NUM_HIDDEN_LAYERS),
+        "VTN.ATTENTION_WINDOW",
+        windows,
+        f"one width, or one for each of the {node.NUM_HIDDEN_LAYERS} layers of VTN.NUM_HIDDEN_LAYERS",
+    )
+    even = all(isinstance(width, int) and width >= 2 and width % 2 == 0 for width in windows)
+    _require(
+        even, "VTN.ATTENTION_WINDOW", windows, "even widths of at least 2 (half of it lies on each side)"
+    )
+    if node.HIDDEN_DIM:
+        _require(
+            node.HIDDEN_DIM % node.NUM_ATTENTION_HEADS == 0,
+            "VTN.NUM_ATTENTION_HEADS",
+            node.NUM_ATTENTION_HEADS,
+            f"a divisor of VTN.HIDDEN_DIM, {node.HIDDEN_DIM}",
+        )
+    kinds = ("learned", "fixed", "none")
+    kind = node.POSITION_EMBEDDING
+    _require(kind in kinds, "VTN.POSITION_EMBEDDING", kind, " or ".join(kinds))
+    _require(
+        node.MAX_POSITION_EMBEDDINGS >= 3, "VTN.MAX_POSITION_EMBEDDINGS", node.MAX_POSITION_EMBEDDINGS, ">= 3"
+    )
+
+
+def _check_output_dir(cfg: CfgNode) -> None:
+    try:
+        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+        probe = os.path.join(cfg.OUTPUT_DIR, f".writable-{os.getpid()}")
+        with open(probe, "w"):
+            pass
+        os.remove(probe)
+    except OSError as error:
+        raise InputError(f"OUTPUT_DIR {cfg.OUTPUT_DIR!r} is not writable: {error.strerror}") from None
