@@ -4,6 +4,7 @@ Everything goes through the commands that a user would type; this program types 
 stopped and started again at any point.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from slowfast_ext.demo.steps import Step, run_step
 from slowfast_ext.demo.summary import Result, read_result, write_summary
 
 _NEXT = (
-    "python tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml DATA.PATH_TO_DATA_DIR /path/to/kinetics "
+    "tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml DATA.PATH_TO_DATA_DIR /path/to/kinetics "
     "OUTPUT_DIR outputs/vtn_vit_b NUM_GPUS 8"
 )
 
@@ -61,8 +62,11 @@ def run_demo(
             results.append(read_result(test, model=model, protocol=protocol.name, **seconds))
     say("Tables and pictures …")
     write_summary(layout, results, overrides, say=say)
+    python = os.path.relpath(sys.executable) if sys.prefix != sys.base_prefix else "python"
     say(f"\nAll of it is in {layout.out}; this run took {time.perf_counter() - started:.0f} s.")
-    say(f"Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):\n  {_NEXT}")
+    say(
+        f"Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):\n  {python} {_NEXT}"
+    )
     return results
 
 
