@@ -64,9 +64,8 @@ def run_demo(
     write_summary(layout, results, overrides, say=say)
     python = os.path.relpath(sys.executable) if sys.prefix != sys.base_prefix else "python"
     say(f"\nAll of it is in {layout.out}; this run took {time.perf_counter() - started:.0f} s.")
-    say(
-        f"Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):\n  {python} {_NEXT}"
-    )
+    say("Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):")
+    say(f"  {python} {_NEXT}")
     return results
 
 
