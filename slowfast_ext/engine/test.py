@@ -115,6 +115,8 @@ def _finalize(meter, failures: Failures, cfg) -> dict:
     stats |= {f"top{k}_acc": f"{100.0 * c.item() / count:.2f}" for k, c in zip((1, 5), correct, strict=True)}
     stats |= {"num_videos": count, "num_failed": len(failures.reasons), "num_views": meter.num_clips}
     if cfg.TEST.SAVE_RESULTS_PATH:
-        path = os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH)
-        np.savez(path, scores=scores.numpy(), labels=labels.numpy(), scored=scored.numpy())
+        arrays = {"scores": scores.numpy(), "labels": labels.numpy(), "scored": scored.numpy()}
+        if hasattr(failures.dataset, "paths"):
+            arrays["paths"] = np.array(failures.dataset.paths)
+        np.savez(os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH), **arrays)
     return stats

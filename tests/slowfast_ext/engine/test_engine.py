@@ -136,7 +136,9 @@ def test_scores_are_the_mean_softmax_of_the_views(tiny_cfg):
     model = host.build_model(cfg)
     loader = host.construct_loader(cfg, "test")
     perform_test(loader, model, cfg)
-    saved = np.load(f"{cfg.OUTPUT_DIR}/results.npz")["scores"]
+    results = np.load(f"{cfg.OUTPUT_DIR}/results.npz")
+    assert results["paths"][6].endswith("/6.mp4")
+    saved = results["scores"]
     # Again by hand: `vtn.VTN.forward` gives logits, six views belong to a video.
     model.eval()
     for video in (0, 6):
