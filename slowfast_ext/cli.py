@@ -53,7 +53,8 @@ def run_safely(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command continues from the last finished checkpoint", file=sys.stderr)
+        text = "interrupted: the same command continues from the last checkpoint, if one was written"
+        print(f"\n{text}", file=sys.stderr)
         raise SystemExit(130) from None
 
 

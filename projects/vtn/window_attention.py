@@ -104,8 +104,11 @@ class WindowAttention(nn.Module):
         check_positive_int("attention_window", attention_window)
         check_probability("attention_dropout", attention_dropout)
         if embed_dim % num_heads:
+            divisors = [n for n in range(1, embed_dim + 1) if embed_dim % n == 0]
+            near = min(divisors, key=lambda n: abs(n - num_heads))
             raise InputError(
-                f"num_heads {num_heads} does not divide the width {embed_dim} of the frame features."
+                f"num_heads {num_heads} does not divide the width {embed_dim} of the frame features; "
+                f"{near} does (VTN.NUM_ATTENTION_HEADS)."
             )
         if attention_window % 2:
             raise InputError(f"attention_window must be even (half on each side), not {attention_window}.")

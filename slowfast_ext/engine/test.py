@@ -88,7 +88,9 @@ def perform_test(loader: DataLoader, model: nn.Module, cfg) -> None:
         path = os.path.join(cfg.OUTPUT_DIR, "test_results.json")
         with open(path, "w") as file:
             json.dump(stats, file, indent=1)
-        logger.info("Tested %d videos x %d views in %.1f s", videos, views, time.perf_counter() - started)
+        used = videos - len(failures.reasons)
+        seconds = time.perf_counter() - started
+        logger.info("Tested %d of %d videos x %d views in %.1f s", used, videos, views, seconds)
         host.log_json_stats(stats)
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
 
@@ -110,6 +112,8 @@ def _finalize(meter, failures: Failures, cfg) -> dict:
     if not count:
         raise InputError("no video of the test list could be read")
     scores, labels = meter.video_preds / meter.num_clips, meter.video_labels
+    if hasattr(failures.dataset, "labels"):
+        labels = torch.tensor(failures.dataset.labels)  # also of the videos that could not be read
     correct = get_host().topks_correct(scores[scored], labels[scored], (1, 5))
     stats = {"split": "test_final"}
     stats |= {f"top{k}_acc": f"{100.0 * c.item() / count:.2f}" for k, c in zip((1, 5), correct, strict=True)}

@@ -161,6 +161,7 @@ def eval_epoch(val_loader: DataLoader, model: nn.Module, meter, epoch: int, cfg)
     model = unwrap(
         model
     ).eval()  # processes may have unequal numbers of batches, so none may wait for another
+    host.get_logger(__name__).info("Validating on %d videos", len(val_loader.dataset))
     meter.iter_tic()
     device = host.device_of(cfg)
     failures = Failures(val_loader.dataset)

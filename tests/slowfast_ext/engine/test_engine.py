@@ -177,7 +177,8 @@ def broken_data_dir(data_dir, tmp_path):
 
 
 def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_path):
-    cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(broken_data_dir), "SOLVER.MAX_EPOCH", "1")
+    save = ["SOLVER.MAX_EPOCH", "1", "TEST.SAVE_RESULTS_PATH", "results.npz"]
+    cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(broken_data_dir), *save)
     host.train(cfg)
     host.test(cfg)
     log = (tmp_path / "out" / "stdout.log").read_text()
@@ -191,6 +192,9 @@ def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_
     assert re.search(r"broken/4\.mp4: .*is empty", log)
     (final,) = stats(log, split="test_final")
     assert (final["num_videos"], final["num_failed"]) == (5, 2)
+    results = np.load(tmp_path / "out" / "results.npz")
+    assert results["scored"].tolist() == [True, False, True, True, False, True, True]
+    assert results["labels"].tolist() == [number % 5 for number in range(7)]
 
 
 def test_no_readable_video_at_all(tiny_cfg, data_dir, tmp_path):
