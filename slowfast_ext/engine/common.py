@@ -86,7 +86,9 @@ class Failures:
             len(self.reasons),
         )
         for video in sorted(self.reasons):
-            logger.warning("  %s: %s", self.dataset.paths[video], self.reasons[video])
+            path, reason = self.dataset.paths[video], self.reasons[video]
+            # A long reason has lost its beginning, which is the path.
+            logger.warning("  %s", reason if reason.startswith(path) else f"{path}: {reason}")
 
 
 def all_reduce_sum(values: list[float]) -> list[float]:

@@ -188,8 +188,8 @@ def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_
         ("The test", 5, 7),
     ):
         assert f"{what} is over {used} of {total} videos; 2 could not be read:" in log
-    assert re.search(r"broken/1\.mp4: .*(truncated|cannot be decoded)", log)
-    assert re.search(r"broken/4\.mp4: .*is empty", log)
+    assert re.search(r"  /.*broken/1\.mp4 .*(truncated|cannot be decoded)", log)
+    assert re.search(r"  /.*broken/4\.mp4 is empty", log)
     (final,) = stats(log, split="test_final")
     assert (final["num_videos"], final["num_failed"]) == (5, 2)
     results = np.load(tmp_path / "out" / "results.npz")
