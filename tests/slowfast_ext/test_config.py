@@ -13,7 +13,8 @@ from slowfast_ext.host import get_host
 from vtn import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+# A Base.yaml holds what its variants share and names no model of its own.
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.name != "Base.yaml")
 VTN_VIT_B = ROOT / "configs" / "Kinetics" / "VTN_ViT_B.yaml"
 
 # The authors' released VIT_B_VTN.yaml (github.com/bomri/SlowFast), key by key.
