@@ -5,6 +5,9 @@ Post-norm layers as in BERT. Every LayerNorm here has epsilon 1e-12, the value b
 Shape legend: B batch, T frames, N = 1 + T tokens (CLS first), D width, H heads, L layers.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,6 +18,8 @@ from .positions import build_positions
 from .window_attention import WindowAttention
 
 NORM_EPS = 1e-12
+# Frames that are encoded at a time without gradients.
+FRAMES_PER_PART = 1024
 
 
 class EncoderLayer(nn.Module):
@@ -49,11 +54,28 @@ class EncoderLayer(nn.Module):
 
     def forward(self, hidden: torch.Tensor, cls_only: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, N, D) -> (B, N, D), or (B, 1, D) with cls_only; and the weights of CLS, (B, H, N)."""
-        attended, cls_weights = self.attention(hidden, cls_only)
-        hidden = hidden[:, :1] if cls_only else hidden
+        context, cls_weights = self.attention.from_cls(hidden)
+        cls = self._update(hidden[:, :1], context)
+        if cls_only:
+            return cls, cls_weights
+        return _cls_and_frames(cls, hidden.shape[1] - 1, partial(self._encode_frames, hidden)), cls_weights
+
+    def _encode_frames(self, hidden: torch.Tensor, first: int, count: int) -> torch.Tensor:
+        """(B, N, D) -> (B, count, D), the frames from the first on."""
+        num_frames, reach = hidden.shape[1] - 1, self.attention.attention_window // 2
+        begin, end = max(first - reach, 0), min(first + count + reach, num_frames)
+        near = hidden
+        if end - begin < num_frames:
+            near = torch.cat([hidden[:, :1], hidden[:, 1 + begin : 1 + end]], dim=1)
+        context = self.attention.from_frames(near, first=first - begin, count=count)
+        return self._update(hidden[:, 1 + first : 1 + first + count], context)
+
+    def _update(self, hidden: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """Everything in the layer that treats each token by itself, (B, any, D) both."""
+        attended = self.attention.output(context)
         hidden = self.attention_norm(self.dropout(attended) + hidden)
         update = self.ffn_out(F.gelu(self.ffn_in(hidden)))
-        return self.ffn_norm(self.dropout(update) + hidden), cls_weights
+        return self.ffn_norm(self.dropout(update) + hidden)
 
 
 class TemporalEncoder(nn.Module):
@@ -120,9 +142,15 @@ class TemporalEncoder(nn.Module):
 
     def embed(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
         """Add position and token type, then normalise: (B, N, D), (B, T) -> (B, N, D)."""
-        types = torch.zeros(tokens.shape[1], dtype=torch.long, device=tokens.device)
-        types[0] = 1
-        return self.dropout(self.norm(tokens + self.positions(frame_indices) + self.token_types(types)))
+        frame_type, cls_type = self.token_types.weight
+
+        def embed_frames(first: int, count: int) -> torch.Tensor:
+            positions = self.positions(frame_indices[:, first : first + count])[:, 1:]
+            # In this order, as the authors add them: where features are nearly equal, rounding shows.
+            return self.norm((tokens[:, 1 + first : 1 + first + count] + positions).add_(frame_type))
+
+        cls = self.norm(tokens[:, :1] + self.positions(frame_indices[:, :0]) + cls_type)
+        return self.dropout(_cls_and_frames(cls, frame_indices.shape[1], embed_frames))
 
     def forward(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode CLS and frames.
@@ -150,6 +178,25 @@ class TemporalEncoder(nn.Module):
         for layer in self.layers:
             states.append(layer(states[-1])[0])
         return torch.stack(states, dim=1)
+
+
+def _cls_and_frames(
+    cls: torch.Tensor, num_frames: int, encode: Callable[[int, int], torch.Tensor]
+) -> torch.Tensor:
+    """Put CLS before what encode(first, count) gives for the frames: (B, 1, D) -> (B, N, D).
+
+    Without gradients the frames are taken in parts: what lies between input and output then fits a CPU's
+    cache, and its memory does not grow with their number. With gradients all of it is kept anyway, and the
+    gradient of each part would be as long as the whole.
+    """
+    if torch.is_grad_enabled():
+        return torch.cat([cls, encode(0, num_frames)], dim=1)
+    out = cls.new_empty(cls.shape[0], 1 + num_frames, cls.shape[2])
+    out[:, :1] = cls
+    for first in range(0, num_frames, FRAMES_PER_PART):
+        count = min(FRAMES_PER_PART, num_frames - first)
+        out[:, 1 + first : 1 + first + count] = encode(first, count)
+    return out
 
 
 def _window_per_layer(attention_window: int | list[int] | tuple[int, ...], num_layers: int) -> list[int]:

@@ -16,34 +16,38 @@ from .errors import InputError
 MIN_BLOCK_FRAMES = 64
 
 
-def key_layout(num_frames: int, reach: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def key_layout(
+    num_queries: int, num_frames: int, reach: int, device: torch.device, *, first: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut the band of visible (query, key) pairs into G equal blocks.
 
     A block holds C neighbouring queries and the frames from `reach` before its first to `reach` after
-    its last, so that cost grows with T and not with T * T. A sequence that fits one block needs no blocks:
-    it is one dense product under a mask.
+    its last, so that cost grows with the number of queries and not with its square. Frames that fit one
+    block need no blocks: it is one dense product under a mask.
 
-        T=5, reach=1, C=2 (as an example): block 0 asks for frames 0 1 and sees CLS -1 0 1 2,
+        5 queries, reach=1, C=2 (as an example): block 0 asks for frames 0 1 and sees CLS -1 0 1 2,
         where frame -1 does not exist and is hidden.
 
     Args:
-        num_frames: T, at least 1.
+        num_queries: Frames that ask, at least 1.
+        num_frames: T, frames that can be seen.
         reach: Frames visible on each side, half the attention window.
         device: Where to build the two tensors.
+        first: Which of the T frames asks first; the others follow it.
 
     Returns:
         columns (G, M) int64: which of the N tokens each key slot shows, 0 is CLS.
         visible (G, C, M) bool: whether a query may use a slot. CLS always is, so that no row is empty.
     """
     block = max(2 * reach, MIN_BLOCK_FRAMES)
-    num_blocks = -(-num_frames // block)
-    if num_blocks == 1:
-        block = num_frames
+    num_blocks = -(-num_queries // block)
+    if num_frames <= block:
+        block = num_queries
         frames = torch.arange(num_frames, device=device)[None]
     else:
-        starts = torch.arange(num_blocks, device=device)[:, None] * block
+        starts = first + torch.arange(num_blocks, device=device)[:, None] * block
         frames = starts + torch.arange(-reach, block + reach, device=device)
-    queries = torch.arange(num_blocks * block, device=device).view(num_blocks, block)
+    queries = first + torch.arange(num_blocks * block, device=device).view(num_blocks, block)
     near = (queries[:, :, None] - frames[:, None, :]).abs() <= reach
     exists = (frames >= 0) & (frames < num_frames)
     visible = F.pad(near & exists[:, None, :], (1, 0), value=True)
@@ -52,57 +56,78 @@ def key_layout(num_frames: int, reach: int, device: torch.device) -> tuple[torch
 
 
 def window_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_window: int, dropout: float = 0.0
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_window: int,
+    *,
+    first: int = 0,
+    dropout: float = 0.0,
 ) -> torch.Tensor:
-    """Attention of every frame to CLS and to the frames within half a window of it.
+    """Attention of neighbouring frames to CLS and to the frames within half a window of each.
 
     One softmax covers both, and CLS is counted once. Distance is counted in tokens, not in frame indices:
     window 18 means 9 on each side and the frame itself. At the ends the window is cut.
 
     Args:
-        query: (B, H, T, E), frames only.
+        query: (B, H, Q, E), frames only.
         key: (B, H, N, E), CLS first.
         value: (B, H, N, any), CLS first.
         attention_window: Total width in tokens, even.
+        first: Which of the T frames of key asks first; the other queries are the frames after it.
         dropout: Probability of dropping an attention weight, 0 in evaluation.
 
     Returns:
-        (B, H, T, last dimension of value). Time and memory grow linearly with T.
+        (B, H, Q, last dimension of value). Time and memory grow linearly with Q.
 
     Source: Longformer (arXiv:2004.05150) Sec. 3.1 as VTN (arXiv:2102.00719) Sec. 3.2 uses it.
     """
-    num_frames = query.shape[2]
-    columns, visible = key_layout(num_frames, attention_window // 2, query.device)
+    batch, _, num_queries, _ = query.shape
+    columns, visible = key_layout(
+        num_queries, key.shape[2] - 1, attention_window // 2, query.device, first=first
+    )
     num_blocks, block, _ = visible.shape
-    query = F.pad(query * query.shape[-1] ** -0.5, (0, 0, 0, num_blocks * block - num_frames))
-    query = query.unflatten(2, (num_blocks, block))  # (B, H, G, C, E)
-    scores = query @ key[:, :, columns].transpose(-1, -2)  # (B, H, G, C, M)
-    weights = scores.masked_fill(~visible, float("-inf")).softmax(-1)
-    weights = F.dropout(weights, dropout, training=dropout > 0)
-    context = weights.to(value.dtype) @ value[:, :, columns]
-    return context.flatten(2, 3)[:, :, :num_frames]
+    query = F.pad(query, (0, 0, 0, num_blocks * block - num_queries)).unflatten(2, (num_blocks, block))
+    # One block of one video is one item of the batch: (B * G, H, C or M, E).
+    blocks = (x.transpose(1, 2).flatten(0, 1) for x in (query, key[:, :, columns], value[:, :, columns]))
+    mask = visible[None, :, None].expand(batch, -1, -1, -1, -1).flatten(0, 1)  # (B * G, 1, C, M)
+    context = F.scaled_dot_product_attention(*blocks, attn_mask=mask, dropout_p=dropout)
+    return context.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3)[:, :, :num_queries]
+
+
+ATTENTION_KINDS = ("learned", "uniform")
 
 
 class WindowAttention(nn.Module):
     """Multi-head attention of one layer: frames through a window, CLS over everything.
 
     Frames use `query`, `key`, `value` (also for the key and value of CLS); CLS asks with `query_global`
-    and meets keys and values of `key_global` and `value_global`. One `output` projection serves both.
+    and meets keys and values of `key_global` and `value_global`. One `output` projection, applied by the
+    layer, serves both.
 
     Args:
         embed_dim: D.
         num_heads: H, must divide D.
         attention_window: Total width in tokens, even, at least 2.
         attention_dropout: Probability of dropping an attention weight in training.
+        attention: "learned", or "uniform": every token that is visible weighs the same, whatever it holds
+            (VTN, arXiv:2102.00719, Sec. 5.1 and Fig. 4). Queries and keys are then without effect.
     """
 
     def __init__(
-        self, embed_dim: int, num_heads: int, attention_window: int, attention_dropout: float
+        self,
+        embed_dim: int,
+        num_heads: int,
+        attention_window: int,
+        attention_dropout: float,
+        attention: str = "learned",
     ) -> None:
         super().__init__()
         check_positive_int("num_heads", num_heads)
         check_positive_int("attention_window", attention_window)
         check_probability("attention_dropout", attention_dropout)
+        if attention not in ATTENTION_KINDS:
+            raise InputError(f"attention must be one of {', '.join(ATTENTION_KINDS)}, not {attention!r}.")
         if embed_dim % num_heads:
             divisors = [n for n in range(1, embed_dim + 1) if embed_dim % n == 0]
             near = min(divisors, key=lambda n: abs(n - num_heads))
@@ -115,46 +140,62 @@ class WindowAttention(nn.Module):
         self.num_heads = num_heads
         self.attention_window = attention_window
         self.attention_dropout = attention_dropout
+        self.uniform = attention == "uniform"
         for name in ("query", "key", "value", "query_global", "key_global", "value_global", "output"):
             self.add_module(name, nn.Linear(embed_dim, embed_dim))
+        if self.uniform:
+            for unused in (self.query, self.key, self.query_global, self.key_global):
+                unused.requires_grad_(False)
 
-    def forward(self, hidden: torch.Tensor, cls_only: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """Attend from every token, or from CLS alone.
+    def from_frames(self, hidden: torch.Tensor, *, first: int, count: int) -> torch.Tensor:
+        """What `count` neighbouring frames see through the window.
 
         Args:
-            hidden: (B, N, D), CLS first.
-            cls_only: Skip the frames' queries; nothing else changes.
+            hidden: (B, N, D), CLS first; frames that no query can see may be left out.
+            first: Which of its frames asks first.
+            count: How many ask.
 
         Returns:
-            (B, N, D), or (B, 1, D) with cls_only; and the weights of CLS over all tokens (B, H, N),
-            before dropout, each row summing to 1.
+            (B, count, D), before the output projection.
         """
-        context, cls_weights = self._attend_from_cls(hidden)
-        if not cls_only:
-            dropout = self.attention_dropout if self.training else 0.0
-            query, key, value = self.query(hidden[:, 1:]), self.key(hidden), self.value(hidden)
-            heads = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (query, key, value))
-            frames = window_attention(*heads, self.attention_window, dropout)
-            context = torch.cat([context, frames.transpose(1, 2).flatten(2)], dim=1)
-        return self.output(context), cls_weights
+        asking = hidden[:, 1 + first : 1 + first + count]
+        query = torch.zeros_like(asking) if self.uniform else self.query(asking)
+        key = torch.zeros_like(hidden) if self.uniform else self.key(hidden)
+        heads = (
+            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (query, key, self.value(hidden))
+        )
+        dropout = self.attention_dropout if self.training else 0.0
+        context = window_attention(*heads, self.attention_window, first=first, dropout=dropout)
+        return context.transpose(1, 2).flatten(2)
 
-    def _attend_from_cls(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 1, D) and (B, H, N): the attention of the one CLS query, in O(N D H) instead of O(N D D).
+    def from_cls(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What CLS sees in all tokens, in O(N D H) instead of O(N D D).
 
         q . (Wk x + bk) = (Wk^T q) . x + q . bk and
         sum_n w_n (Wv x_n + bv) = Wv (sum_n w_n x_n) + bv sum_n w_n,
         so neither keys nor values of the N tokens are ever formed. q . bk is the same for all tokens and
         cannot change the softmax; it is added (H numbers) so that bk still gets its gradient of zero.
         Dropout makes the weights' sum differ from 1, hence the factor at bv.
+
+        Args:
+            hidden: (B, N, D), CLS first.
+
+        Returns:
+            (B, 1, D), before the output projection; and the weights (B, H, N), before dropout, each row
+            summing to 1.
         """
         split = (self.num_heads, -1)
-        query = self.query_global(hidden[:, 0]).unflatten(-1, split)  # (B, H, E)
-        query = query * query.shape[-1] ** -0.5
-        key_weight = self.key_global.weight.unflatten(0, split)  # (H, E, D)
-        key_bias = self.key_global.bias.unflatten(0, split)
-        folded = torch.einsum("bhe,hed->bhd", query, key_weight)
-        constant = (query * key_bias).sum(-1, keepdim=True)  # (B, H, 1)
-        weights = (folded @ hidden.transpose(1, 2) + constant).softmax(-1)  # (B, H, N)
+        if self.uniform:
+            batch, num_tokens, _ = hidden.shape
+            weights = hidden.new_full((batch, self.num_heads, num_tokens), 1 / num_tokens)
+        else:
+            query = self.query_global(hidden[:, 0]).unflatten(-1, split)  # (B, H, E)
+            query = query * query.shape[-1] ** -0.5
+            key_weight = self.key_global.weight.unflatten(0, split)  # (H, E, D)
+            key_bias = self.key_global.bias.unflatten(0, split)
+            folded = torch.einsum("bhe,hed->bhd", query, key_weight)
+            constant = (query * key_bias).sum(-1, keepdim=True)  # (B, H, 1)
+            weights = (folded @ hidden.transpose(1, 2) + constant).softmax(-1)
         kept = F.dropout(weights, self.attention_dropout, self.training).to(hidden.dtype)
         value_weight = self.value_global.weight.unflatten(0, split)
         value_bias = self.value_global.bias.unflatten(0, split)

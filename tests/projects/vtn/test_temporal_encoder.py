@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vtn import InputError
+from vtn import InputError, temporal_encoder
 from vtn.temporal_encoder import TemporalEncoder
 
 OPTIONS = {
@@ -33,7 +33,29 @@ def test_last_layer_works_for_cls_alone():
         layer.ffn_in.register_forward_pre_hook(lambda module, args: seen.append(tuple(args[0].shape)))
         layer.attention.query.register_forward_pre_hook(lambda module, args: seen.append("window"))
     model(torch.randn(2, 12, 8), torch.arange(11).expand(2, -1))
-    assert seen == ["window", (2, 12, 8), (2, 1, 8)]
+    assert seen == [(2, 1, 8), "window", (2, 11, 8), (2, 1, 8)]
+
+
+@pytest.mark.parametrize("position_embedding", ["learned", "fixed", "none"])
+@pytest.mark.parametrize("part", [1, 3, 4, 11])
+def test_parts_give_what_the_whole_gives(monkeypatch, part, position_embedding):
+    model = encoder(num_layers=3, attention_window=[4, 2, 6], position_embedding=position_embedding)
+    tokens, indices = torch.randn(2, 12, 8), torch.randint(0, 500, (2, 11))
+    whole = [*model(tokens, indices), model.hidden_states(tokens, indices)]  # gradients on: in one piece
+    monkeypatch.setattr(temporal_encoder, "FRAMES_PER_PART", part)
+    with torch.no_grad():
+        parts = [*model(tokens, indices), model.hidden_states(tokens, indices)]
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
+
+
+def test_memory_between_input_and_output_does_not_grow_with_the_number_of_frames():
+    model, longest = encoder(), []
+    model.layers[0].ffn_in.register_forward_hook(lambda module, args, out: longest.append(out.shape[1]))
+    for num_frames in (2048, 4096):
+        with torch.no_grad():
+            model(torch.randn(1, 1 + num_frames, 8), torch.arange(num_frames)[None])
+        assert max(longest) == 1024
 
 
 def test_what_a_frame_can_reach_grows_by_half_a_window_per_layer():

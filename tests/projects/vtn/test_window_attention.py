@@ -46,7 +46,7 @@ def test_blocks_and_one_block_have_the_same_gradients(monkeypatch):
 
 
 def test_work_per_block_does_not_grow_with_the_number_of_frames():
-    shapes = [tuple(key_layout(t, 16, torch.device("cpu"))[1].shape) for t in (640, 6400)]
+    shapes = [tuple(key_layout(t, t, 16, torch.device("cpu"))[1].shape) for t in (640, 6400)]
     assert shapes == [(10, 64, 64 + 32 + 1), (100, 64, 64 + 32 + 1)]
 
 
@@ -61,13 +61,35 @@ def test_dropout_drops_weights_and_keeps_their_mean():
     assert 0.4 < kept.sum() / (plain != 0).sum() < 0.6
 
 
+@pytest.mark.parametrize("min_block", [1, 8, 64])
+def test_some_queries_give_their_rows_of_all(monkeypatch, min_block):
+    monkeypatch.setattr(window_attention, "MIN_BLOCK_FRAMES", min_block)
+    query, key, value = random_heads(50)
+    everything = slow_window_attention(query, key, value, 6)
+    for first, count in ((0, 50), (0, 7), (20, 1), (20, 11), (43, 7)):
+        part = query[:, :, first : first + count]
+        found = window_attention.window_attention(part, key, value, 6, first=first)
+        torch.testing.assert_close(found, everything[:, :, first : first + count], rtol=0, atol=1e-12)
+
+
 def test_frames_attend_with_dropout_in_training_only():
     layer, hidden = WindowAttention(12, 3, 4, attention_dropout=1.0), torch.randn(2, 9, 12)
-    bias_alone = layer.output.bias.expand(
-        2, 8, -1
-    )  # all weights dropped: nothing but the output's bias is left
-    assert torch.equal(layer.train()(hidden)[0][:, 1:], bias_alone)
-    assert not torch.isclose(layer.eval()(hidden)[0][:, 1:], bias_alone).all()
+    assert not layer.train().from_frames(hidden, first=0, count=8).any()
+    assert (layer.eval().from_frames(hidden, first=0, count=8) != 0).all()
+
+
+def test_uniform_attention_is_the_mean_of_the_visible_values():
+    layer, hidden = WindowAttention(12, 3, 4, 0.0, "uniform").double(), torch.randn(2, 9, 12).double()
+    value, value_global = layer.value(hidden), layer.value_global(hidden)
+    frames = layer.from_frames(hidden, first=0, count=8)
+    for frame in range(8):
+        seen = [0, *range(1 + max(frame - 2, 0), 1 + min(frame + 3, 8))]
+        torch.testing.assert_close(frames[:, frame], value[:, seen].mean(1))
+    context, weights = layer.from_cls(hidden)
+    torch.testing.assert_close(context[:, 0], value_global.mean(1))
+    assert torch.equal(weights, torch.full((2, 3, 9), 1 / 9, dtype=torch.float64))
+    asking = [name for name, parameter in layer.named_parameters() if parameter.requires_grad]
+    assert {name.split(".")[0] for name in asking} == {"value", "value_global", "output"}
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -75,7 +97,7 @@ def test_cls_attention_is_its_definition(training):
     layer = WindowAttention(12, 3, 4, attention_dropout=0.4).double().train(training)
     hidden = torch.randn(2, 9, 12, dtype=torch.float64)
     torch.manual_seed(5)
-    found, found_weights = layer(hidden, cls_only=True)
+    found, found_weights = layer.from_cls(hidden)
 
     query, key, value = (
         projection(x).unflatten(-1, (3, 4)).transpose(1, 2)
@@ -88,15 +110,9 @@ def test_cls_attention_is_its_definition(training):
     weights = (query @ key.transpose(-1, -2) / 2).softmax(-1)[:, :, 0]  # head width 4, whose root is 2
     torch.manual_seed(5)
     kept = F.dropout(weights, 0.4, training)  # the same draw
-    context = layer.output((kept[:, :, None] @ value).transpose(1, 2).flatten(2))
+    context = (kept[:, :, None] @ value).transpose(1, 2).flatten(2)
     torch.testing.assert_close(found, context, rtol=0, atol=1e-12)
     torch.testing.assert_close(found_weights, weights, rtol=0, atol=1e-12)
-
-
-def test_cls_row_is_the_same_with_and_without_the_frames():
-    layer = WindowAttention(12, 3, 4, attention_dropout=0.0)
-    hidden = torch.randn(2, 9, 12)
-    torch.testing.assert_close(layer(hidden)[0][:, :1], layer(hidden, cls_only=True)[0])
 
 
 @pytest.mark.parametrize(
@@ -114,3 +130,8 @@ def test_cls_row_is_the_same_with_and_without_the_frames():
 def test_errors(heads, window, message):
     with pytest.raises(InputError, match=message):
         WindowAttention(12, heads, window, 0.1)
+
+
+def test_unknown_kind_of_attention():
+    with pytest.raises(InputError, match=r"attention must be one of learned, uniform, not 'flat'"):
+        WindowAttention(12, 3, 4, 0.1, "flat")
