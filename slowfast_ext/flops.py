@@ -3,21 +3,40 @@
 The model is copied to PyTorch's meta device, so a 250-frame SlowFast takes seconds and no memory, and every
 operator that runs is seen, fused attention included. One multiply-add counts as one, as in PySlowFast and in
 the paper's table 4. The paper's numbers are those of convolutions and linear layers; products of two
-activations (attention, non-local blocks) are reported beside them.
+activations (attention, non-local blocks) are reported beside them. Operators without a formula (norms,
+softmax, additions, pooling …) are not forgotten but listed, with their size.
 """
 
 import copy
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from fvcore.common.config import CfgNode
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from slowfast_ext.data.sampling import slow_pathway_indices
+
+
+@dataclass(frozen=True)
+class Uncounted:
+    """An operator that has no formula, so that its arithmetic is in no count.
+
+    Attributes:
+        operator: PyTorch's name of it, such as "native_layer_norm".
+        calls: How often it ran.
+        elements: Numbers that it gave out, of all calls together.
+    """
+
+    operator: str
+    calls: int
+    elements: int
 
 
 @dataclass(frozen=True)
@@ -27,10 +46,16 @@ class FlopCount:
     Attributes:
         conv_linear: Convolutions and linear layers.
         products: Matrix products of two activations: attention and non-local blocks.
+        operators: Operators with a formula, by name, with their share of the two above.
+        parts: The model's direct submodules, by name, with their share of conv_linear.
+        uncounted: Operators without a formula, largest first; views and fresh memory are left out.
     """
 
     conv_linear: float
     products: float
+    operators: Mapping[str, float]
+    parts: Mapping[str, float]
+    uncounted: tuple[Uncounted, ...]
 
     @property
     def total(self) -> float:
@@ -63,19 +88,65 @@ def count_flops(model: nn.Module, inputs: list[torch.Tensor]) -> FlopCount:
         inputs: Only the shapes matter.
     """
     twin = copy.deepcopy(model).to("meta").eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        twin([x.to("meta") for x in inputs])
-    by_operator = counter.get_flop_counts()["Global"]
-    products = sum(n for op, n in by_operator.items() if _is_product(op))
+    inputs = [x.to("meta") for x in inputs]
+    counter = FlopCounterMode(display=False)
+    # The counter comes last: it takes composite operators apart, and the recorder sees what is left.
+    with torch.no_grad(), _UncountedOperators(counter.flop_registry) as recorder, counter:
+        twin(inputs)
+    counts = counter.get_flop_counts()
+    operators = {_name(op): flops / 2e9 for op, flops in counts.get("Global", {}).items()}
+    parts = {name: counts.get(f"{type(twin).__name__}.{name}", {}) for name, _ in twin.named_children()}
     return FlopCount(
-        conv_linear=(sum(by_operator.values()) - products) / 2e9,
-        products=products / 2e9,
+        conv_linear=sum(n for name, n in operators.items() if not _is_product(name)),
+        products=sum(n for name, n in operators.items() if _is_product(name)),
+        operators=operators,
+        parts={
+            part: sum(flops for op, flops in by_operator.items() if not _is_product(_name(op))) / 2e9
+            for part, by_operator in parts.items()
+        },
+        uncounted=recorder.found(),
     )
 
 
-def _is_product(operator) -> bool:
+class _UncountedOperators(TorchDispatchMode):
+    """Record every operator that runs and has no formula."""
+
+    def __init__(self, formulas: Mapping) -> None:
+        super().__init__()
+        self._formulas = formulas
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        if tensors and func._overloadpacket not in self._formulas and not _computes_nothing(func):
+            name = _name(func._overloadpacket)
+            calls, elements = self._seen.get(name, (0, 0))
+            # Only the first output: the others are statistics or indices on the side.
+            self._seen[name] = (calls + 1, elements + tensors[0].numel())
+        return out
+
+    def found(self) -> tuple[Uncounted, ...]:
+        """What was seen, largest first."""
+        found = [Uncounted(name, *seen) for name, seen in self._seen.items()]
+        return tuple(sorted(found, key=lambda use: (-use.elements, use.operator)))
+
+
+def _computes_nothing(func) -> bool:
+    """True for views, which only look at memory in another way, and for memory as it is found."""
+    aliases = [result.alias_info for result in func._schema.returns]
+    is_view = any(alias is not None and not alias.is_write for alias in aliases)
+    name = _name(func._overloadpacket)
+    return is_view or name == "_unsafe_view" or "empty" in name
+
+
+def _name(operator) -> str:
+    """The bare name: "add" for aten.add."""
+    return str(operator).split("::")[-1].removeprefix("aten.")
+
+
+def _is_product(name: str) -> bool:
     """True for products of two activations; a linear layer runs as mm or addmm, a convolution as itself."""
-    name = str(operator)
     return "bmm" in name or "attention" in name
 
 
@@ -84,16 +155,35 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def model_row(path: str) -> dict[str, str]:
-    """What one configuration costs at test time; nothing is downloaded or computed."""
+def build_on_meta(path: str | Path, overrides: Sequence[str] = ()) -> tuple[CfgNode, nn.Module]:
+    """Load a configuration and build its model without memory; nothing is downloaded.
+
+    Args:
+        path: The YAML file.
+        overrides: Keys and values in turn.
+
+    Returns:
+        The configuration, and the model with all parameters on the meta device.
+    """
     from slowfast_ext.config import load_config
     from slowfast_ext.host import get_host
 
-    cfg = load_config(path, ["NUM_GPUS", "0", "VTN.PRETRAINED", "False", "OUTPUT_DIR", tempfile.gettempdir()])
+    fixed = ["NUM_GPUS", "0", "VTN.PRETRAINED", "False", "OUTPUT_DIR", tempfile.gettempdir()]
+    cfg = load_config(path, [*fixed, *overrides])
     with torch.device("meta"):
-        model = get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+        return cfg, get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+
+
+def num_views(cfg: CfgNode) -> int:
+    """Views of one video in the configured test protocol."""
+    return cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
+
+
+def model_row(path: str) -> dict[str, str]:
+    """What one configuration costs at test time; nothing is downloaded or computed."""
+    cfg, model = build_on_meta(path)
     frames, crop = view_shape(cfg, train=False)
-    views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
+    views = num_views(cfg)
     count = count_flops(model, example_inputs(cfg, frames, crop, device="meta"))
     return {
         "configuration": Path(path).stem,
