@@ -1,11 +1,14 @@
 """Reading weights: our checkpoints, PySlowFast's, and the authors' released .pyth files.
 
-Loading never runs pickled code.
+Loading never runs pickled code. Weights are all tensors of a state dict, running statistics included.
+
+Shape legend: D width, K classes.
 """
 
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,61 @@ _PREFIX = "temporal_encoder."
 # Column numbers 0 .. 287 that some releases of their library store; not a weight.
 _POSITION_IDS = "temporal_encoder.embeddings.position_ids"
 
+# A size of a model, and the dimension of the weight that it can be read off.
+_SIZES = (
+    ("width", "cls_token", 2),
+    ("feed-forward width", f"{_PREFIX}layers.0.ffn_in.weight", 0),
+    ("rows of the position table", f"{_PREFIX}positions.table.weight", 0),
+    ("head width", "mlp_head.1.weight", 0),
+    ("classes", "mlp_head.4.weight", 0),
+    ("classes", "head.projection.weight", 0),  # PySlowFast's own models
+)
+_DEPTH = "temporal layers"
+PARTIAL_ADVICE = (
+    "to load only what fits: vtn.load_checkpoint(model, path, partial=True), in PySlowFast "
+    "TRAIN.CHECKPOINT_PARTIAL True"
+)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of the weights of a file and of a model, by the names that the model has for them.
+
+    Attributes:
+        loaded: Taken from the file.
+        other_shape: In both, but with (shape in the file, shape in the model); kept as they were.
+        missing: In the model and not in the file; kept as they were.
+        unexpected: In the file and not in the model; left out.
+    """
+
+    loaded: list[str]
+    other_shape: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    missing: list[str]
+    unexpected: list[str]
+
+    @property
+    def kept(self) -> list[str]:
+        """Weights of the model that the file did not replace."""
+        return [*self.other_shape, *self.missing]
+
+    def __str__(self) -> str:
+        total = len(self.loaded) + len(self.kept)
+        count = f"{len(self.loaded)} of {total} weights loaded"
+        if self.kept:
+            count += f", the other {len(self.kept)} keep their initial values"
+        return "; ".join([count, *self.differences()])
+
+    def differences(self, limit: int | None = None) -> list[str]:
+        """Clauses that name all weights that were not loaded, or the first `limit` of each kind."""
+        lists = {
+            "of another shape": [
+                f"{name} {there} there and {here} here" for name, (there, here) in self.other_shape.items()
+            ],
+            "not in the file": self.missing,
+            "not in this model": self.unexpected,
+        }
+        return [f"{words}: {_first(items, limit)}" for words, items in lists.items() if items]
+
 
 def from_authors_names(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename weights of the authors' release (bomri/SlowFast) to ours; names that are not theirs stay."""
@@ -57,20 +115,26 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
     return f"{_PREFIX}{names[pattern].format(*re.findall(r'[0-9]+', part))}.{tensor}"
 
 
-def load_checkpoint(model: nn.Module, path: str | os.PathLike) -> None:
-    """Load weights into a model, all of them or none.
+def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool = False) -> LoadReport:
+    """Load weights into a model: all of them or none, or with `partial` those that fit.
 
     Takes a plain state dict, PySlowFast's {"model_state": ...}, either also as saved from a
     DistributedDataParallel model ("module." before every name), with our names or the authors'.
 
     Args:
-        model: A VTN of the same size; changed in place.
+        model: A VTN, changed in place; of the same size unless `partial`.
         path: The file.
+        partial: Take every weight whose name and shape fit and leave the others as they are, for
+            fine-tuning with other classes, another depth or other positions.
+
+    Returns:
+        What was loaded and what was not; worth printing after a partial load.
 
     Raises:
-        InputError: If the file is missing, damaged, asks for code to be run, or is of another model.
+        InputError: If the file is missing, damaged, asks for code to be run, or is of another model; with
+            `partial` only if nothing in it but biases and the like fits.
     """
-    load_weights(model, weights_of(read_checkpoint(path), path), path)
+    return load_weights(model, weights_of(read_checkpoint(path), path), path, partial=partial)
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
@@ -97,7 +161,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def weights_of(checkpoint: Mapping[str, Any], path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """The model's weights in what `read_checkpoint` returned, under our names.
+    """The model's weights in what `read_checkpoint` returned, under the names that the file has.
 
     Raises:
         InputError: If there are none; names `path`.
@@ -113,40 +177,106 @@ def weights_of(checkpoint: Mapping[str, Any], path: str | os.PathLike) -> dict[s
         )
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
-    return from_authors_names(state)
+    return state
 
 
-def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike) -> None:
-    """Put weights into any model, all of them or none.
+def load_weights(
+    model: nn.Module,
+    state: Mapping[str, torch.Tensor],
+    path: str | os.PathLike,
+    *,
+    partial: bool = False,
+    advice: str = PARTIAL_ADVICE,
+) -> LoadReport:
+    """Put weights into any model, as `load_checkpoint` does.
+
+    Args:
+        model: Changed in place.
+        state: Weights by our names or the authors'.
+        path: Where they are from, for the error.
+        partial: Take what fits.
+        advice: What to do about a refusal; ends the sentence.
 
     Raises:
-        InputError: If a name or a shape differs; names `path` and what differs.
+        InputError: If a name or a shape differs, with `partial` if nothing fits; says what differs.
     """
-    _check_fits(state, model.state_dict(), path)
-    model.load_state_dict(state)
+    wanted = model.state_dict()
+    state, report = compare_weights(state, wanted)
+    # A bias or a counter fits by chance; a matrix or a kernel does not.
+    useless = all(wanted[name].ndim < 2 for name in report.loaded)
+    refused = useless if partial else bool(report.kept or report.unexpected)
+    if refused:
+        ways = _which_way(state, wanted)
+        clauses = [
+            f"Checkpoint {path} is of another model"
+            + (f", which differs in {', '.join(ways)}" if ways else ""),
+            *report.differences(limit=4),
+            "so nothing of it is of use here" if useless else advice,
+        ]
+        raise InputError("; ".join(clauses) + ".")
+    model.load_state_dict({name: state[name] for name in report.loaded}, strict=not partial)
+    return report
 
 
-def _check_fits(
-    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: str | os.PathLike
-) -> None:
-    """Raise an InputError that says what differs, if anything does."""
-    missing = [name for name in wanted if name not in found]
-    unexpected = [name for name in found if name not in wanted]
-    if missing or unexpected:
-        raise InputError(
-            f"Checkpoint {path} is of another model: it lacks {_some(missing)} and has {_some(unexpected)} "
-            "that this one does not."
-        )
-    shapes = [
-        f"{name} is {tuple(found[name].shape)} there and {tuple(wanted[name].shape)} here"
-        for name in wanted
-        if found[name].shape != wanted[name].shape
+def compare_weights(
+    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], LoadReport]:
+    """Find out what of a file fits a model, without loading it.
+
+    Args:
+        found: Weights of the file, by our names or the authors'.
+        wanted: The model's state dict; its tensors may be on the meta device.
+
+    Returns:
+        `found` by the names of `wanted`, and what would become of each weight.
+    """
+    same = {name: value for name, value in found.items() if name in wanted}
+    found = same | from_authors_names({name: value for name, value in found.items() if name not in wanted})
+    shapes = {name: (tuple(found[name].shape), tuple(wanted[name].shape)) for name in wanted if name in found}
+    return found, LoadReport(
+        loaded=[name for name, (there, here) in shapes.items() if there == here],
+        other_shape={name: (there, here) for name, (there, here) in shapes.items() if there != here},
+        missing=[name for name in wanted if name not in found],
+        unexpected=[name for name in found if name not in wanted],
+    )
+
+
+def _sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Depth, D, K and the like of the model that these weights are of, as far as they tell."""
+    layers = {name.split(".")[2] for name in state if name.startswith(f"{_PREFIX}layers.")}
+    sizes = {_DEPTH: len(layers)} if layers else {}
+    for words, name, axis in _SIZES:
+        if name in state and axis < state[name].ndim:
+            sizes[words] = state[name].shape[axis]
+    return sizes
+
+
+def _which_way(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> list[str]:
+    """In what two models of the same kind differ; empty for models of two kinds."""
+
+    def part(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Size]:
+        return {name: value.shape for name, value in state.items() if name.startswith(prefix)}
+
+    there, here = _sizes(found), _sizes(wanted)
+    ways = [
+        f"{what} ({there[what]} there, {size} here)"
+        for what, size in here.items()
+        if what in there and there[what] != size
     ]
-    if shapes:
-        raise InputError(f"Checkpoint {path} is of another size: {_some(shapes)}.")
+    theirs, ours = part(found, "backbone."), part(wanted, "backbone.")
+    if theirs and ours and theirs != ours:
+        ways.append("backbone")
+    theirs, ours = part(found, f"{_PREFIX}positions."), part(wanted, f"{_PREFIX}positions.")
+    if theirs and ours and theirs.keys() != ours.keys():
+        ways.append("kind of positions")
+    theirs, ours = part(found, _PREFIX), part(wanted, _PREFIX)
+    both_are_ours = _DEPTH in there and _DEPTH in here
+    if theirs and ours and theirs.keys() != ours.keys() and not both_are_ours:
+        ways.append("temporal encoder")
+    return ways
 
 
-def _some(items: list[str], limit: int = 3) -> str:
-    """How many, and the first few."""
-    shown = ", ".join(items[:limit]) + (", ..." if len(items) > limit else "")
-    return f"{len(items)} weights" + (f" ({shown})" if items else "")
+def _first(items: list[str], limit: int | None) -> str:
+    """At most `limit` of them, and then how many there are."""
+    shown = ", ".join(items[:limit])
+    return shown if len(items) == len(items[:limit]) else f"{shown}, ... ({len(items)} in all)"

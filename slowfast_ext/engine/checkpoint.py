@@ -72,6 +72,9 @@ def load_checkpoint(
     inflation: bool = False,
     convert_from_caffe2: bool = False,
     epoch_reset: bool = False,
+    *,
+    partial: bool = False,
+    advice: str = vtn_checkpoint.PARTIAL_ADVICE,
 ) -> int:
     """Load weights, and the optimizer's state when resuming.
 
@@ -80,27 +83,33 @@ def load_checkpoint(
             PySlowFast's model zoo.
         model: Wrapped for several processes or not.
         data_parallel: Ignored; kept because PySlowFast passes it.
-        optimizer: Filled too, unless None or `epoch_reset`.
+        optimizer: Filled too, unless None, `epoch_reset` or `partial`.
         inflation: Repeat 2D kernels over time, divided by their number (I3D, arXiv 1705.07750).
         convert_from_caffe2: The file is a Caffe2 .pkl.
         epoch_reset: Take the weights only.
+        partial: Take only the weights that fit, for fine-tuning; the log says which did not.
+        advice: What to do if the file is of another model; ends the error's sentence.
 
     Returns:
-        Epoch of the checkpoint, from 0; -1 when there is none or with `epoch_reset`.
+        Epoch of the checkpoint, from 0; -1 when there is none, with `epoch_reset` or with `partial`.
 
     Raises:
         InputError: Missing, truncated or foreign file, code in a pickle, other shapes; names the file.
     """
     target = unwrap(model)
     if convert_from_caffe2:
-        vtn_checkpoint.load_weights(target, _from_caffe2(path_to_checkpoint, target), path_to_checkpoint)
-        return -1
-    checkpoint = vtn_checkpoint.read_checkpoint(path_to_checkpoint)
-    state = vtn_checkpoint.weights_of(checkpoint, path_to_checkpoint)
-    if inflation:
-        state = _inflate(state, target.state_dict(), path_to_checkpoint)
-    vtn_checkpoint.load_weights(target, state, path_to_checkpoint)
-    if epoch_reset or inflation:
+        checkpoint, state = {}, _from_caffe2(path_to_checkpoint, target)
+    else:
+        checkpoint = vtn_checkpoint.read_checkpoint(path_to_checkpoint)
+        state = vtn_checkpoint.weights_of(checkpoint, path_to_checkpoint)
+        if inflation:
+            state = _inflate(state, target.state_dict())
+            if not partial:
+                state |= _absent_from_images(state, target.state_dict(), path_to_checkpoint)
+    report = vtn_checkpoint.load_weights(target, state, path_to_checkpoint, partial=partial, advice=advice)
+    if partial:
+        get_host().get_logger(__name__).info("Checkpoint %s: %s", path_to_checkpoint, report)
+    if epoch_reset or inflation or partial:
         return -1
     if optimizer is not None and "optimizer_state" in checkpoint:
         try:
@@ -113,43 +122,39 @@ def load_checkpoint(
     return checkpoint.get("epoch", -1)
 
 
-def resume(cfg, model: nn.Module, optimizer=None) -> int | None:
-    """Load the newest checkpoint of OUTPUT_DIR that can be read.
-
-    Returns:
-        Its epoch, from 0; None when the run has no checkpoint.
-
-    Raises:
-        InputError: If there are checkpoints but the newest readable one is of another model.
-    """
-    logger = get_host().get_logger(__name__)
-    for path in list_checkpoints(cfg.OUTPUT_DIR):
+def newest_checkpoint(output_dir: str) -> str | None:
+    """Path of the newest checkpoint of a run that can be read; None if there is none."""
+    for path in list_checkpoints(output_dir):
         try:
             vtn_checkpoint.read_checkpoint(path)
         except InputError as error:
-            logger.warning("Skipping a damaged checkpoint: %s", error)
+            get_host().get_logger(__name__).warning("Skipping a damaged checkpoint: %s", error)
             continue
-        logger.info("Load from last checkpoint, %s", path)
-        return load_checkpoint(path, model, optimizer=optimizer)
+        return path
     return None
 
 
-def _inflate(
-    state: dict[str, torch.Tensor], target: dict[str, torch.Tensor], path: str
-) -> dict[str, torch.Tensor]:
-    """Repeat 2D kernels over time; what an image network cannot have stays as initialised, and is named."""
+def _inflate(state: dict[str, torch.Tensor], target: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Repeat 2D kernels over time."""
     inflated = OrderedDict()
     for name, weight in state.items():
         if name in target and weight.ndim == 4 and target[name].ndim == 5:
             frames = target[name].shape[2]
             weight = weight.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
         inflated[name] = weight
+    return inflated
+
+
+def _absent_from_images(
+    state: dict[str, torch.Tensor], target: dict[str, torch.Tensor], path: str
+) -> dict[str, torch.Tensor]:
+    """What of `target` an image network cannot have, as it was initialised; the log names it."""
     # The classifier is of other classes and non-local blocks do not exist in 2D; all else must be there.
     own = [n for n in target if n.startswith("head.") or "nonlocal" in n]
-    kept = [n for n in own if n not in inflated or inflated[n].shape != target[n].shape]
+    kept = [n for n in own if n not in state or state[n].shape != target[n].shape]
     if kept:
         get_host().get_logger(__name__).info("%s: not in it, so newly initialised: %s", path, ", ".join(kept))
-    return inflated | {name: target[name] for name in kept}
+    return {name: target[name] for name in kept}
 
 
 class _NumpyOnlyUnpickler(pickle.Unpickler):

@@ -10,7 +10,7 @@ from torch import distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader
 
-from slowfast_ext.engine import checkpoint
+from slowfast_ext.engine import start
 from slowfast_ext.engine.common import Batch, Failures, log_model_info, seed_everything
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
@@ -35,28 +35,13 @@ def test(cfg) -> None:
     logger.info("Test with config:\n%s", cfg.dump())
 
     loader = host.construct_loader(cfg, "test")
-    model = host.build_model(cfg)
+    source = start.find_test_source(cfg)
+    model = start.build_model(cfg, source)
     log_model_info(model, cfg, train=False)
-    load_test_checkpoint(cfg, model)
+    if source is not None:
+        source.load(model)
     logger.info("Testing model for %d iterations", len(loader))
     perform_test(loader, model, cfg)
-
-
-def load_test_checkpoint(cfg, model: nn.Module) -> None:
-    """Load the weights to test, from the first place that has any."""
-    logger = get_host().get_logger(__name__)
-    if cfg.TEST.CHECKPOINT_FILE_PATH:
-        logger.info("Load from given checkpoint file, %s", cfg.TEST.CHECKPOINT_FILE_PATH)
-        caffe2 = cfg.TEST.CHECKPOINT_TYPE == "caffe2"
-        checkpoint.load_checkpoint(cfg.TEST.CHECKPOINT_FILE_PATH, model, convert_from_caffe2=caffe2)
-    elif checkpoint.resume(cfg, model) is not None:
-        return
-    elif cfg.TRAIN.CHECKPOINT_FILE_PATH:
-        logger.info("Load from given checkpoint file, %s", cfg.TRAIN.CHECKPOINT_FILE_PATH)
-        caffe2 = cfg.TRAIN.CHECKPOINT_TYPE == "caffe2"
-        checkpoint.load_checkpoint(cfg.TRAIN.CHECKPOINT_FILE_PATH, model, convert_from_caffe2=caffe2)
-    else:
-        logger.warning("Testing with random initialization. Only for debugging.")
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from torch import distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader
 
-from slowfast_ext.engine import checkpoint
+from slowfast_ext.engine import checkpoint, start
 from slowfast_ext.engine.common import Batch, Failures, all_reduce_sum, log_model_info, seed_everything
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import unwrap
@@ -41,10 +41,11 @@ def train(cfg) -> None:
     logger.info("Train with config:\n%s", cfg.dump())
 
     train_loader, val_loader = host.construct_loader(cfg, "train"), host.construct_loader(cfg, "val")
-    model = host.build_model(cfg)
+    source = start.find_training_source(cfg)
+    model = start.build_model(cfg, source)
     log_model_info(model, cfg, train=True)
     optimizer = host.construct_optimizer(model, cfg)
-    start_epoch = _start(cfg, model, optimizer)
+    start_epoch = 0 if source is None else source.load(model, optimizer) + 1
     train_meter = host.TrainMeter(len(train_loader), cfg)
     val_meter = host.ValMeter(len(val_loader), cfg)
 
@@ -63,29 +64,6 @@ def train(cfg) -> None:
         if evaluate:
             eval_epoch(val_loader, model, val_meter, epoch, cfg)
     logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
-
-
-def _start(cfg, model: nn.Module, optimizer) -> int:
-    """Load what the run starts from; returns its first epoch."""
-    logger = get_host().get_logger(__name__)
-    if cfg.TRAIN.AUTO_RESUME:
-        epoch = checkpoint.resume(cfg, model, optimizer)
-        if epoch is not None:
-            return epoch + 1
-    path = cfg.TRAIN.CHECKPOINT_FILE_PATH
-    if not path:
-        return 0
-    logger.info("Load from given checkpoint file, %s", path)
-    caffe2 = cfg.TRAIN.CHECKPOINT_TYPE == "caffe2"
-    epoch = checkpoint.load_checkpoint(
-        path,
-        model,
-        optimizer=optimizer,
-        inflation=cfg.TRAIN.CHECKPOINT_INFLATE,
-        convert_from_caffe2=caffe2,
-        epoch_reset=cfg.TRAIN.CHECKPOINT_EPOCH_RESET,
-    )
-    return epoch + 1
 
 
 def train_epoch(train_loader: DataLoader, model: nn.Module, optimizer, meter, epoch: int, cfg) -> None:

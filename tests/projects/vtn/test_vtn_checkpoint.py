@@ -3,9 +3,11 @@
 import pickle
 
 import pytest
+import timm
 import torch
+from torch import nn
 
-from vtn import InputError, load_checkpoint
+from vtn import InputError, create_model, load_checkpoint
 from vtn.checkpoint import from_authors_names, to_authors_names
 
 
@@ -35,6 +37,14 @@ def test_the_map_of_names_is_exact_and_has_an_inverse(authors_model, authors_sta
     assert set(from_authors_names(authors_state)) == set(ours)
     assert list(from_authors_names(to_authors_names(ours))) == list(ours)
     assert list(from_authors_names(ours)) == list(ours)
+
+
+def test_the_longformer_of_transformers_keeps_its_names(small_model, tmp_path):
+    """They are like the authors', but here they are the model's own."""
+    model = small_model(sequence_encoder="longformer")
+    torch.save(filled(model, 3.0), tmp_path / "x.pyth")
+    assert load_checkpoint(model, tmp_path / "x.pyth").kept == []
+    assert all_equal(model, 3.0)
 
 
 def test_layer_numbers_of_two_digits():
@@ -111,27 +121,156 @@ def test_missing_file(small_model, tmp_path, path):
         load_checkpoint(small_model(), tmp_path / path)
 
 
-def test_another_model(small_model, tmp_path):
-    torch.save(filled(small_model(num_layers=2), 3.0), tmp_path / "x.pyth")
-    model = small_model(num_layers=1)
+def saved(path, model_or_state):
+    state = model_or_state if isinstance(model_or_state, dict) else filled(model_or_state, 3.0)
+    torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "message"),
+    [
+        (
+            {"num_layers": 3},
+            {"num_layers": 1},
+            r"temporal layers \(3 there, 1 here\); not in this model: temporal_encoder\.layers\.1\..*, "
+            r"\.\.\. \(44 in all\); to load only what fits: "
+            r"vtn\.load_checkpoint\(model, path, partial=True\), "
+            r"in PySlowFast TRAIN\.CHECKPOINT_PARTIAL True\.",
+        ),
+        (
+            {"num_layers": 1},
+            {"num_layers": 2},
+            r"temporal layers \(1 there, 2 here\); not in the file: temporal_encoder\.layers\.1\.",
+        ),
+        (
+            {"num_classes": 9},
+            {"num_classes": 5},
+            r"classes \(9 there, 5 here\); of another shape: mlp_head\.4\.weight \(9, 12\) there and "
+            r"\(5, 12\) here, mlp_head\.4\.bias \(9,\) there and \(5,\) here; to load",
+        ),
+        ({"backbone": "resnet18", "num_heads": 4}, {}, r"width \(512 there, 12 here\), .*, backbone; of "),
+        (
+            {"ffn_dim": 24, "mlp_dim": 6},
+            {},
+            r"feed-forward width \(24 there, 48 here\), head width \(6 there, 12 here\); of another shape: ",
+        ),
+        (
+            {"max_position_embeddings": 20},
+            {},
+            r"rows of the position table \(20 there, 288 here\); of another shape: temporal_encoder\.pos",
+        ),
+        (
+            {"position_embedding": "fixed"},
+            {},
+            r"kind of positions; not in the file: temporal_encoder\.positions\.table\.weight; "
+            r"not in this model: temporal_encoder\.positions\.cls_position; ",
+        ),
+        (
+            {"sequence_encoder": "bert"},
+            {},
+            r"temporal encoder; not in the file: temporal_encoder\.positions\.",
+        ),
+        ({}, {"sequence_encoder": "bert"}, r"temporal encoder; not in the file: temporal_encoder\.model\."),
+    ],
+)
+def test_another_vtn(small_model, tmp_path, there, here, message):
+    path = saved(tmp_path / "x.pyth", small_model(**there))
+    model = small_model(**here)
     before = {name: x.clone() for name, x in model.state_dict().items()}
+    with pytest.raises(InputError, match=rf"x\.pyth is of another model, which differs in {message}"):
+        load_checkpoint(model, path)
+    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())  # all or none
+
+
+def test_single_names_of_the_authors_file(small_model, tmp_path):
+    model = small_model()
+    state = to_authors_names(filled(model, 3.0))
+    del state["temporal_encoder.encoder.layer.2.attention.self.key_global.bias"], state["cls_token"]
+    state["temporal_encoder.pooler.dense.weight"] = torch.zeros(12, 12)
     message = (
-        r"another model: it lacks 0 weights and has 22 weights \(temporal_encoder\.layers\.1\..*, \.\.\.\)"
+        r"x\.pyth is of another model; not in the file: cls_token, "
+        r"temporal_encoder\.layers\.2\.attention\.key_global\.bias; "
+        r"not in this model: temporal_encoder\.pooler\.dense\.weight; to load"
     )
     with pytest.raises(InputError, match=message):
-        load_checkpoint(model, tmp_path / "x.pyth")
-    state = filled(model, 3.0)
-    del state["cls_token"]
-    torch.save(state, tmp_path / "x.pyth")
-    with pytest.raises(InputError, match=r"it lacks 1 weights \(cls_token\) and has 0 weights"):
-        load_checkpoint(model, tmp_path / "x.pyth")
-    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
+        load_checkpoint(model, saved(tmp_path / "x.pyth", state))
 
 
-def test_another_number_of_classes(small_model, tmp_path):
-    torch.save(filled(small_model(num_classes=9), 3.0), tmp_path / "x.pyth")
+@pytest.mark.parametrize("rename", [dict, to_authors_names])
+def test_part_of_a_file(small_model, tmp_path, rename):
+    source = small_model(num_classes=9, num_layers=2, max_position_embeddings=20)
+    path = saved(tmp_path / "x.pyth", rename(filled(source, 3.0)))
+    model = small_model(num_classes=5, num_layers=1, position_embedding="fixed")
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    report = load_checkpoint(model, path, partial=True)
+    head, cls = ["mlp_head.4.weight", "mlp_head.4.bias"], "temporal_encoder.positions.cls_position"
+    assert report.other_shape == {head[0]: ((9, 12), (5, 12)), head[1]: ((9,), (5,))}
+    assert report.missing == [cls]
+    absent = [name for name in source.state_dict() if ".layers.1." in name or "positions" in name]
+    assert len(absent) == 23
+    assert sorted(report.unexpected) == sorted(absent)
+    for name, weight in model.state_dict().items():
+        kept = name in (*head, cls)
+        assert torch.equal(weight, before[name] if kept else torch.full_like(weight, 3.0)), name
+        assert (name in report.loaded) == (not kept)
+    total = len(before)
+    assert str(report).startswith(
+        f"{total - 3} of {total} weights loaded, the other 3 keep their initial values; "
+        "of another shape: mlp_head.4.weight (9, 12) there and (5, 12) here, mlp_head.4.bias (9,) there and "
+        f"(5,) here; not in the file: {cls}; not in this model: "
+    )
+    assert all(name in str(report) for name in absent)  # not shortened
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_a_file_that_fits(small_model, tmp_path, partial):
+    model = small_model()
+    report = load_checkpoint(model, saved(tmp_path / "x.pyth", model), partial=partial)
+    assert report.loaded == list(model.state_dict())
+    assert str(report) == f"{len(report.loaded)} of {len(report.loaded)} weights loaded"
+    assert all_equal(model, 3.0)
+
+
+@pytest.mark.parametrize("kind", ["width", "foreign"])
+def test_a_file_of_which_nothing_fits(small_model, tmp_path, kind):
+    """Of a VTN of another width the last bias fits, as it has one entry for each class."""
     model = small_model(num_classes=5)
-    message = r"another size: 2 weights \(mlp_head\.4\.weight is \(9, 12\) there and \(5, 12\) here, mlp"
-    with pytest.raises(InputError, match=message):
-        load_checkpoint(model, tmp_path / "x.pyth")
-    assert not (model.cls_token == 3.0).any()  # all or none
+    other = (
+        small_model(backbone="resnet18", num_heads=4, num_classes=5) if kind == "width" else nn.Linear(2, 3)
+    )
+    path = saved(tmp_path / "x.pyth", other)
+    for partial in (False, True):
+        with pytest.raises(
+            InputError, match=r"x\.pyth is of another model[,;] .*; so nothing of it is of use here\."
+        ):
+            load_checkpoint(model, path, partial=partial)
+    assert not (model.mlp_head[4].bias == 3.0).any()
+
+
+def test_names_of_the_full_size_release():
+    """For ViT-B-VTN, theirs are timm's, the Longformer's without words and pooler, and the head's."""
+    from transformers import LongformerConfig, LongformerModel
+
+    longformer = LongformerConfig(
+        num_hidden_layers=3,
+        hidden_size=768,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        attention_window=[18, 18, 18],
+        max_position_embeddings=288,
+        type_vocab_size=2,
+    )
+    with torch.device("meta"):
+        backbone = timm.create_model("vit_base_patch16_224", num_classes=0).state_dict()
+        encoder = LongformerModel(longformer, add_pooling_layer=False).state_dict()
+        ours = create_model("vtn_vit_b", num_classes=400).state_dict()
+    del encoder["embeddings.word_embeddings.weight"]
+    encoder.pop("embeddings.position_ids", None)
+    theirs = {f"backbone.{name}": tuple(x.shape) for name, x in backbone.items()}
+    theirs |= {f"temporal_encoder.{name}": tuple(x.shape) for name, x in encoder.items()}
+    theirs |= {"cls_token": (1, 1, 768), "mlp_head.0.weight": (768,), "mlp_head.0.bias": (768,)}
+    theirs |= {"mlp_head.1.weight": (768, 768), "mlp_head.1.bias": (768,)}
+    theirs |= {"mlp_head.4.weight": (400, 768), "mlp_head.4.bias": (400,)}
+    assert {name: tuple(x.shape) for name, x in to_authors_names(ours).items()} == theirs
+    assert set(from_authors_names(dict.fromkeys(theirs, torch.empty(0)))) == set(ours)

@@ -1,0 +1,102 @@
+"""What a run starts from: which checkpoint file, and whether the backbone's published weights are needed."""
+
+from dataclasses import dataclass
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import nn
+
+from slowfast_ext.engine import checkpoint
+from slowfast_ext.host import get_host
+from vtn import checkpoint as vtn_checkpoint
+
+_ANOTHER_RUN = (
+    "it lies in OUTPUT_DIR, which the training would continue: choose another OUTPUT_DIR, or set "
+    "TRAIN.AUTO_RESUME False to start anew"
+)
+_TEST_NEEDS_ALL = "a test needs every weight: use the configuration that the file was trained with"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint file and how it is to be taken: arguments of `checkpoint.load_checkpoint`."""
+
+    path: str
+    advice: str
+    convert_from_caffe2: bool = False
+    inflation: bool = False
+    epoch_reset: bool = False
+    partial: bool = False
+
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
+        """Fill the model, and the optimizer unless only weights are taken; see `load_checkpoint`."""
+        options = {name: value for name, value in vars(self).items() if name != "path"}
+        return checkpoint.load_checkpoint(self.path, model, optimizer=optimizer, **options)
+
+
+def find_training_source(cfg: CfgNode) -> Source | None:
+    """The newest checkpoint of OUTPUT_DIR if TRAIN.AUTO_RESUME, else TRAIN.CHECKPOINT_FILE_PATH or None."""
+    logger, section = get_host().get_logger(__name__), cfg.TRAIN
+    own = checkpoint.newest_checkpoint(cfg.OUTPUT_DIR) if section.AUTO_RESUME else None
+    if own is not None:
+        logger.info("Load from last checkpoint, %s", own)
+        return Source(own, _ANOTHER_RUN)
+    if not section.CHECKPOINT_FILE_PATH:
+        published = cfg.MODEL.MODEL_NAME == "VTN" and cfg.VTN.PRETRAINED
+        what = "the backbone's published weights (VTN.PRETRAINED)" if published else "random weights"
+        logger.info("No TRAIN.CHECKPOINT_FILE_PATH: training starts from %s", what)
+        return None
+    logger.info("Load from given checkpoint file, %s", section.CHECKPOINT_FILE_PATH)
+    if section.CHECKPOINT_PARTIAL:
+        logger.info("TRAIN.CHECKPOINT_PARTIAL: its weights only, so epoch and optimizer start anew")
+    return Source(
+        section.CHECKPOINT_FILE_PATH,
+        vtn_checkpoint.PARTIAL_ADVICE,
+        convert_from_caffe2=section.CHECKPOINT_TYPE == "caffe2",
+        inflation=section.CHECKPOINT_INFLATE,
+        epoch_reset=section.CHECKPOINT_EPOCH_RESET,
+        partial=section.CHECKPOINT_PARTIAL,
+    )
+
+
+def find_test_source(cfg: CfgNode) -> Source | None:
+    """TEST.CHECKPOINT_FILE_PATH, else the newest checkpoint of OUTPUT_DIR, else the one of TRAIN, else None.
+
+    All of it must fit, whatever TRAIN.CHECKPOINT_PARTIAL says: a test of newly initialised parts is none.
+    """
+    logger = get_host().get_logger(__name__)
+    own = None if cfg.TEST.CHECKPOINT_FILE_PATH else checkpoint.newest_checkpoint(cfg.OUTPUT_DIR)
+    if own is not None:
+        logger.info("Load from last checkpoint, %s", own)
+        return Source(own, _TEST_NEEDS_ALL)
+    for section in (cfg.TEST, cfg.TRAIN):
+        if section.CHECKPOINT_FILE_PATH:
+            logger.info("Load from given checkpoint file, %s", section.CHECKPOINT_FILE_PATH)
+            caffe2 = section.CHECKPOINT_TYPE == "caffe2"
+            return Source(section.CHECKPOINT_FILE_PATH, _TEST_NEEDS_ALL, convert_from_caffe2=caffe2)
+    logger.warning("Testing with random initialization. Only for debugging.")
+    return None
+
+
+def build_model(cfg: CfgNode, source: Source | None) -> nn.Module:
+    """Build the model; the backbone's published weights are not fetched if `source` replaces all of them."""
+    host = get_host()
+    if cfg.MODEL.MODEL_NAME != "VTN" or not cfg.VTN.PRETRAINED or source is None:
+        return host.build_model(cfg)
+    bare = cfg.clone()
+    bare.defrost()
+    bare.VTN.PRETRAINED = False
+    bare.freeze()
+    if source.partial and not _holds_backbone(source.path, bare):
+        return host.build_model(cfg)
+    host.get_logger(__name__).info("VTN.PRETRAINED: not fetched, the checkpoint holds the backbone")
+    return host.build_model(bare)
+
+
+def _holds_backbone(path: str, cfg: CfgNode) -> bool:
+    """Whether a checkpoint has every weight of the backbone that `cfg` describes."""
+    with torch.device("meta"):
+        wanted = get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg).state_dict()
+    found = vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
+    _, report = vtn_checkpoint.compare_weights(found, wanted)
+    return not any(name.startswith("backbone.") for name in report.kept)
