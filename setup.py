@@ -25,7 +25,8 @@ setup(
         "opencv-python-headless>=4.9",
     ],
     extras_require={
-        "test": ["pytest>=8.0", "ruff>=0.9", "scikit-video>=1.1.11"],
+        "transformers": ["transformers>=5.0"],  # VTN.SEQUENCE_ENCODER, and benchmarks against its Longformer
+        "test": ["pytest>=8.0", "ruff>=0.9", "scikit-video>=1.1.11", "transformers>=5.0"],
         "dev": ["pre-commit>=4.0"],
     },
 )

@@ -14,10 +14,13 @@ from fvcore.common.config import CfgNode
 
 from slowfast_ext.config_check import check_config
 from slowfast_ext.host import get_host
+from vtn.backbone import normalization
 from vtn.errors import InputError
 
 # Names that the authors' configs write, and ours.
 _DATASET_FOR_VTN = {"kinetics": "vtnkinetics"}
+# SlowFast's mean and std, which the authors' release feeds to its ViT.
+_AUTHORS_NORMALIZATION = ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 
 def add_vtn_config(cfg: CfgNode) -> None:
@@ -30,6 +33,7 @@ def add_vtn_config(cfg: CfgNode) -> None:
         return
     cfg.TRAIN.EVAL_FULL_VIDEO = False  # val and test see the whole video in one pass, not clips
     cfg.TRAIN.EVAL_NUM_FRAMES = 250  # frames of that pass, taken uniformly
+    cfg.TRAIN.CHECKPOINT_PARTIAL = False  # fine-tune: take what fits of CHECKPOINT_FILE_PATH, weights only
     cfg.VTN = CfgNode()
     # Backbone.
     cfg.VTN.BACKBONE = "vit_base_patch16_224.orig_in21k_ft_in1k"  # any timm name
@@ -48,6 +52,9 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.VTN.INTERMEDIATE_SIZE = 0  # width inside the feed-forward part; 0 is four times HIDDEN_DIM
     cfg.VTN.POSITION_EMBEDDING = "learned"  # learned | fixed | none (paper table 2b)
     cfg.VTN.MAX_POSITION_EMBEDDINGS = 288  # rows of the learned table; frames use all but the last two
+    cfg.VTN.ATTENTION = "learned"  # learned | uniform: all visible tokens weigh the same (paper figure 4)
+    cfg.VTN.SEQUENCE_ENCODER = ""  # an encoder of the transformers library in place of ours: bert …
+    cfg.VTN.SHUFFLE_FRAMES = False  # val and test shuffle the frame features, then add positions (table 2b)
     cfg.VTN.ATTENTION_PROBS_DROPOUT_PROB = 0.1
     cfg.VTN.HIDDEN_DROPOUT_PROB = 0.1
     cfg.VTN.ATTENTION_MODE = "sliding_chunks"  # the authors' key; neither their code nor ours reads it
@@ -55,7 +62,9 @@ def add_vtn_config(cfg: CfgNode) -> None:
     # Head. Its dropout is MODEL.DROPOUT_RATE.
     cfg.VTN.MLP_DIM = 0  # width of the hidden layer; 0 is HIDDEN_DIM
     # Data.
-    cfg.VTN.AUTHORS_SAMPLING = False  # the released code's indices (see slowfast_ext/data/sampling.py)
+    # The released code's evaluation: its indices (see slowfast_ext/data/sampling.py) and, where DATA.MEAN and
+    # DATA.STD are not given, its normalisation.
+    cfg.VTN.AUTHORS_PROTOCOL = False
     # Machine.
     cfg.VTN.CPU_PROCESSES = 1  # processes when NUM_GPUS is 0
 
@@ -73,6 +82,8 @@ def load_config(
 ) -> CfgNode:
     """Read one YAML (with `_BASE_`), apply overrides, check everything.
 
+    For VTN, a DATA.MEAN or DATA.STD that nobody gives is the one that VTN.BACKBONE was made for.
+
     Args:
         path: The YAML file.
         overrides: Keys and values in turn, e.g. ["NUM_GPUS", "0"].
@@ -86,16 +97,30 @@ def load_config(
         InputError: Names the file, the key and the value.
     """
     cfg = get_cfg()
-    _merge(cfg, _read_yaml(path), source=str(path))
-    _merge(cfg, _pairs_to_tree(overrides), source="the command line")
+    file, command_line = _read_yaml(path), _pairs_to_tree(overrides)
+    _merge(cfg, file, source=str(path))
+    _merge(cfg, command_line, source="the command line")
     cfg.NUM_SHARDS, cfg.SHARD_ID = num_shards, shard_id
     if cfg.MODEL.MODEL_NAME == "VTN":
         for section in (cfg.TRAIN, cfg.TEST):
             section.DATASET = _DATASET_FOR_VTN.get(section.DATASET, section.DATASET)
     get_host().finalize_cfg(cfg)
     check_config(cfg)
+    if cfg.MODEL.MODEL_NAME == "VTN":
+        _set_normalization(cfg, given={*file.get("DATA", {}), *command_line.get("DATA", {})})
     cfg.freeze()
     return cfg
+
+
+def _set_normalization(cfg: CfgNode, given: set[str]) -> None:
+    """Set those of DATA.MEAN and DATA.STD that are not among the `given` keys of DATA, in place."""
+    own = normalization(cfg.VTN.BACKBONE)
+    wanted = _AUTHORS_NORMALIZATION if cfg.VTN.AUTHORS_PROTOCOL else own
+    if wanted is None:
+        return  # a network that somebody added to timm without saying; PySlowFast's defaults stay
+    for key, values in zip(("MEAN", "STD"), wanted, strict=True):
+        if key not in given:
+            cfg.DATA[key] = list(values)
 
 
 def _read_yaml(path: str | os.PathLike) -> dict[str, Any]:

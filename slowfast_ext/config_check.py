@@ -1,5 +1,6 @@
 """Refuse impossible configurations, with a sentence that names the key and the value."""
 
+import functools
 import os
 from typing import Any
 
@@ -8,7 +9,11 @@ from fvcore.common.config import CfgNode
 
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import num_processes, world_size
+from vtn.backbone import create_backbone, feature_dim, fixed_img_size
 from vtn.errors import InputError
+from vtn.positions import POSITION_EMBEDDINGS
+from vtn.sequence_encoder import SequenceEncoder
+from vtn.window_attention import ATTENTION_KINDS
 
 _OWN_DATASETS = ("vtnkinetics", "vtnmit")
 
@@ -57,6 +62,10 @@ def _check_data(cfg: CfgNode) -> None:
     data = cfg.DATA
     for key in ("NUM_FRAMES", "SAMPLING_RATE", "TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
         _require(data[key] >= 1, f"DATA.{key}", data[key], "at least 1")
+    for key in ("MEAN", "STD"):
+        numbers = [value for value in data[key] if isinstance(value, (int, float))]
+        usable = len(numbers) == len(data[key]) == 3 and (key == "MEAN" or min(numbers) > 0)
+        _require(usable, f"DATA.{key}", list(data[key]), "three numbers, those of DATA.STD above 0")
     _require(data.TARGET_FPS > 0, "DATA.TARGET_FPS", data.TARGET_FPS, "positive")
     _require(cfg.MODEL.NUM_CLASSES >= 1, "MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES, "at least 1")
     _require(cfg.TRAIN.EVAL_NUM_FRAMES >= 1, "TRAIN.EVAL_NUM_FRAMES", cfg.TRAIN.EVAL_NUM_FRAMES, "at least 1")
@@ -143,18 +152,66 @@ def _check_vtn(cfg: CfgNode) -> None:
     _require(
         even, "VTN.ATTENTION_WINDOW", windows, "even widths of at least 2 (half of it lies on each side)"
     )
-    if node.HIDDEN_DIM:
-        _require(
-            node.HIDDEN_DIM % node.NUM_ATTENTION_HEADS == 0,
-            "VTN.NUM_ATTENTION_HEADS",
-            node.NUM_ATTENTION_HEADS,
-            f"a divisor of VTN.HIDDEN_DIM, {node.HIDDEN_DIM}",
+    _check_backbone(cfg)
+    for key, kinds in (("POSITION_EMBEDDING", POSITION_EMBEDDINGS), ("ATTENTION", ATTENTION_KINDS)):
+        _require(node[key] in kinds, f"VTN.{key}", node[key], " or ".join(kinds))
+    rows = node.MAX_POSITION_EMBEDDINGS
+    _require(rows >= 3, "VTN.MAX_POSITION_EMBEDDINGS", rows, ">= 3")
+    if node.POSITION_EMBEDDING == "learned":
+        must = f"at most {rows - 2} wide, the frames' rows of VTN.MAX_POSITION_EMBEDDINGS {rows}"
+        _require(max(windows) <= rows - 2, "VTN.ATTENTION_WINDOW", windows, must)
+    if node.SEQUENCE_ENCODER:
+        _check_sequence_encoder(node)
+
+
+def _check_backbone(cfg: CfgNode) -> None:
+    """Refuse a backbone that cannot be built or does not fit the other keys, before videos are looked for."""
+    node, data = cfg.VTN, cfg.DATA
+    crop = data.TRAIN_CROP_SIZE
+    try:
+        width, fixed_size = _backbone_sizes(node.BACKBONE, crop, node.DROP_RATE, node.DROP_PATH_RATE)
+    except InputError as error:
+        raise InputError(f"VTN.BACKBONE (on frames of DATA.TRAIN_CROP_SIZE, {crop}): {error}") from None
+    features = f"the width of the features of VTN.BACKBONE {node.BACKBONE}, {width}"
+    _require(node.HIDDEN_DIM in (0, width), "VTN.HIDDEN_DIM", node.HIDDEN_DIM, f"0 or {features}")
+    heads = node.NUM_ATTENTION_HEADS
+    _require(width % heads == 0, "VTN.NUM_ATTENTION_HEADS", heads, f"a divisor of {features}")
+    if cfg.TEST.ENABLE and fixed_size is not None:
+        test_crop = data.TEST_CROP_SIZE
+        must = f"DATA.TRAIN_CROP_SIZE, {crop}, the one size that VTN.BACKBONE {node.BACKBONE} is built for"
+        _require(test_crop == crop, "DATA.TEST_CROP_SIZE", test_crop, must)
+
+
+@functools.cache
+def _backbone_sizes(
+    name: str, img_size: int, drop_rate: float, drop_path_rate: float
+) -> tuple[int, tuple[int, int] | None]:
+    """Width of a backbone's features, and the one image size that it takes if it is such a network.
+
+    Built on PyTorch's meta device: no weights, no download, tenths of a second.
+    """
+    with torch.device("meta"):
+        backbone = create_backbone(
+            name, img_size=img_size, drop_rate=drop_rate, drop_path_rate=drop_path_rate
         )
-    kinds = ("learned", "fixed", "none")
-    kind = node.POSITION_EMBEDDING
-    _require(kind in kinds, "VTN.POSITION_EMBEDDING", kind, " or ".join(kinds))
-    _require(
-        node.MAX_POSITION_EMBEDDINGS >= 3, "VTN.MAX_POSITION_EMBEDDINGS", node.MAX_POSITION_EMBEDDINGS, ">= 3"
+        return feature_dim(backbone, img_size), fixed_img_size(backbone)
+
+
+def _check_sequence_encoder(node: CfgNode) -> None:
+    """Refuse an encoder that cannot be used, by trying a narrow one, and keys that it lacks."""
+    for key in ("POSITION_EMBEDDING", "ATTENTION"):
+        must = f"learned with VTN.SEQUENCE_ENCODER {node.SEQUENCE_ENCODER}, which has its own"
+        _require(node[key] == "learned", f"VTN.{key}", node[key], must)
+    SequenceEncoder(
+        node.SEQUENCE_ENCODER,
+        8 * node.NUM_ATTENTION_HEADS,
+        num_layers=1,
+        num_heads=node.NUM_ATTENTION_HEADS,
+        attention_window=[node.ATTENTION_WINDOW[0]],
+        ffn_dim=8,
+        max_position_embeddings=node.MAX_POSITION_EMBEDDINGS,
+        attention_dropout=0.0,
+        hidden_dropout=0.0,
     )
 
 

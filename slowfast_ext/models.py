@@ -31,6 +31,9 @@ class VTN(vtn.VTN):
             mlp_dim=node.MLP_DIM or None,
             position_embedding=node.POSITION_EMBEDDING,
             max_position_embeddings=node.MAX_POSITION_EMBEDDINGS,
+            attention=node.ATTENTION,
+            sequence_encoder=node.SEQUENCE_ENCODER or None,
+            shuffle_frames=node.SHUFFLE_FRAMES,
             attention_dropout=node.ATTENTION_PROBS_DROPOUT_PROB,
             hidden_dropout=node.HIDDEN_DROPOUT_PROB,
             head_dropout=cfg.MODEL.DROPOUT_RATE,
@@ -41,11 +44,6 @@ class VTN(vtn.VTN):
             img_size=cfg.DATA.TRAIN_CROP_SIZE,
             frames_per_chunk=node.FRAMES_PER_CHUNK or None,
         )
-        if node.HIDDEN_DIM not in (0, self.embed_dim):
-            raise vtn.InputError(
-                f"VTN.HIDDEN_DIM is {node.HIDDEN_DIM} but VTN.BACKBONE {node.BACKBONE} gives features of "
-                f"width {self.embed_dim}: set VTN.HIDDEN_DIM 0 or {self.embed_dim}"
-            )
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         """Classify a batch.

@@ -2,6 +2,7 @@
 
 from .checkpoint import load_checkpoint
 from .errors import InputError
-from .model import VTN, create_model
+from .model import VTN
+from .variants import create_model
 
 __all__ = ["VTN", "InputError", "create_model", "load_checkpoint"]

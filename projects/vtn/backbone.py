@@ -1,6 +1,11 @@
 """The spatial backbone: any 2D network that turns images into vectors, (N, 3, H, W) -> (N, D).
 
-Shape legend: N images, H and W their height and width in pixels, D width of a feature.
+What a named network's vector is, timm decides: the CLS token after the last norm for ViT, DeiT and CLIP; for
+a distilled DeiT the mean of its class and its distillation token, each after the last norm; where there is no
+such token (ResNet, ConvNeXt, Swin, Hiera) the mean over all positions, with the network's last norm.
+
+Shape legend: B videos, T frames of each, N images, H and W their height and width in pixels, D width of a
+feature.
 """
 
 import difflib
@@ -10,10 +15,14 @@ import timm
 import torch
 from torch import nn
 
-from .checks import check_probability
+from .checks import check_probability, is_symbolic
 from .errors import InputError
 
 ImgSize = int | tuple[int, int]
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+
+# Pairs of frames compared at a time: 250 large frames at once would take hundreds of megabytes.
+_PAIRS_PER_COMPARISON = 32
 
 
 def create_backbone(
@@ -59,7 +68,7 @@ def _create_timm(name: str, options: dict) -> nn.Module:
     try:
         return timm.create_model(name, num_classes=0, **options)
     except TypeError as error:
-        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        unknown = re.search(r"unexpected keyword argument(?:\(s\): \[)? ?'(\w+)'", str(error))
         if unknown is None:
             raise
         if unknown[1] == "img_size":  # a network for images of any size
@@ -132,3 +141,108 @@ def fixed_img_size(backbone: nn.Module) -> tuple[int, int] | None:
     if not getattr(patches, "strict_img_size", False) or getattr(patches, "img_size", None) is None:
         return None
     return tuple(patches.img_size)
+
+
+def normalization(backbone: str | nn.Module) -> Normalization | None:
+    """Find out how a network wants its images.
+
+    Args:
+        backbone: A timm name, of which the tag counts ("vit_base_patch16_clip_224.openai"; without one,
+            timm's default tag), or a module.
+
+    Returns:
+        (mean, std), three numbers each: of an image in [0, 1] the mean is subtracted, then it is divided by
+        std, channel by channel, RGB. From timm's data config; None for a network that timm did not make.
+
+    Raises:
+        InputError: For a name that timm does not know.
+    """
+    if isinstance(backbone, nn.Module):
+        data_config = getattr(backbone, "pretrained_cfg", None) or {}
+    else:
+        _check_name(backbone)
+        registered = timm.get_pretrained_cfg(backbone)
+        data_config = {} if registered is None else registered.to_dict()
+    if "mean" not in data_config:
+        return None
+    return tuple(data_config["mean"]), tuple(data_config["std"])
+
+
+def encode_frames(
+    backbone: nn.Module,
+    clip: torch.Tensor,
+    frame_indices: torch.Tensor | None = None,
+    frames_per_chunk: int | None = None,
+) -> torch.Tensor:
+    """Encode every frame by itself, and a frame that is shown several times in a row only once.
+
+    A short video repeats frames to fill a clip. The result, and the gradient of every parameter, is that of
+    encoding them all.
+
+    Args:
+        backbone: (N, 3, H, W) -> (N, D).
+        clip: (B, 3, T, H, W).
+        frame_indices: (B, T) integers, which tell where a repetition may be; without them none is looked for.
+        frames_per_chunk: Give the backbone at most so many images at once, unless it is in training mode.
+
+    Returns:
+        Features (B, T, D).
+    """
+    batch, num_frames = clip.shape[0], clip.shape[2]
+    frames = clip.transpose(1, 2).flatten(0, 1)  # (B * T, 3, H, W): one stack of images
+    repeated = None if frame_indices is None else _repeated_frames(backbone, frames, frame_indices)
+    distinct = frames if repeated is None else frames[~repeated]
+    distinct = distinct.contiguous(memory_format=torch.channels_last)
+    if frames_per_chunk is None or backbone.training:
+        features = backbone(distinct)
+    else:
+        features = torch.cat([backbone(chunk) for chunk in distinct.split(frames_per_chunk)])
+    if repeated is not None:
+        features = features[(~repeated).cumsum(0) - 1]
+    return features.view(batch, num_frames, -1)
+
+
+def _repeated_frames(
+    backbone: nn.Module, frames: torch.Tensor, frame_indices: torch.Tensor
+) -> torch.Tensor | None:
+    """(B * T,) True where a frame is the one before it once more; None if all are to be encoded.
+
+    Args:
+        frames: (B * T, 3, H, W).
+        frame_indices: (B, T).
+    """
+    symbolic = is_symbolic(frames) or is_symbolic(frame_indices)
+    # Pixels have a gradient for each showing, so where it is wanted every frame is encoded.
+    if symbolic or (torch.is_grad_enabled() and frames.requires_grad):
+        return None
+    repeated = torch.zeros_like(frame_indices, dtype=torch.bool)
+    repeated[:, 1:] = frame_indices[:, 1:] == frame_indices[:, :-1]
+    repeated = repeated.flatten()
+    candidates = repeated.nonzero()[:, 0]
+    if len(candidates) == 0 or not _encodes_alike(backbone):
+        return None
+    # Equal numbers are not enough: a caller may give zeros for want of anything better.
+    for some in candidates.split(_PAIRS_PER_COMPARISON):
+        repeated[some] = (frames[some] == frames[some - 1]).flatten(1).all(1)
+    return repeated if bool(repeated.any()) else None
+
+
+def _encodes_alike(backbone: nn.Module) -> bool:
+    """True if equal images surely get equal features, whatever the rest of the batch."""
+    for module in backbone.modules():
+        batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if batch_norm and (module.training or module.running_var is None):
+            return False
+        if module.training and _is_random(module):
+            return False
+    return True
+
+
+def _is_random(module: nn.Module) -> bool:
+    """True unless a module in training mode is known to do the same to an image every time."""
+    if type(module).__module__.split(".")[0] not in ("torch", "timm"):
+        return True  # what it does in training cannot be seen from outside
+    if hasattr(module, "running_var") or getattr(module, "aug_active", False):
+        return True  # norms that are no subclass of PyTorch's; position embeddings that are jittered
+    rates = [value for name, value in vars(module).items() if "drop" in name or name in ("p", "prob")]
+    return any(isinstance(rate, (int, float)) and rate > 0 for rate in rates)

@@ -1,5 +1,7 @@
 """Checks of arguments that several modules share; each names the argument and its value."""
 
+import torch
+
 from .errors import InputError
 
 
@@ -13,3 +15,8 @@ def check_probability(name: str, value: float) -> None:
     """Raise InputError unless 0 <= value <= 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
         raise InputError(f"{name} must be a probability from 0 to 1, not {value!r}.")
+
+
+def is_symbolic(tensor: torch.Tensor) -> bool:
+    """True for a tensor without values to look at: on the meta device, while tracing, while compiling."""
+    return tensor.is_meta or torch.jit.is_tracing() or torch.compiler.is_compiling()

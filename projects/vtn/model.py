@@ -4,16 +4,22 @@ Shape legend: B batch, T frames of a clip, H and W pixels, D width of a frame fe
 (CLS first), K classes.
 """
 
-import difflib
-
 import torch
 from torch import nn
 
-from .backbone import create_backbone, feature_dim, fixed_img_size
-from .checks import check_positive_int
+from .backbone import (
+    Normalization,
+    create_backbone,
+    encode_frames,
+    feature_dim,
+    fixed_img_size,
+    normalization,
+)
+from .checks import check_positive_int, is_symbolic
 from .errors import InputError
 from .heads import ClassificationHead
-from .temporal_encoder import TemporalEncoder
+from .sequence_encoder import SequenceEncoder
+from .temporal_encoder import TemporalEncoder, window_per_layer
 
 
 class VTN(nn.Module):
@@ -32,6 +38,11 @@ class VTN(nn.Module):
         mlp_dim: Hidden width of the head; D by default.
         position_embedding: "learned", "fixed" (temporal sine) or "none".
         max_position_embeddings: Rows of the learned table, two of which are not for frames.
+        attention: "learned", or "uniform", where all visible tokens weigh the same (Fig. 4 of the paper).
+        sequence_encoder: Name of an encoder of the `transformers` library ("bert", "longformer", ...) to put
+            in place of the temporal encoder, see SequenceEncoder.
+        shuffle_frames: In evaluation, put the frame features into a random order before positions are added,
+            a new one for each clip (Table 2b of the paper).
         attention_dropout: On attention weights of the encoder.
         hidden_dropout: On embeddings and layer outputs of the encoder.
         head_dropout: Between the two linear layers of the head.
@@ -58,6 +69,9 @@ class VTN(nn.Module):
         mlp_dim: int | None = None,
         position_embedding: str = "learned",
         max_position_embeddings: int = 288,
+        attention: str = "learned",
+        sequence_encoder: str | None = None,
+        shuffle_frames: bool = False,
         attention_dropout: float = 0.1,
         hidden_dropout: float = 0.1,
         head_dropout: float = 0.5,
@@ -73,6 +87,7 @@ class VTN(nn.Module):
             check_positive_int("frames_per_chunk", frames_per_chunk)
         self.frames_per_chunk = frames_per_chunk
         self.freeze_backbone = freeze_backbone
+        self.shuffle_frames = shuffle_frames
         self.num_classes = num_classes
         timm_options = {"pretrained": pretrained, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
         # Order in memory, not numbers: convolutions on a CPU run up to twice as fast.
@@ -83,17 +98,23 @@ class VTN(nn.Module):
             self.backbone.requires_grad_(False).eval()
         self.embed_dim = embed_dim = feature_dim(self.backbone, img_size)
         self.cls_token = nn.Parameter(torch.randn(1, 1, embed_dim))
-        self.temporal_encoder = TemporalEncoder(
-            embed_dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            attention_window=attention_window,
-            ffn_dim=4 * embed_dim if ffn_dim is None else ffn_dim,
-            position_embedding=position_embedding,
-            max_position_embeddings=max_position_embeddings,
-            attention_dropout=attention_dropout,
-            hidden_dropout=hidden_dropout,
-        )
+        size = {
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "attention_window": window_per_layer(attention_window, num_layers),
+            "ffn_dim": 4 * embed_dim if ffn_dim is None else ffn_dim,
+            "max_position_embeddings": max_position_embeddings,
+            "attention_dropout": attention_dropout,
+            "hidden_dropout": hidden_dropout,
+        }
+        if sequence_encoder is None:
+            self.temporal_encoder = TemporalEncoder(
+                embed_dim, position_embedding=position_embedding, attention=attention, **size
+            )
+        else:
+            _check_default("position_embedding", position_embedding, "learned", sequence_encoder)
+            _check_default("attention", attention, "learned", sequence_encoder)
+            self.temporal_encoder = SequenceEncoder(sequence_encoder, embed_dim, **size)
         self.mlp_head = ClassificationHead(
             embed_dim, embed_dim if mlp_dim is None else mlp_dim, num_classes, head_dropout
         )
@@ -105,11 +126,20 @@ class VTN(nn.Module):
             self.backbone.eval()
         return self
 
+    @property
+    def normalization(self) -> Normalization | None:
+        """(mean, std), three numbers each, that pixels in [0, 1] are to be normalised with.
+
+        timm's for the backbone; None for a module that timm did not make: its user knows.
+        """
+        return normalization(self.backbone)
+
     def forward(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
         """Classify clips.
 
         Args:
-            clip: (B, 3, T, H, W) float, normalised as the backbone expects.
+            clip: (B, 3, T, H, W) float RGB, normalised as the backbone expects: (pixels / 255 - mean) / std
+                with `mean, std = model.normalization`.
             frame_indices: (B, T) integers >= 0, the frames' numbers in their video, counted from 0;
                 0 .. T - 1 if left out.
 
@@ -120,14 +150,19 @@ class VTN(nn.Module):
             InputError: If a shape or a type is wrong, or an index is negative.
         """
         self._check_clip(clip)
-        # Checked before the expensive part, and only here: reading values makes a GPU wait.
+        # Checked before the expensive part: reading values makes a GPU wait.
         frame_indices = _checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
-        return self._classify(self._frame_features(clip), frame_indices)[0]
+        return self._classify(self._frame_features(clip, frame_indices), frame_indices)[0]
 
-    def frame_features(self, clip: torch.Tensor) -> torch.Tensor:
-        """Encode every frame by itself: (B, 3, T, H, W) -> (B, T, D)."""
+    def frame_features(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
+        """Encode every frame by itself: (B, 3, T, H, W) -> (B, T, D).
+
+        With frame_indices (B, T) a frame that a short video repeats is encoded once; the result is the same.
+        """
         self._check_clip(clip)
-        return self._frame_features(clip)
+        if frame_indices is not None:
+            frame_indices = _checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
+        return self._frame_features(clip, frame_indices)
 
     def classify(
         self,
@@ -163,6 +198,11 @@ class VTN(nn.Module):
             )
         frame_indices = _checked_indices(frame_indices, shape[0], shape[1], frame_features.device)
         logits, attention = self._classify(frame_features, frame_indices)
+        if return_attention and attention is None:
+            raise InputError(
+                f"return_attention cannot be had with sequence_encoder {self.temporal_encoder.model_type!r}: "
+                "only our own temporal encoder tells its attention."
+            )
         return (logits, attention) if return_attention else logits
 
     def _check_clip(self, clip: torch.Tensor) -> None:
@@ -178,24 +218,33 @@ class VTN(nn.Module):
                 f"clip has frames of {shape[3:]} pixels, but the backbone was built for img_size {fixed}."
             )
 
-    def _frame_features(self, clip: torch.Tensor) -> torch.Tensor:
-        batch, _, num_frames, _, _ = clip.shape
-        frames = clip.transpose(1, 2).flatten(0, 1)  # (B * T, 3, H, W): one stack of images
-        frames = frames.contiguous(memory_format=torch.channels_last)
+    def _frame_features(self, clip: torch.Tensor, frame_indices: torch.Tensor | None) -> torch.Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
-            if self.frames_per_chunk is None or self.backbone.training:
-                features = self.backbone(frames)
-            else:
-                features = torch.cat([self.backbone(chunk) for chunk in frames.split(self.frames_per_chunk)])
-        return features.view(batch, num_frames, -1)
+            return encode_frames(self.backbone, clip, frame_indices, self.frames_per_chunk)
 
     def _classify(
         self, features: torch.Tensor, frame_indices: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        order = None
+        if self.shuffle_frames and not self.training:
+            order = torch.rand(features.shape[:2], device=features.device).argsort(1)  # (B, T)
+            features = features.take_along_dim(order[..., None], dim=1)
         cls_token = self.cls_token.expand(features.shape[0], -1, -1)
         tokens = torch.cat([cls_token, features], dim=1)  # (B, N, D)
-        cls_state, cls_weights = self.temporal_encoder(tokens, frame_indices)
-        return self.mlp_head(cls_state), cls_weights[..., 1:]
+        cls_state, attention = self.temporal_encoder(tokens, frame_indices)
+        if attention is not None:
+            attention = attention[..., 1:]  # of the frames alone
+            if order is not None:  # back to the frames' own order
+                attention = attention.take_along_dim(order.argsort(1)[:, None, None], dim=-1)
+        return self.mlp_head(cls_state), attention
+
+
+def _check_default(name: str, value: str, default: str, sequence_encoder: str) -> None:
+    """Raise InputError if an option is set that only our own temporal encoder has."""
+    if value != default:
+        raise InputError(
+            f"{name} {value!r} cannot be had with sequence_encoder {sequence_encoder!r}, which has its own."
+        )
 
 
 def _checked_indices(
@@ -211,44 +260,10 @@ def _checked_indices(
             f"frame_indices must have shape ({batch}, {num_frames}), one for each frame of the clip, "
             f"not {tuple(frame_indices.shape)}."
         )
-    # Neither a meta tensor nor a traced one has values to look at.
-    symbolic = frame_indices.is_meta or torch.jit.is_tracing() or torch.compiler.is_compiling()
-    if not symbolic and bool((frame_indices < 0).any()):
+    if not is_symbolic(frame_indices) and bool((frame_indices < 0).any()):
         raise InputError(f"frame_indices must be 0 or more, but {int(frame_indices.min())} is among them.")
     return frame_indices.to(device, torch.long)
 
 
 def _dtype(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-# The paper's models (Tables 1 and 3). Widths are those that give its parameter counts: 114 / 96 / 10 / 168 /
-# 187 M; the paper states 12 heads, which do not divide a ResNet's 2048, where 16 is the nearest that does.
-VARIANTS = {
-    "vtn_vit_b": {"backbone": "vit_base_patch16_224.orig_in21k_ft_in1k"},
-    "vtn_vit_b_1layer": {"backbone": "vit_base_patch16_224.orig_in21k_ft_in1k", "num_layers": 1},
-    "vtn_deit_b": {"backbone": "deit_base_patch16_224.fb_in1k"},
-    "vtn_deit_bd": {"backbone": "deit_base_distilled_patch16_224.fb_in1k"},
-    "vtn_deit_ti": {"backbone": "deit_tiny_patch16_224.fb_in1k", "ffn_dim": 3072},
-    "vtn_r50": {"backbone": "resnet50.tv_in1k", "num_heads": 16, "ffn_dim": 4096},
-    "vtn_r101": {"backbone": "resnet101.tv_in1k", "num_heads": 16, "ffn_dim": 4096},
-}
-
-
-def create_model(name: str, num_classes: int = 400, *, pretrained: bool = False, **overrides) -> VTN:
-    """Make one of the paper's models.
-
-    Args:
-        name: A key of VARIANTS, such as "vtn_vit_b".
-        num_classes: K.
-        pretrained: Load the backbone's ImageNet weights; the temporal encoder and the head start at random.
-        **overrides: Any argument of VTN, in place of the variant's.
-
-    Raises:
-        InputError: For an unknown name; the sentence lists the known ones.
-    """
-    if name not in VARIANTS:
-        close = difflib.get_close_matches(str(name), VARIANTS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "."
-        raise InputError(f"There is no model named {name!r} among {', '.join(VARIANTS)}{hint}")
-    return VTN(num_classes=num_classes, pretrained=pretrained, **{**VARIANTS[name], **overrides})

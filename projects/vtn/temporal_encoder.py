@@ -32,6 +32,7 @@ class EncoderLayer(nn.Module):
         ffn_dim: Hidden width of the feed-forward network.
         attention_dropout: Probability of dropping an attention weight.
         hidden_dropout: Probability of dropping an output of attention or feed-forward.
+        attention: "learned" or "uniform", see WindowAttention.
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class EncoderLayer(nn.Module):
         ffn_dim: int,
         attention_dropout: float,
         hidden_dropout: float,
+        attention: str,
     ) -> None:
         super().__init__()
         check_positive_int("ffn_dim", ffn_dim)
-        self.attention = WindowAttention(embed_dim, num_heads, attention_window, attention_dropout)
+        self.attention = WindowAttention(embed_dim, num_heads, attention_window, attention_dropout, attention)
         self.attention_norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.ffn_in = nn.Linear(embed_dim, ffn_dim)
         self.ffn_out = nn.Linear(ffn_dim, embed_dim)
@@ -95,6 +97,7 @@ class TemporalEncoder(nn.Module):
         max_position_embeddings: Rows of the learned table; unused by the other two.
         attention_dropout: Probability of dropping an attention weight.
         hidden_dropout: Probability of dropping an embedding, or an output of attention or feed-forward.
+        attention: "learned", or "uniform": all visible tokens weigh the same.
 
     Raises:
         InputError: If an argument cannot be used; the sentence names it and its value.
@@ -112,18 +115,25 @@ class TemporalEncoder(nn.Module):
         max_position_embeddings: int,
         attention_dropout: float,
         hidden_dropout: float,
+        attention: str = "learned",
     ) -> None:
         super().__init__()
         check_probability("hidden_dropout", hidden_dropout)
-        windows = _window_per_layer(attention_window, num_layers)
+        windows = window_per_layer(attention_window, num_layers)
         self.positions = build_positions(position_embedding, embed_dim, max_position_embeddings)
         self.token_types = nn.Embedding(2, embed_dim)  # row 0: frames, row 1: CLS
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.dropout = nn.Dropout(hidden_dropout)
         self.layers = nn.ModuleList(
-            EncoderLayer(embed_dim, num_heads, window, ffn_dim, attention_dropout, hidden_dropout)
+            EncoderLayer(embed_dim, num_heads, window, ffn_dim, attention_dropout, hidden_dropout, attention)
             for window in windows
         )
+        if position_embedding == "learned" and max(windows) > max_position_embeddings - 2:
+            raise InputError(
+                f"attention_window {max(windows)} is wider than the table of positions: of "
+                f"max_position_embeddings {max_position_embeddings} the frames have "
+                f"{max_position_embeddings - 2}, and neighbours further apart share one."
+            )
         self._init_weights()
         last = self.layers[-1].attention
         for unused in (last.query, last.key, last.value):
@@ -199,7 +209,7 @@ def _cls_and_frames(
     return out
 
 
-def _window_per_layer(attention_window: int | list[int] | tuple[int, ...], num_layers: int) -> list[int]:
+def window_per_layer(attention_window: int | list[int] | tuple[int, ...], num_layers: int) -> list[int]:
     """One window for each layer; whether a window itself is usable, its layer checks."""
     check_positive_int("num_layers", num_layers)
     if not isinstance(attention_window, (list, tuple)):

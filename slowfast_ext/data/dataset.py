@@ -151,7 +151,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
 
     def _sample(self, info: VideoInfo, start: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames to show, and the numbers that the model is told, of the clip that begins at `start`."""
-        data, authors = self.cfg.DATA, self.cfg.VTN.AUTHORS_SAMPLING
+        data, authors = self.cfg.DATA, self.cfg.VTN.AUTHORS_PROTOCOL
         if self._full_video and authors:
             shown = sampling.authors_full_video_frame_indices(
                 info.num_frames, info.fps, num_frames=self._num_frames, target_fps=data.TARGET_FPS

@@ -69,7 +69,7 @@ def look_at_validation_videos(
 def _look(model: torch.nn.Module, dataset: Vtnkinetics, index: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Attention (T,) of the CLS token, mean over the heads; the frames (T,) it is on; the predicted class."""
     (clip, frame_indices), *_ = dataset[index]
-    features = model.frame_features(clip[None])  # (1, T, D)
+    features = model.frame_features(clip[None], frame_indices[None])  # (1, T, D)
     logits, attention = model.classify(features, frame_indices[None], return_attention=True)  # (1, L, H, T)
     weights = attention[0, _FIRST_LAYER].mean(dim=0)  # (T,)
     return weights.numpy(), frame_indices.numpy(), int(logits.argmax())

@@ -77,7 +77,12 @@ def make_tables(root: Path, out: Path, *, command: str, say: Callable[[str], Non
     _make_folder(out)
     rows, uncounted = count_rows(root, say)
     markdown = to_page(rows, uncounted)
-    record = {"machine": describe_machine("torch", "timm", "pyslowfast"), "command": command, "rows": rows, "uncounted": uncounted}
+    record = {
+        "machine": describe_machine("torch", "timm", "pyslowfast"),
+        "command": command,
+        "rows": rows,
+        "uncounted": uncounted,
+    }
     _write(out / "tables.md", markdown)
     _write(out / "tables.csv", to_csv(rows, _CSV))
     _write(out / "tables.json", json.dumps(record, indent=1) + "\n")

@@ -139,7 +139,39 @@ BAD = [
     ),
     (
         "VTN.NUM_ATTENTION_HEADS 7",
-        "VTN.NUM_ATTENTION_HEADS is 7: it must be a divisor of VTN.HIDDEN_DIM, 768",
+        "VTN.NUM_ATTENTION_HEADS is 7: it must be a divisor of the width of the features of VTN.BACKBONE "
+        "vit_base_patch16_224.orig_in21k_ft_in1k, 768",
+    ),
+    (
+        "VTN.BACKBONE convnext_atto VTN.HIDDEN_DIM 0",
+        "VTN.NUM_ATTENTION_HEADS is 12: it must be a divisor of the width of the features of VTN.BACKBONE "
+        "convnext_atto, 320",
+    ),
+    (
+        "VTN.HIDDEN_DIM 512",
+        "VTN.HIDDEN_DIM is 512: it must be 0 or the width of the features of VTN.BACKBONE vit_base_patch16",
+    ),
+    (
+        "VTN.BACKBONE vit_bse_patch16_224",
+        "VTN.BACKBONE (on frames of DATA.TRAIN_CROP_SIZE, 224): timm has no backbone named "
+        "'vit_bse_patch16_224'; close names are vit_base_patch16_224",
+    ),
+    (
+        "DATA.TRAIN_CROP_SIZE 8 DATA.TEST_CROP_SIZE 8",
+        "VTN.BACKBONE (on frames of DATA.TRAIN_CROP_SIZE, 8): backbone VisionTransformer fails on an image",
+    ),
+    (
+        "VTN.BACKBONE vgg11 VTN.DROP_PATH_RATE 0.1",
+        "VTN.BACKBONE (on frames of DATA.TRAIN_CROP_SIZE, 224): backbone vgg11 has no option drop_path_rate",
+    ),
+    (
+        "DATA.TEST_CROP_SIZE 240",
+        "DATA.TEST_CROP_SIZE is 240: it must be DATA.TRAIN_CROP_SIZE, 224, the one size that VTN.BACKBONE",
+    ),
+    ("DATA.MEAN [0.5]", "DATA.MEAN is [0.5]: it must be three numbers"),
+    (
+        "DATA.STD [0.5,0,0.5]",
+        "DATA.STD is [0.5, 0, 0.5]: it must be three numbers, those of DATA.STD above 0",
     ),
     ("VTN.POSITION_EMBEDDING sine", "VTN.POSITION_EMBEDDING is 'sine': it must be learned or fixed or none"),
     (

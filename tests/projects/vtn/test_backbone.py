@@ -25,6 +25,12 @@ def test_any_timm_network(name, img_size, width):
     assert backbone(torch.zeros(2, 3, height, image_width)).shape == (2, width)
 
 
+def test_networks_for_any_size_do_not_mind_how_timm_says_so():
+    with torch.device("meta"):
+        for name, width in (("convnext_atto", 320), ("poolformer_s12", 512)):
+            assert feature_dim(create_backbone(name, img_size=64), 64) == width
+
+
 def test_drop_path_rate_arrives():
     rates = [
         block.drop_path1.drop_prob for block in create_backbone("test_vit", drop_path_rate=0.3).blocks[1:]

@@ -1,6 +1,7 @@
-"""vtn stands alone: torch, timm and the standard library."""
+"""vtn stands alone: torch, timm and the standard library; transformers in one file, when asked for."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,4 +34,11 @@ def test_vtn_imports_neither_the_host_nor_the_bridge():
         file.name for file in files
     }
     for file in files:
-        assert imported_packages(file.read_text()) <= ALLOWED, file
+        optional = {"transformers"} if file.name == "sequence_encoder.py" else set()
+        assert imported_packages(file.read_text()) <= ALLOWED | optional, file
+
+
+def test_the_optional_library_is_not_needed():
+    code = "import sys; sys.modules['transformers'] = None; import vtn"
+    code += "; vtn.VTN('test_vit', 3, num_heads=4)"
+    subprocess.run([sys.executable, "-c", code], check=True)

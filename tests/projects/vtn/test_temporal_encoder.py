@@ -121,6 +121,11 @@ def test_only_the_last_layers_local_projections_ask_for_no_gradient():
         ({"attention_window": [4]}, r"attention_window \[4\] has 1 entries, but num_layers is 2"),
         ({"attention_window": [4, 3]}, r"attention_window must be even .*, not 3"),
         ({"attention_window": 3.5}, r"attention_window must be a positive integer, not 3\.5"),
+        (
+            {"attention_window": [4, 10], "position_embedding": "learned", "max_position_embeddings": 11},
+            r"attention_window 10 is wider than the table of positions: of max_position_embeddings 11 the "
+            r"frames have 9",
+        ),
         ({"num_layers": 0}, r"num_layers must be a positive integer, not 0"),
         ({"num_heads": 3}, r"num_heads 3 does not divide the width 8"),
         ({"ffn_dim": -1}, r"ffn_dim must be a positive integer, not -1"),

@@ -34,7 +34,7 @@ def data_cfg(tmp_path) -> CfgNode:
                 "MULTI_PATHWAY_ARCH": ["slowfast"],
             },
             "SLOWFAST": {"ALPHA": 4},
-            "VTN": {"AUTHORS_SAMPLING": False},
+            "VTN": {"AUTHORS_PROTOCOL": False},
         }
     )
 

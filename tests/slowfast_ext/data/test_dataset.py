@@ -199,8 +199,8 @@ def test_full_video_slow_pathway_rounds_up(cfg):
     assert painted(slow) == [numbers[0], numbers[4], numbers[9]]
 
 
-def test_authors_sampling(cfg, tmp_path):
-    cfg.VTN.AUTHORS_SAMPLING = True
+def test_authors_protocol(cfg, tmp_path):
+    cfg.VTN.AUTHORS_PROTOCOL = True
     clip, frame_indices = Vtnkinetics(cfg, "val")[0][0]
     assert painted(clip) == [14, 17, 21, 25]
     assert frame_indices.tolist() == [0, 3, 7, 11]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from slowfast_ext.host import get_host, patches
+from slowfast_ext.models import VTN
 from vtn import InputError
 
 host = get_host()
@@ -114,6 +115,16 @@ def test_construct_optimizer(demo_cfg):
     adamw = optimizer.construct_optimizer(model, cfg)
     assert type(adamw) is torch.optim.AdamW
     assert [len(group["params"]) for group in adamw.param_groups if group["weight_decay"]] == [2]
+
+
+def test_frozen_backbone_is_not_optimised(demo_cfg):
+    from slowfast.models import optimizer
+
+    model = VTN(demo_cfg("VTN", "VTN.FREEZE_BACKBONE", "True"))
+    groups = optimizer.construct_optimizer(model, demo_cfg("VTN")).param_groups
+    optimised = {id(p) for group in groups for p in group["params"]}
+    assert not optimised & {id(p) for p in model.backbone.parameters()}
+    assert {id(p) for p in model.mlp_head.parameters()} < optimised
 
 
 def test_lr_func_cosine(demo_cfg):

@@ -1,0 +1,246 @@
+"""The temporal encoder against Hugging Face's LongformerModel: same weights, same features, time and memory.
+
+    python benchmarks/temporal_encoder.py
+
+Times alternate between the two in one process, after their outputs were compared; each peak of memory is of a
+process of its own, over what that process held before. Prints a table, and writes it as JSON.
+"""
+
+import argparse
+import gc
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from datetime import date
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers.utils import logging
+
+from slowfast_ext.cli import run_safely
+from slowfast_ext.report.machine import describe_machine
+from slowfast_ext.report.tables import Column, to_markdown
+from vtn.checkpoint import to_authors_names
+from vtn.errors import InputError
+from vtn.sequence_encoder import SequenceEncoder
+from vtn.temporal_encoder import TemporalEncoder
+
+# The paper's ViT-B-VTN; 90,000 features are one hour at 25 frames per second.
+SIZE = {
+    "num_heads": 12,
+    "ffn_dim": 3072,
+    "max_position_embeddings": 288,
+    "attention_dropout": 0.1,
+    "hidden_dropout": 0.1,
+}
+WIDTH, WINDOW = 768, 32
+NUM_FEATURES = (250, 2_000, 20_000, 90_000)
+PASSES = ("forward", "forward+backward")
+COLUMNS = [
+    Column("what", "what"),
+    Column("ours", "ours", ".4g"),
+    Column("theirs", "theirs", ".4g"),
+    Column("unit", "unit"),
+    Column("ratio", "ratio", ".3g"),
+    Column("target", "target"),
+]
+
+
+def build(num_layers: int, device: str) -> dict[str, nn.Module]:
+    """Both encoders in evaluation mode with the same random weights; bfloat16 on a GPU."""
+    logging.set_verbosity_error()  # it says once in each process that it pads
+    torch.manual_seed(0)
+    size = SIZE | {"num_layers": num_layers, "attention_window": [WINDOW] * num_layers}
+    ours = TemporalEncoder(WIDTH, position_embedding="learned", **size)
+    theirs = SequenceEncoder("longformer", WIDTH, **size)
+    state = {f"temporal_encoder.{name}": value for name, value in ours.state_dict().items()}
+    prefix = "temporal_encoder."
+    theirs.model.load_state_dict({n.removeprefix(prefix): v for n, v in to_authors_names(state).items()})
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    return {name: model.to(device, dtype).eval() for name, model in (("ours", ours), ("theirs", theirs))}
+
+
+def one_pass(model: nn.Module, tokens: torch.Tensor, kind: str) -> torch.Tensor:
+    """The state of CLS; with "forward+backward" gradients of weights and tokens are computed too."""
+    frame_indices = torch.arange(tokens.shape[1] - 1, device=tokens.device)[None]
+    if kind == "forward":
+        with torch.no_grad():
+            return model(tokens, frame_indices)[0]
+    tokens = tokens.detach().requires_grad_()
+    state = model(tokens, frame_indices)[0]
+    state.float().square().sum().backward()
+    model.zero_grad()
+    return state.detach()
+
+
+def example_tokens(num_features: int, device: str) -> torch.Tensor:
+    """(1, 1 + T, D)."""
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    return torch.randn(1, 1 + num_features, WIDTH, generator=torch.Generator().manual_seed(1)).to(
+        device, dtype
+    )
+
+
+def measure_times(num_layers: int, num_features: int, kind: str, device: str, names: list[str]) -> dict:
+    """Seconds of each pass, ours and theirs in turn; and how far their outputs are apart."""
+    models, tokens = build(num_layers, device), example_tokens(num_features, device)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    states = {name: one_pass(models[name], tokens, kind) for name in names}  # warms up too
+    difference = (states["ours"] - states["theirs"]).abs().max().item() if len(names) == 2 else None
+    rounds = max(1, min(25, 20_000 // num_features))
+    for _ in range(rounds):
+        for name in names:
+            gc.collect()
+            started = time.perf_counter()
+            one_pass(models[name], tokens, kind)
+            if device != "cpu":
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - started)
+    return {"seconds": seconds, "difference": difference}
+
+
+def measure_memory(num_layers: int, num_features: int, kind: str, device: str, name: str) -> float:
+    """Peak MiB of one pass over what is held before it."""
+    model, tokens = build(num_layers, device)[name], example_tokens(num_features, device)
+    one_pass(model, tokens[:, :3], kind)  # what libraries allocate once does not count
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        one_pass(model, tokens, kind)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # the kernel forgets the peak so far
+    before = _status_mib("VmRSS")
+    one_pass(model, tokens, kind)
+    return _status_mib("VmHWM") - before
+
+
+def _status_mib(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"/proc/self/status has no {field}")
+
+
+def _limit_memory() -> None:
+    """Let a process fail, rather than the machine, if it asks for more memory than there is."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            available = int(line.split()[1]) * 1024
+            resource.setrlimit(resource.RLIMIT_DATA, (available, available))
+
+
+def in_new_process(function, *args):
+    """function(*args) in a process of its own, or None if the memory does not suffice."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_limit_memory) as pool:
+        try:
+            return pool.submit(function, *args).result()
+        except (MemoryError, BrokenProcessPool):
+            return None
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            return None
+
+
+def compare(num_layers: int, num_features: int, kind: str, device: str) -> list[dict]:
+    """The two rows, time and memory, of one case."""
+    case = (num_layers, num_features, kind, device)
+    memory = {name: in_new_process(measure_memory, *case, name) for name in ("ours", "theirs")}
+    names = [name for name, peak in memory.items() if peak is not None]
+    times = in_new_process(measure_times, *case, names) or {"seconds": {}, "difference": None}
+    median = {name: statistics.median(values) for name, values in times["seconds"].items()}
+    what = f"{num_layers} layer{'s' * (num_layers > 1)}, {kind}, {num_features:,} features"
+    common = {"against": "transformers LongformerModel", "better": "lower"}
+    rows = [{"what": f"{what}: time", **common, "unit": "s"}, {"what": f"{what}: peak memory", **common}]
+    rows[1]["unit"] = "MiB"
+    for row, numbers in zip(rows, (median, memory), strict=True):
+        row["ours"], row["theirs"] = numbers.get("ours"), numbers.get("theirs")
+    rows[0]["ratio"] = _divide(rows[0]["theirs"], rows[0]["ours"])
+    rows[1]["ratio"] = _divide(rows[1]["ours"], rows[1]["theirs"])
+    rows[0]["target"], rows[1]["target"] = targets(num_layers, num_features, kind, device)
+    rows[0]["spread"] = {name: [min(v), max(v)] for name, v in times["seconds"].items()}
+    rows[0]["largest_difference_of_outputs"] = times["difference"]
+    if memory["theirs"] is None:
+        for row in rows:
+            row["note"] = "theirs does not fit into this machine's memory"
+    return rows
+
+
+def targets(num_layers: int, num_features: int, kind: str, device: str) -> tuple[str, str]:
+    """What the ratios of time and of memory are to reach; only a forward pass on a CPU has targets."""
+    if kind != "forward" or device != "cpu" or num_layers not in (1, 3):
+        return "", ""
+    long = num_features >= 2_000
+    speed = (">= 50" if long else "") if num_layers == 1 else (">= 1.5" if long else ">= 1")
+    return speed, "<= 0.333" if num_features == 20_000 else ""
+
+
+def _divide(numerator: float | None, denominator: float | None) -> float | None:
+    return numerator / denominator if numerator is not None and denominator else None
+
+
+def growth_rows(rows: list[dict], layers: list[int]) -> list[dict]:
+    """How our peak of memory grows between the two longest videos, where both were measured."""
+    short, long = NUM_FEATURES[-2:]
+    peaks = {row["what"]: row["ours"] for row in rows if row["unit"] == "MiB"}
+    grown = []
+    for num_layers in layers:
+        prefix = f"{num_layers} layer{'s' * (num_layers > 1)}, forward"
+        ours = _divide(*(peaks.get(f"{prefix}, {n:,} features: peak memory") for n in (long, short)))
+        if ours is not None:
+            row = {
+                "what": f"{prefix}: growth of peak memory from {short:,} to {long:,} features",
+                "against": "growth of the number of features",
+                "ours": ours,
+                "theirs": long / short,
+                "unit": "times",
+                "ratio": ours / (long / short),
+                "better": "lower",
+                "target": "<= 1.1",
+            }
+            grown.append(row)
+    return grown
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure every case, print as it goes, write JSON at the end."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="cuda measures in bfloat16")
+    parser.add_argument("--layers", type=int, nargs="+", default=[1, 3])
+    parser.add_argument("--features", type=int, nargs="+", default=list(NUM_FEATURES))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/temporal_encoder.json"))
+    args = parser.parse_args(argv)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no CUDA device")
+    if not args.out.parent.is_dir():
+        raise InputError(f"--out {args.out}: there is no folder {args.out.parent}")
+    rows = []
+    for kind in PASSES:
+        for num_layers in args.layers:
+            for num_features in args.features:
+                rows += compare(num_layers, num_features, kind, args.device)
+                print("".join(to_markdown(rows[-2:], COLUMNS).splitlines(True)[2:]), end="", flush=True)
+    rows += growth_rows(rows, args.layers)
+    command = " ".join(
+        ["python", "benchmarks/temporal_encoder.py", *(sys.argv[1:] if argv is None else argv)]
+    )
+    record = {
+        "machine": describe_machine("torch", "transformers"),
+        "date": date.today().isoformat(),
+        "command": command,
+        "rows": rows,
+    }
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"\n{to_markdown(rows, COLUMNS)}\n{record['machine']}\nWritten to {args.out}")
+
+
+if __name__ == "__main__":
+    run_safely(main)

@@ -1,0 +1,175 @@
+"""Sequence encoders of the `transformers` library in the temporal encoder's place.
+
+VTN (arXiv:2102.00719) Sec. 1: the parts can be replaced.
+
+Shape legend: B batch, T frames, N = 1 + T tokens (CLS first), D width.
+"""
+
+import copy
+import difflib
+import inspect
+
+import torch
+from torch import nn
+
+from .errors import InputError
+
+
+class SequenceEncoder(nn.Module):
+    """Any encoder of `transformers` that takes `inputs_embeds`, with random weights and without its words.
+
+    It is called as `TemporalEncoder` is. What it does with a frame's number depends on it: where it takes
+    `position_ids` (BERT, Longformer, ...) it gets those that `LearnedPositions` has; where it does not
+    (RoFormer, ...) only the order of the frames counts. CLS has token type 1, frames 0, and CLS is the one
+    token with global attention, where there is such a thing.
+
+    Args:
+        model_type: The library's name of an architecture, such as "longformer", "bert" or "roformer".
+        embed_dim: D.
+        num_layers, num_heads, ffn_dim: Size of the encoder.
+        attention_window: Total width in tokens; only Longformer asks for it.
+        max_position_embeddings: Rows of the table of positions.
+        attention_dropout, hidden_dropout: As in `TemporalEncoder`.
+
+    Raises:
+        InputError: If `transformers` is not installed, has no such architecture, or the architecture cannot
+            be used here: it fails on three tokens of width D, or its first token cannot see the others.
+    """
+
+    def __init__(
+        self,
+        model_type: str,
+        embed_dim: int,
+        *,
+        num_layers: int,
+        num_heads: int,
+        attention_window: list[int],
+        ffn_dim: int,
+        max_position_embeddings: int,
+        attention_dropout: float,
+        hidden_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.model_type = model_type
+        self.max_position_embeddings = max_position_embeddings
+        size = {
+            "hidden_size": embed_dim,
+            "embedding_size": embed_dim,
+            "num_hidden_layers": num_layers,
+            "num_attention_heads": num_heads,
+            "intermediate_size": ffn_dim,
+            "attention_window": attention_window,
+            "max_position_embeddings": max_position_embeddings,
+            "attention_probs_dropout_prob": attention_dropout,
+            "hidden_dropout_prob": hidden_dropout,
+            "layer_norm_eps": 1e-12,
+            "type_vocab_size": 2,
+        }
+        self.model = _create(model_type, size)
+        self._arguments = frozenset(inspect.signature(self.model.forward).parameters)
+        if not next(self.model.parameters()).is_meta:
+            self._try(embed_dim)
+
+    def forward(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """Encode CLS and frames.
+
+        Args:
+            tokens: (B, N, D), CLS first.
+            frame_indices: (B, T) int64, >= 0.
+
+        Returns:
+            The final state of CLS (B, D); and None where `TemporalEncoder` has its attention weights.
+        """
+        if tokens.is_meta:
+            return self._on_values(tokens, frame_indices), None
+        frames = frame_indices % (self.max_position_embeddings - 2)
+        is_cls = torch.zeros(tokens.shape[:2], dtype=torch.long, device=tokens.device)
+        is_cls[:, 0] = 1
+        offered = {
+            "position_ids": nn.functional.pad(frames, (1, 0), value=self.max_position_embeddings - 2),
+            "token_type_ids": is_cls,
+            "global_attention_mask": is_cls,
+        }
+        inputs = {name: value for name, value in offered.items() if name in self._arguments}
+        return self.model(inputs_embeds=tokens, **inputs).last_hidden_state[:, 0], None
+
+    def _on_values(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
+        """Run where shapes alone are wanted: some of these encoders look at values, which meta lacks."""
+        twin = copy.deepcopy(self).to_empty(device="cpu")
+        return twin(torch.zeros_like(tokens, device="cpu"), torch.zeros_like(frame_indices, device="cpu"))[
+            0
+        ].to("meta")
+
+    def _try(self, embed_dim: int) -> None:
+        """Run three tokens, and let go of the parameters that get no gradient (DDP would wait for them)."""
+        device = next(self.model.parameters()).device
+        tokens = torch.randn(1, 3, embed_dim, device=device, requires_grad=True)
+        twin = copy.deepcopy(self).eval()  # BigBird remembers that it once saw a short sequence
+        try:
+            with torch.enable_grad():
+                cls_state = twin(tokens, torch.arange(2, device=device)[None])[0]
+            # Of random direction: the sum of what a LayerNorm gives has no gradient.
+            (cls_state * torch.randn_like(cls_state)).sum().backward()
+        except Exception as error:  # whatever another library raises; its words are in the sentence
+            raise _unusable(self.model_type, error) from error
+        if cls_state.shape != (1, embed_dim):
+            raise InputError(
+                f"sequence_encoder {self.model_type!r} gives vectors of width {cls_state.shape[-1]}, "
+                f"not {embed_dim} as the frame features (VTN.SEQUENCE_ENCODER)."
+            )
+        if not tokens.grad[:, 1:].abs().sum(-1).gt(0).all():
+            raise InputError(
+                f"sequence_encoder {self.model_type!r} cannot be used: its first token, CLS, does not see "
+                "the frames after it (VTN.SEQUENCE_ENCODER)."
+            )
+        for parameter, tried in zip(self.model.parameters(), twin.model.parameters(), strict=True):
+            parameter.requires_grad_(tried.grad is not None)
+
+
+class _NoWords(nn.Module):
+    """In place of the table of words: some encoders fill up a sequence with words that no token sees."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.embed_dim = embed_dim
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(*words.shape, self.embed_dim, device=words.device)
+
+
+def _create(model_type: str, size: dict) -> nn.Module:
+    """The architecture in that size; keys that it does not have are left out."""
+    try:
+        from transformers import CONFIG_MAPPING, AutoModel
+    except ImportError:
+        raise InputError(
+            f"sequence_encoder {model_type!r} needs the transformers library: "
+            "pip install 'vtn-pyslowfast[transformers]' (VTN.SEQUENCE_ENCODER)."
+        ) from None
+    if model_type not in CONFIG_MAPPING:
+        close = difflib.get_close_matches(str(model_type), list(CONFIG_MAPPING), n=3)
+        hint = f"; close names are {', '.join(close)}." if close else "."
+        raise InputError(f"transformers has no sequence_encoder {model_type!r} (VTN.SEQUENCE_ENCODER){hint}")
+    try:
+        config_class = CONFIG_MAPPING[model_type]
+        known = config_class()
+        # No words but the one that fills up, whose number is also that of the unused row of positions.
+        rows = size["max_position_embeddings"]
+        words = {"vocab_size": rows, "pad_token_id": rows - 1}
+        words |= dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"))
+        config = config_class(**{name: x for name, x in (size | words).items() if hasattr(known, name)})
+        try:
+            model = AutoModel.from_config(config, add_pooling_layer=False)
+        except TypeError:
+            model = AutoModel.from_config(config)
+        model.set_input_embeddings(_NoWords(size["hidden_size"]))
+    except Exception as error:  # whatever another library raises; its words are in the sentence
+        raise _unusable(model_type, error) from error
+    return model
+
+
+def _unusable(model_type: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200].rstrip(".")
+    return InputError(
+        f"sequence_encoder {model_type!r} cannot be used for frame features: {reason} (VTN.SEQUENCE_ENCODER)."
+    )
