@@ -9,6 +9,7 @@ process of its own, over what that process held before. Prints a table, and writ
 import argparse
 import gc
 import json
+import math
 import multiprocessing
 import resource
 import statistics
@@ -42,6 +43,7 @@ SIZE = {
 WIDTH, WINDOW = 768, 32
 NUM_FEATURES = (250, 2_000, 20_000, 90_000)
 PASSES = ("forward", "forward+backward")
+NUM_TURNS, MIN_SECONDS = 5, 0.5
 COLUMNS = [
     Column("what", "what"),
     Column("ours", "ours", ".4g"),
@@ -88,21 +90,29 @@ def example_tokens(num_features: int, device: str) -> torch.Tensor:
 
 
 def measure_times(num_layers: int, num_features: int, kind: str, device: str, names: list[str]) -> dict:
-    """Seconds of each pass, ours and theirs in turn; and how far their outputs are apart."""
+    """Seconds of a pass, ours and theirs in turn; and how far their outputs are apart.
+
+    A turn is as many passes as take MIN_SECONDS, so that a short one is not timed by itself.
+    """
     models, tokens = build(num_layers, device), example_tokens(num_features, device)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
     states = {name: one_pass(models[name], tokens, kind) for name in names}  # warms up too
     difference = (states["ours"] - states["theirs"]).abs().max().item() if len(names) == 2 else None
-    rounds = max(1, min(25, 20_000 // num_features))
-    for _ in range(rounds):
-        for name in names:
-            gc.collect()
-            started = time.perf_counter()
+
+    def seconds(name: str, passes: int) -> float:
+        gc.collect()
+        started = time.perf_counter()
+        for _ in range(passes):
             one_pass(models[name], tokens, kind)
-            if device != "cpu":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - started)
-    return {"seconds": seconds, "difference": difference}
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - started) / passes
+
+    passes = {name: max(1, math.ceil(MIN_SECONDS / seconds(name, 1))) for name in names}
+    turns: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(NUM_TURNS if num_features < max(NUM_FEATURES) else 1):
+        for name in names:
+            turns[name].append(seconds(name, passes[name]))
+    return {"seconds": turns, "difference": difference}
 
 
 def measure_memory(num_layers: int, num_features: int, kind: str, device: str, name: str) -> float:

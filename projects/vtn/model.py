@@ -98,23 +98,19 @@ class VTN(nn.Module):
             self.backbone.requires_grad_(False).eval()
         self.embed_dim = embed_dim = feature_dim(self.backbone, img_size)
         self.cls_token = nn.Parameter(torch.randn(1, 1, embed_dim))
-        size = {
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "attention_window": window_per_layer(attention_window, num_layers),
-            "ffn_dim": 4 * embed_dim if ffn_dim is None else ffn_dim,
-            "max_position_embeddings": max_position_embeddings,
-            "attention_dropout": attention_dropout,
-            "hidden_dropout": hidden_dropout,
-        }
-        if sequence_encoder is None:
-            self.temporal_encoder = TemporalEncoder(
-                embed_dim, position_embedding=position_embedding, attention=attention, **size
-            )
-        else:
-            _check_default("position_embedding", position_embedding, "learned", sequence_encoder)
-            _check_default("attention", attention, "learned", sequence_encoder)
-            self.temporal_encoder = SequenceEncoder(sequence_encoder, embed_dim, **size)
+        self.temporal_encoder = _build_temporal_encoder(
+            embed_dim,
+            sequence_encoder,
+            position_embedding=position_embedding,
+            attention=attention,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            attention_window=window_per_layer(attention_window, num_layers),
+            ffn_dim=4 * embed_dim if ffn_dim is None else ffn_dim,
+            max_position_embeddings=max_position_embeddings,
+            attention_dropout=attention_dropout,
+            hidden_dropout=hidden_dropout,
+        )
         self.mlp_head = ClassificationHead(
             embed_dim, embed_dim if mlp_dim is None else mlp_dim, num_classes, head_dropout
         )
@@ -239,12 +235,20 @@ class VTN(nn.Module):
         return self.mlp_head(cls_state), attention
 
 
-def _check_default(name: str, value: str, default: str, sequence_encoder: str) -> None:
-    """Raise InputError if an option is set that only our own temporal encoder has."""
-    if value != default:
-        raise InputError(
-            f"{name} {value!r} cannot be had with sequence_encoder {sequence_encoder!r}, which has its own."
-        )
+def _build_temporal_encoder(
+    embed_dim: int, sequence_encoder: str | None, *, position_embedding: str, attention: str, **size
+) -> TemporalEncoder | SequenceEncoder:
+    """Ours; or the sequence encoder of that name, with positions and attention of its own."""
+    if sequence_encoder is None:
+        choices = {"position_embedding": position_embedding, "attention": attention}
+        return TemporalEncoder(embed_dim, **choices, **size)
+    for name, value in (("position_embedding", position_embedding), ("attention", attention)):
+        if value != "learned":
+            raise InputError(
+                f"{name} {value!r} cannot be had with sequence_encoder {sequence_encoder!r}, "
+                "which has its own."
+            )
+    return SequenceEncoder(sequence_encoder, embed_dim, **size)
 
 
 def _checked_indices(

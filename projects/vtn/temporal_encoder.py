@@ -5,7 +5,8 @@ Post-norm layers as in BERT. Every LayerNorm here has epsilon 1e-12, the value b
 Shape legend: B batch, T frames, N = 1 + T tokens (CLS first), D width, H heads, L layers.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 from .checks import check_positive_int, check_probability
 from .errors import InputError
 from .positions import build_positions
-from .window_attention import WindowAttention
+from .window_attention import WindowAttention, linear
 
 NORM_EPS = 1e-12
 # Frames that are encoded at a time without gradients.
@@ -54,15 +55,14 @@ class EncoderLayer(nn.Module):
         self.ffn_norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.dropout = nn.Dropout(hidden_dropout)
 
-    def forward(self, hidden: torch.Tensor, cls_only: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, N, D) -> (B, N, D), or (B, 1, D) with cls_only; and the weights of CLS, (B, H, N)."""
-        context, cls_weights = self.attention.from_cls(hidden)
-        cls = self._update(hidden[:, :1], context)
-        if cls_only:
-            return cls, cls_weights
-        return _cls_and_frames(cls, hidden.shape[1] - 1, partial(self._encode_frames, hidden)), cls_weights
+    def encode_cls(
+        self, cls: torch.Tensor, frames: Iterable[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 1, D) and all frames in parts -> CLS (B, 1, D), and its weights over the tokens (B, H, N)."""
+        context, cls_weights = self.attention.from_cls(cls, frames)
+        return self._update(cls, context), cls_weights
 
-    def _encode_frames(self, hidden: torch.Tensor, first: int, count: int) -> torch.Tensor:
+    def encode_frames(self, hidden: torch.Tensor, first: int, count: int) -> torch.Tensor:
         """(B, N, D) -> (B, count, D), the frames from the first on."""
         num_frames, reach = hidden.shape[1] - 1, self.attention.attention_window // 2
         begin, end = max(first - reach, 0), min(first + count + reach, num_frames)
@@ -74,9 +74,9 @@ class EncoderLayer(nn.Module):
 
     def _update(self, hidden: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """Everything in the layer that treats each token by itself, (B, any, D) both."""
-        attended = self.attention.output(context)
+        attended = linear(self.attention.output, context)
         hidden = self.attention_norm(self.dropout(attended) + hidden)
-        update = self.ffn_out(F.gelu(self.ffn_in(hidden)))
+        update = linear(self.ffn_out, F.gelu(linear(self.ffn_in, hidden)))
         return self.ffn_norm(self.dropout(update) + hidden)
 
 
@@ -150,17 +150,20 @@ class TemporalEncoder(nn.Module):
             if name == "cls_position":
                 nn.init.normal_(parameter, std=0.02)
 
-    def embed(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
-        """Add position and token type, then normalise: (B, N, D), (B, T) -> (B, N, D)."""
+    def embed(
+        self, tokens: torch.Tensor, frame_indices: torch.Tensor
+    ) -> tuple[torch.Tensor, Iterator[torch.Tensor]]:
+        """Add position and type, normalise: (B, N, D), (B, T) -> CLS (B, 1, D) and the frames in parts."""
         frame_type, cls_type = self.token_types.weight
 
         def embed_frames(first: int, count: int) -> torch.Tensor:
-            positions = self.positions(frame_indices[:, first : first + count])[:, 1:]
             # In this order, as the authors add them: where features are nearly equal, rounding shows.
-            return self.norm((tokens[:, 1 + first : 1 + first + count] + positions).add_(frame_type))
+            embedded = self.positions(frame_indices[:, first : first + count])[:, 1:]
+            embedded.add_(tokens[:, 1 + first : 1 + first + count]).add_(frame_type)
+            return self.dropout(self.norm(embedded))
 
-        cls = self.norm(tokens[:, :1] + self.positions(frame_indices[:, :0]) + cls_type)
-        return self.dropout(_cls_and_frames(cls, frame_indices.shape[1], embed_frames))
+        cls = self.dropout(self.norm(tokens[:, :1] + self.positions(frame_indices[:, :0]) + cls_type))
+        return cls, _in_parts(embed_frames, frame_indices.shape[1])
 
     def forward(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode CLS and frames.
@@ -172,40 +175,51 @@ class TemporalEncoder(nn.Module):
         Returns:
             The final state of CLS (B, D), and its attention weights in every layer (B, L, H, N).
         """
-        hidden = self.embed(tokens, frame_indices)
+        cls, frames = self.embed(tokens, frame_indices)
         cls_weights = []
-        for layer in self.layers:
-            hidden, weights = layer(hidden, cls_only=layer is self.layers[-1])
+        for layer in self.layers[:-1]:
+            hidden = _collect(cls, frames, tokens.shape[1])
+            cls, weights = layer.encode_cls(hidden[:, :1], [hidden[:, 1:]])
             cls_weights.append(weights)
-        return hidden[:, 0], torch.stack(cls_weights, dim=1)
+            frames = _in_parts(partial(layer.encode_frames, hidden), frame_indices.shape[1])
+        cls, weights = self.layers[-1].encode_cls(cls, frames)
+        return cls[:, 0], torch.stack([*cls_weights, weights], dim=1)
 
     def hidden_states(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
         """All tokens after the embeddings and after each layer, (B, 1 + L, N, D): for looking inside.
 
         Here the last layer is computed in full, which `forward` never does.
         """
-        states = [self.embed(tokens, frame_indices)]
+        num_tokens = tokens.shape[1]
+        states = [_collect(*self.embed(tokens, frame_indices), num_tokens)]
         for layer in self.layers:
-            states.append(layer(states[-1])[0])
+            cls, _ = layer.encode_cls(states[-1][:, :1], [states[-1][:, 1:]])
+            frames = _in_parts(partial(layer.encode_frames, states[-1]), num_tokens - 1)
+            states.append(_collect(cls, frames, num_tokens))
         return torch.stack(states, dim=1)
 
 
-def _cls_and_frames(
-    cls: torch.Tensor, num_frames: int, encode: Callable[[int, int], torch.Tensor]
-) -> torch.Tensor:
-    """Put CLS before what encode(first, count) gives for the frames: (B, 1, D) -> (B, N, D).
+def _in_parts(encode: Callable[[int, int], torch.Tensor], num_frames: int) -> Iterator[torch.Tensor]:
+    """What encode(first, count) gives for all frames, (B, count, D) at a time.
 
-    Without gradients the frames are taken in parts: what lies between input and output then fits a CPU's
-    cache, and its memory does not grow with their number. With gradients all of it is kept anyway, and the
-    gradient of each part would be as long as the whole.
+    Without gradients a part is FRAMES_PER_PART frames: what lies between input and output then fits a CPU's
+    cache, and its memory does not grow with the number of frames. With gradients all of it is kept anyway,
+    and the gradient of each part would be as long as the whole.
     """
+    size = num_frames if torch.is_grad_enabled() else FRAMES_PER_PART
+    for first in range(0, num_frames, size):
+        yield encode(first, min(size, num_frames - first))
+
+
+def _collect(cls: torch.Tensor, frames: Iterable[torch.Tensor], num_tokens: int) -> torch.Tensor:
+    """(B, 1, D) and the frames in parts -> (B, N, D)."""
     if torch.is_grad_enabled():
-        return torch.cat([cls, encode(0, num_frames)], dim=1)
-    out = cls.new_empty(cls.shape[0], 1 + num_frames, cls.shape[2])
-    out[:, :1] = cls
-    for first in range(0, num_frames, FRAMES_PER_PART):
-        count = min(FRAMES_PER_PART, num_frames - first)
-        out[:, 1 + first : 1 + first + count] = encode(first, count)
+        return torch.cat([cls, *frames], dim=1)
+    out = cls.new_empty(cls.shape[0], num_tokens, cls.shape[2])
+    end = 0
+    for part in itertools.chain([cls], frames):
+        begin, end = end, end + part.shape[1]
+        out[:, begin:end] = part
     return out
 
 

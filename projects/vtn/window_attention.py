@@ -4,6 +4,9 @@ Shape legend: B batch, T frames, N = 1 + T tokens (CLS first), D width, H heads,
 G blocks of C queries each, M keys that a block may see (CLS first).
 """
 
+import itertools
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -95,6 +98,26 @@ def window_attention(
     return context.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3)[:, :, :num_queries]
 
 
+def linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    """layer(x), also fast for a single vector on a CPU.
+
+    There it waits for the weight to come from memory, and for one row a single thread does. Cut into one
+    block of rows for each thread, the weight comes about twice as fast.
+    """
+    blocks = torch.get_num_threads()
+    single = x.numel() == layer.in_features and x.device.type == "cpu" and type(layer) is nn.Linear
+    if (
+        not single
+        or layer.out_features % blocks
+        or torch.is_grad_enabled()
+        or torch.is_autocast_enabled("cpu")
+    ):
+        return layer(x)
+    weights = layer.weight.view(blocks, -1, layer.in_features).transpose(1, 2)
+    parts = torch.bmm(x.view(1, 1, -1).expand(blocks, -1, -1), weights)  # (blocks, 1, out / blocks)
+    return parts.view(*x.shape[:-1], -1) + layer.bias
+
+
 ATTENTION_KINDS = ("learned", "uniform")
 
 
@@ -168,37 +191,52 @@ class WindowAttention(nn.Module):
         context = window_attention(*heads, self.attention_window, first=first, dropout=dropout)
         return context.transpose(1, 2).flatten(2)
 
-    def from_cls(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What CLS sees in all tokens, in O(N D H) instead of O(N D D).
+    def from_cls(
+        self, cls: torch.Tensor, frames: Iterable[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What CLS sees in all tokens, in O(N D H) instead of O(N D D), one part of them after the other.
 
         q . (Wk x + bk) = (Wk^T q) . x + q . bk and
         sum_n w_n (Wv x_n + bv) = Wv (sum_n w_n x_n) + bv sum_n w_n,
         so neither keys nor values of the N tokens are ever formed. q . bk is the same for all tokens and
         cannot change the softmax; it is added (H numbers) so that bk still gets its gradient of zero.
-        Dropout makes the weights' sum differ from 1, hence the factor at bv.
+        Dropout makes the weights' sum differ from 1, hence the factor at bv. What was summed is scaled down
+        whenever a part brings a higher score, so that no exponential overflows.
 
         Args:
-            hidden: (B, N, D), CLS first.
+            cls: (B, 1, D).
+            frames: Their hidden states in order, in parts (B, any, D).
 
         Returns:
             (B, 1, D), before the output projection; and the weights (B, H, N), before dropout, each row
             summing to 1.
         """
+        folded, constant = self._fold_query(cls)
+        scores, highest = [], torch.full_like(constant, float("-inf"))
+        total, kept_total, summed = torch.zeros_like(constant), torch.zeros_like(constant), None
+        for part in itertools.chain([cls], frames):
+            scores.append(folded @ part.transpose(1, 2) + constant)  # (B, H, n)
+            previous, highest = highest, torch.maximum(highest, scores[-1].detach().amax(-1, keepdim=True))
+            decay, weights = (previous - highest).exp(), (scores[-1] - highest).exp()
+            kept = F.dropout(weights, self.attention_dropout, self.training)
+            total = total * decay + weights.sum(-1, keepdim=True)
+            kept_total = kept_total * decay + kept.sum(-1, keepdim=True)
+            seen = kept.to(part.dtype) @ part  # (B, H, D)
+            summed = seen if summed is None else summed * decay + seen
+        split = (self.num_heads, -1)
+        value_weight = self.value_global.weight.unflatten(0, split)  # (H, E, D)
+        value_bias = self.value_global.bias.unflatten(0, split)
+        context = torch.einsum("bhd,hed->bhe", summed / total, value_weight)
+        context = context + value_bias * (kept_total / total)
+        return context.flatten(1)[:, None], (torch.cat(scores, dim=-1) - highest).exp() / total
+
+    def _fold_query(self, cls: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, H, D) and (B, H, 1): what gives the score of a token x as folded . x + constant."""
         split = (self.num_heads, -1)
         if self.uniform:
-            batch, num_tokens, _ = hidden.shape
-            weights = hidden.new_full((batch, self.num_heads, num_tokens), 1 / num_tokens)
-        else:
-            query = self.query_global(hidden[:, 0]).unflatten(-1, split)  # (B, H, E)
-            query = query * query.shape[-1] ** -0.5
-            key_weight = self.key_global.weight.unflatten(0, split)  # (H, E, D)
-            key_bias = self.key_global.bias.unflatten(0, split)
-            folded = torch.einsum("bhe,hed->bhd", query, key_weight)
-            constant = (query * key_bias).sum(-1, keepdim=True)  # (B, H, 1)
-            weights = (folded @ hidden.transpose(1, 2) + constant).softmax(-1)
-        kept = F.dropout(weights, self.attention_dropout, self.training).to(hidden.dtype)
-        value_weight = self.value_global.weight.unflatten(0, split)
-        value_bias = self.value_global.bias.unflatten(0, split)
-        context = torch.einsum("bhd,hed->bhe", kept @ hidden, value_weight)
-        context = context + value_bias * kept.sum(-1, keepdim=True)
-        return context.flatten(1)[:, None], weights
+            folded = cls.new_zeros(cls.shape[0], self.num_heads, cls.shape[2])
+            return folded, folded[..., :1]
+        query = linear(self.query_global, cls[:, 0]).unflatten(-1, split)  # (B, H, E)
+        query = query * query.shape[-1] ** -0.5
+        folded = torch.einsum("bhe,hed->bhd", query, self.key_global.weight.unflatten(0, split))
+        return folded, (query * self.key_global.bias.unflatten(0, split)).sum(-1, keepdim=True)

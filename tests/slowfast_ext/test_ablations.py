@@ -1,4 +1,4 @@
-"""The ablations of the project page: each row is a configuration that does what the row says, and it trains."""
+"""The ablations of the project page: each row is a configuration that does what it says, and trains."""
 
 import re
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_positions_and_shuffling(what, add):
 def test_temporal_footprint(what, add, tmp_path):
     cfg = load(add, tmp_path)
     seconds, frames = re.fullmatch(r"([\d.]+) s, (\d+) frames", what).groups()
-    assert cfg.DATA.NUM_FRAMES == int(frames)
+    assert int(frames) == cfg.DATA.NUM_FRAMES
     assert cfg.VTN.NUM_HIDDEN_LAYERS == 1  # sec. 5.1: with one attention layer
     found = temporal_footprint(
         num_frames=cfg.DATA.NUM_FRAMES, sampling_rate=cfg.DATA.SAMPLING_RATE, target_fps=cfg.DATA.TARGET_FPS

@@ -75,7 +75,7 @@ def test_weights_of_frames_in_first_layer(reference, authors_model, name, window
     model = authors_model([window] * 3)
     features, indices = case_inputs(reference, f"{name}/F16/wrap", model)
     tokens = torch.cat([model.cls_token.expand(2, -1, -1), features], dim=1)
-    hidden = model.temporal_encoder.embed(tokens, indices.long())
+    hidden = model.temporal_encoder.hidden_states(tokens, indices.long())[:, 0]
     attention = model.temporal_encoder.layers[0].attention
     query = attention.query(hidden[:, 1:]).view(2, 16, 3, 8).transpose(1, 2)
     key = attention.key(hidden).view(2, 17, 3, 8).transpose(1, 2)

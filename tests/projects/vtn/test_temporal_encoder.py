@@ -91,10 +91,12 @@ def test_windows_can_differ_by_layer():
 
 def test_hidden_dropout_is_on_embeddings_and_on_both_branches_of_a_layer():
     model, tokens = encoder(hidden_dropout=1.0).train(), torch.randn(2, 6, 8)
-    assert not model.embed(tokens, torch.arange(5).expand(2, -1)).any()
+    cls, frames = model.embed(tokens, torch.arange(5).expand(2, -1))
+    assert not any(part.any() for part in [cls, *frames])
     layer = model.layers[0]
     only_residuals = layer.ffn_norm(layer.attention_norm(tokens))
-    torch.testing.assert_close(layer(tokens)[0], only_residuals)
+    torch.testing.assert_close(layer.encode_frames(tokens, 0, 5), only_residuals[:, 1:])
+    torch.testing.assert_close(layer.encode_cls(tokens[:, :1], [tokens[:, 1:]])[0], only_residuals[:, :1])
 
 
 def test_initialisation():

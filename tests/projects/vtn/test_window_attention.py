@@ -85,20 +85,15 @@ def test_uniform_attention_is_the_mean_of_the_visible_values():
     for frame in range(8):
         seen = [0, *range(1 + max(frame - 2, 0), 1 + min(frame + 3, 8))]
         torch.testing.assert_close(frames[:, frame], value[:, seen].mean(1))
-    context, weights = layer.from_cls(hidden)
+    context, weights = layer.from_cls(hidden[:, :1], [hidden[:, 1:]])
     torch.testing.assert_close(context[:, 0], value_global.mean(1))
     assert torch.equal(weights, torch.full((2, 3, 9), 1 / 9, dtype=torch.float64))
     asking = [name for name, parameter in layer.named_parameters() if parameter.requires_grad]
     assert {name.split(".")[0] for name in asking} == {"value", "value_global", "output"}
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_cls_attention_is_its_definition(training):
-    layer = WindowAttention(12, 3, 4, attention_dropout=0.4).double().train(training)
-    hidden = torch.randn(2, 9, 12, dtype=torch.float64)
-    torch.manual_seed(5)
-    found, found_weights = layer.from_cls(hidden)
-
+def cls_attention_by_definition(layer, hidden):
+    """Weights (B, H, N) and values (B, H, N, E) of the one query, all projections done."""
     query, key, value = (
         projection(x).unflatten(-1, (3, 4)).transpose(1, 2)
         for projection, x in (
@@ -107,12 +102,53 @@ def test_cls_attention_is_its_definition(training):
             (layer.value_global, hidden),
         )
     )
-    weights = (query @ key.transpose(-1, -2) / 2).softmax(-1)[:, :, 0]  # head width 4, whose root is 2
-    torch.manual_seed(5)
-    kept = F.dropout(weights, 0.4, training)  # the same draw
+    return (query @ key.transpose(-1, -2) / 2).softmax(-1)[:, :, 0], value  # head width 4, whose root is 2
+
+
+@pytest.mark.parametrize("sizes", [[8], [3, 5], [1] * 8])
+@pytest.mark.parametrize("scale", [1.0, 30.0])  # large scores: later parts must not overflow earlier ones
+def test_cls_attention_is_its_definition_in_any_parts(sizes, scale):
+    layer = WindowAttention(12, 3, 4, attention_dropout=0.4).double().eval()
+    hidden = scale * torch.randn(2, 9, 12, dtype=torch.float64)
+    found, found_weights = layer.from_cls(hidden[:, :1], hidden[:, 1:].split(sizes, dim=1))
+    weights, value = cls_attention_by_definition(layer, hidden)
+    context = (weights[:, :, None] @ value).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(found, context, rtol=0, atol=1e-12 * scale)
+    torch.testing.assert_close(found_weights, weights, rtol=0, atol=1e-12)
+
+
+def test_dropout_of_cls_attention(monkeypatch):
+    """Dropped weights are missing from the sum, the others are scaled up, and none changes another."""
+    layer = WindowAttention(12, 3, 4, attention_dropout=0.5).double()
+    hidden = torch.randn(2, 9, 12, dtype=torch.float64)
+    masks = []
+
+    def dropout(weights, probability, training):
+        assert (probability, training) == (0.5, True)
+        masks.append(torch.randint(0, 2, weights.shape) / 0.5)
+        return weights * masks[-1]
+
+    monkeypatch.setattr(F, "dropout", dropout)
+    found, found_weights = layer.from_cls(hidden[:, :1], hidden[:, 1:].split([3, 5], dim=1))
+    weights, value = cls_attention_by_definition(layer, hidden)
+    kept = weights * torch.cat(masks, dim=-1)
     context = (kept[:, :, None] @ value).transpose(1, 2).flatten(2)
     torch.testing.assert_close(found, context, rtol=0, atol=1e-12)
     torch.testing.assert_close(found_weights, weights, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_linear_of_one_vector(monkeypatch, threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)  # 12 rows are not cut into 5 blocks
+    layer, x = torch.nn.Linear(7, 12).double(), torch.randn(1, 1, 7, dtype=torch.float64)
+    calls = []
+    layer.register_forward_hook(lambda *args: calls.append(1))
+    with torch.no_grad():
+        found = window_attention.linear(layer, x)
+    assert len(calls) == (threads == 5)
+    torch.testing.assert_close(found, layer(x), rtol=0, atol=1e-12)
+    several = torch.randn(2, 1, 7, dtype=torch.float64)
+    torch.testing.assert_close(window_attention.linear(layer, several), layer(several))
 
 
 @pytest.mark.parametrize(
