@@ -43,7 +43,7 @@ SIZE = {
 WIDTH, WINDOW = 768, 32
 NUM_FEATURES = (250, 2_000, 20_000, 90_000)
 PASSES = ("forward", "forward+backward")
-NUM_TURNS, MIN_SECONDS = 5, 0.5
+NUM_TURNS, MIN_SECONDS = 3, 0.5
 COLUMNS = [
     Column("what", "what"),
     Column("ours", "ours", ".4g"),

@@ -148,7 +148,7 @@ class VTN(nn.Module):
         self._check_clip(clip)
         # Checked before the expensive part: reading values makes a GPU wait.
         frame_indices = _checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
-        return self._classify(self._frame_features(clip, frame_indices), frame_indices)[0]
+        return self._classify(self._frame_features(clip, frame_indices), frame_indices, False)[0]
 
     def frame_features(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
         """Encode every frame by itself: (B, 3, T, H, W) -> (B, T, D).
@@ -193,12 +193,7 @@ class VTN(nn.Module):
                 f"not {_dtype(frame_features)} of shape {shape}."
             )
         frame_indices = _checked_indices(frame_indices, shape[0], shape[1], frame_features.device)
-        logits, attention = self._classify(frame_features, frame_indices)
-        if return_attention and attention is None:
-            raise InputError(
-                f"return_attention cannot be had with sequence_encoder {self.temporal_encoder.model_type!r}: "
-                "only our own temporal encoder tells its attention."
-            )
+        logits, attention = self._classify(frame_features, frame_indices, return_attention)
         return (logits, attention) if return_attention else logits
 
     def _check_clip(self, clip: torch.Tensor) -> None:
@@ -219,7 +214,7 @@ class VTN(nn.Module):
             return encode_frames(self.backbone, clip, frame_indices, self.frames_per_chunk)
 
     def _classify(
-        self, features: torch.Tensor, frame_indices: torch.Tensor
+        self, features: torch.Tensor, frame_indices: torch.Tensor, return_attention: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         order = None
         if self.shuffle_frames and not self.training:
@@ -227,8 +222,8 @@ class VTN(nn.Module):
             features = features.take_along_dim(order[..., None], dim=1)
         cls_token = self.cls_token.expand(features.shape[0], -1, -1)
         tokens = torch.cat([cls_token, features], dim=1)  # (B, N, D)
-        cls_state, attention = self.temporal_encoder(tokens, frame_indices)
-        if attention is not None:
+        cls_state, attention = self.temporal_encoder(tokens, frame_indices, return_attention)
+        if return_attention:
             attention = attention[..., 1:]  # of the frames alone
             if order is not None:  # back to the frames' own order
                 attention = attention.take_along_dim(order.argsort(1)[:, None, None], dim=-1)

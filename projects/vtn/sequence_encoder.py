@@ -70,16 +70,27 @@ class SequenceEncoder(nn.Module):
         if not next(self.model.parameters()).is_meta:
             self._try(embed_dim)
 
-    def forward(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def forward(
+        self, tokens: torch.Tensor, frame_indices: torch.Tensor, need_weights: bool = False
+    ) -> tuple[torch.Tensor, None]:
         """Encode CLS and frames.
 
         Args:
             tokens: (B, N, D), CLS first.
             frame_indices: (B, T) int64, >= 0.
+            need_weights: Must be False.
 
         Returns:
             The final state of CLS (B, D); and None where `TemporalEncoder` has its attention weights.
+
+        Raises:
+            InputError: With need_weights: these encoders tell their attention in as many ways as they are.
         """
+        if need_weights:
+            raise InputError(
+                f"return_attention cannot be had with sequence_encoder {self.model_type!r}: only our own "
+                "temporal encoder tells its attention."
+            )
         if tokens.is_meta:
             return self._on_values(tokens, frame_indices), None
         frames = frame_indices % (self.max_position_embeddings - 2)
@@ -96,9 +107,10 @@ class SequenceEncoder(nn.Module):
     def _on_values(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
         """Run where shapes alone are wanted: some of these encoders look at values, which meta lacks."""
         twin = copy.deepcopy(self).to_empty(device="cpu")
-        return twin(torch.zeros_like(tokens, device="cpu"), torch.zeros_like(frame_indices, device="cpu"))[
-            0
-        ].to("meta")
+        for tensor in (*twin.parameters(), *twin.buffers()):
+            tensor.detach().zero_()  # what lies in memory could be no index
+        inputs = (torch.zeros_like(x, device="cpu") for x in (tokens, frame_indices))
+        return twin(*inputs)[0].to("meta")
 
     def _try(self, embed_dim: int) -> None:
         """Run three tokens, and let go of the parameters that get no gradient (DDP would wait for them)."""

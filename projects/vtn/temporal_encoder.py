@@ -56,10 +56,10 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(hidden_dropout)
 
     def encode_cls(
-        self, cls: torch.Tensor, frames: Iterable[torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 1, D) and all frames in parts -> CLS (B, 1, D), and its weights over the tokens (B, H, N)."""
-        context, cls_weights = self.attention.from_cls(cls, frames)
+        self, cls: torch.Tensor, frames: Iterable[torch.Tensor], need_weights: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(B, 1, D) and all frames in parts -> CLS (B, 1, D); its weights (B, H, N) with need_weights."""
+        context, cls_weights = self.attention.from_cls(cls, frames, need_weights)
         return self._update(cls, context), cls_weights
 
     def encode_frames(self, hidden: torch.Tensor, first: int, count: int) -> torch.Tensor:
@@ -165,25 +165,28 @@ class TemporalEncoder(nn.Module):
         cls = self.dropout(self.norm(tokens[:, :1] + self.positions(frame_indices[:, :0]) + cls_type))
         return cls, _in_parts(embed_frames, frame_indices.shape[1])
 
-    def forward(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, tokens: torch.Tensor, frame_indices: torch.Tensor, need_weights: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Encode CLS and frames.
 
         Args:
             tokens: (B, N, D), CLS first, then the frame features in order of time.
             frame_indices: (B, T) int64, >= 0.
+            need_weights: Also tell how much CLS looks at each token.
 
         Returns:
-            The final state of CLS (B, D), and its attention weights in every layer (B, L, H, N).
+            The final state of CLS (B, D); with need_weights also its weights in every layer (B, L, H, N).
         """
         cls, frames = self.embed(tokens, frame_indices)
         cls_weights = []
         for layer in self.layers[:-1]:
             hidden = _collect(cls, frames, tokens.shape[1])
-            cls, weights = layer.encode_cls(hidden[:, :1], [hidden[:, 1:]])
+            cls, weights = layer.encode_cls(hidden[:, :1], [hidden[:, 1:]], need_weights)
             cls_weights.append(weights)
             frames = _in_parts(partial(layer.encode_frames, hidden), frame_indices.shape[1])
-        cls, weights = self.layers[-1].encode_cls(cls, frames)
-        return cls[:, 0], torch.stack([*cls_weights, weights], dim=1)
+        cls, weights = self.layers[-1].encode_cls(cls, frames, need_weights)
+        return cls[:, 0], torch.stack([*cls_weights, weights], dim=1) if need_weights else None
 
     def hidden_states(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
         """All tokens after the embeddings and after each layer, (B, 1 + L, N, D): for looking inside.

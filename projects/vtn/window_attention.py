@@ -192,8 +192,8 @@ class WindowAttention(nn.Module):
         return context.transpose(1, 2).flatten(2)
 
     def from_cls(
-        self, cls: torch.Tensor, frames: Iterable[torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, cls: torch.Tensor, frames: Iterable[torch.Tensor], need_weights: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What CLS sees in all tokens, in O(N D H) instead of O(N D D), one part of them after the other.
 
         q . (Wk x + bk) = (Wk^T q) . x + q . bk and
@@ -206,18 +206,21 @@ class WindowAttention(nn.Module):
         Args:
             cls: (B, 1, D).
             frames: Their hidden states in order, in parts (B, any, D).
+            need_weights: Also return the weights.
 
         Returns:
-            (B, 1, D), before the output projection; and the weights (B, H, N), before dropout, each row
-            summing to 1.
+            (B, 1, D), before the output projection; and with need_weights the weights (B, H, N), before
+            dropout, each row summing to 1.
         """
         folded, constant = self._fold_query(cls)
         scores, highest = [], torch.full_like(constant, float("-inf"))
         total, kept_total, summed = torch.zeros_like(constant), torch.zeros_like(constant), None
         for part in itertools.chain([cls], frames):
-            scores.append(folded @ part.transpose(1, 2) + constant)  # (B, H, n)
-            previous, highest = highest, torch.maximum(highest, scores[-1].detach().amax(-1, keepdim=True))
-            decay, weights = (previous - highest).exp(), (scores[-1] - highest).exp()
+            score = folded @ part.transpose(1, 2) + constant  # (B, H, n)
+            if need_weights:
+                scores.append(score)
+            previous, highest = highest, torch.maximum(highest, score.detach().amax(-1, keepdim=True))
+            decay, weights = (previous - highest).exp(), (score - highest).exp()
             kept = F.dropout(weights, self.attention_dropout, self.training)
             total = total * decay + weights.sum(-1, keepdim=True)
             kept_total = kept_total * decay + kept.sum(-1, keepdim=True)
@@ -228,7 +231,8 @@ class WindowAttention(nn.Module):
         value_bias = self.value_global.bias.unflatten(0, split)
         context = torch.einsum("bhd,hed->bhe", summed / total, value_weight)
         context = context + value_bias * (kept_total / total)
-        return context.flatten(1)[:, None], (torch.cat(scores, dim=-1) - highest).exp() / total
+        weights = (torch.cat(scores, dim=-1) - highest).exp() / total if need_weights else None
+        return context.flatten(1)[:, None], weights
 
     def _fold_query(self, cls: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, H, D) and (B, H, 1): what gives the score of a token x as folded . x + constant."""

@@ -173,6 +173,24 @@ BAD = [
         "DATA.STD [0.5,0,0.5]",
         "DATA.STD is [0.5, 0, 0.5]: it must be three numbers, those of DATA.STD above 0",
     ),
+    ("VTN.ATTENTION flat", "VTN.ATTENTION is 'flat': it must be learned or uniform"),
+    (
+        "VTN.ATTENTION_WINDOW [32,300,32]",
+        "VTN.ATTENTION_WINDOW is [32, 300, 32]: it must be at most 286 wide, the frames' rows of "
+        "VTN.MAX_POSITION_EMBEDDINGS 288",
+    ),
+    (
+        "VTN.SEQUENCE_ENCODER brt",
+        "transformers has no sequence_encoder 'brt' (VTN.SEQUENCE_ENCODER); close names are",
+    ),
+    (
+        "VTN.SEQUENCE_ENCODER gpt2",
+        "sequence_encoder 'gpt2' cannot be used: its first token, CLS, does not see the frames after it",
+    ),
+    (
+        "VTN.SEQUENCE_ENCODER bert VTN.POSITION_EMBEDDING fixed",
+        "VTN.POSITION_EMBEDDING is 'fixed': it must be learned with VTN.SEQUENCE_ENCODER bert",
+    ),
     ("VTN.POSITION_EMBEDDING sine", "VTN.POSITION_EMBEDDING is 'sine': it must be learned or fixed or none"),
     (
         "DATA.NUM_FRAMES many",

@@ -52,7 +52,7 @@ def test_case(reference, authors_model, case):
 
     logits, attention = model.classify(features, indices, return_attention=True)
     tokens = torch.cat([model.cls_token.expand(2, -1, -1), features], dim=1)
-    cls_state, cls_weights = model.temporal_encoder(tokens, indices.long())
+    cls_state, cls_weights = model.temporal_encoder(tokens, indices.long(), need_weights=True)
     hidden = model.temporal_encoder.hidden_states(tokens, indices.long())
 
     close = {"rtol": 0, "atol": 1e-5}

@@ -41,10 +41,13 @@ def test_last_layer_works_for_cls_alone():
 def test_parts_give_what_the_whole_gives(monkeypatch, part, position_embedding):
     model = encoder(num_layers=3, attention_window=[4, 2, 6], position_embedding=position_embedding)
     tokens, indices = torch.randn(2, 12, 8), torch.randint(0, 500, (2, 11))
-    whole = [*model(tokens, indices), model.hidden_states(tokens, indices)]  # gradients on: in one piece
+    whole = [
+        *model(tokens, indices, need_weights=True),
+        model.hidden_states(tokens, indices),
+    ]  # gradients on: in one piece
     monkeypatch.setattr(temporal_encoder, "FRAMES_PER_PART", part)
     with torch.no_grad():
-        parts = [*model(tokens, indices), model.hidden_states(tokens, indices)]
+        parts = [*model(tokens, indices, need_weights=True), model.hidden_states(tokens, indices)]
     for one, other in zip(whole, parts, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
 
@@ -79,7 +82,7 @@ def test_one_layer_ignores_the_window_and_more_do_not():
 
 
 def test_attention_of_cls_sums_to_one_in_every_layer():
-    weights = encoder()(torch.randn(3, 6, 8), torch.arange(5).expand(3, -1))[1]
+    weights = encoder()(torch.randn(3, 6, 8), torch.arange(5).expand(3, -1), need_weights=True)[1]
     assert weights.shape == (3, 2, 2, 6)
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 2))
 

@@ -85,7 +85,7 @@ def test_attention_over_frames(small_model):
     assert torch.equal(logits, model.classify(features, indices))
     assert attention.shape == (2, 2, 3, 9)
     tokens = torch.cat([model.cls_token.expand(2, -1, -1), features], dim=1)
-    on_itself = model.temporal_encoder(tokens, indices)[1][..., 0]
+    on_itself = model.temporal_encoder(tokens, indices, need_weights=True)[1][..., 0]
     torch.testing.assert_close(attention.sum(-1), 1 - on_itself)
 
 

@@ -85,7 +85,7 @@ def test_uniform_attention_is_the_mean_of_the_visible_values():
     for frame in range(8):
         seen = [0, *range(1 + max(frame - 2, 0), 1 + min(frame + 3, 8))]
         torch.testing.assert_close(frames[:, frame], value[:, seen].mean(1))
-    context, weights = layer.from_cls(hidden[:, :1], [hidden[:, 1:]])
+    context, weights = layer.from_cls(hidden[:, :1], [hidden[:, 1:]], need_weights=True)
     torch.testing.assert_close(context[:, 0], value_global.mean(1))
     assert torch.equal(weights, torch.full((2, 3, 9), 1 / 9, dtype=torch.float64))
     asking = [name for name, parameter in layer.named_parameters() if parameter.requires_grad]
@@ -110,7 +110,7 @@ def cls_attention_by_definition(layer, hidden):
 def test_cls_attention_is_its_definition_in_any_parts(sizes, scale):
     layer = WindowAttention(12, 3, 4, attention_dropout=0.4).double().eval()
     hidden = scale * torch.randn(2, 9, 12, dtype=torch.float64)
-    found, found_weights = layer.from_cls(hidden[:, :1], hidden[:, 1:].split(sizes, dim=1))
+    found, found_weights = layer.from_cls(hidden[:, :1], hidden[:, 1:].split(sizes, dim=1), True)
     weights, value = cls_attention_by_definition(layer, hidden)
     context = (weights[:, :, None] @ value).transpose(1, 2).flatten(2)
     torch.testing.assert_close(found, context, rtol=0, atol=1e-12 * scale)
@@ -129,7 +129,7 @@ def test_dropout_of_cls_attention(monkeypatch):
         return weights * masks[-1]
 
     monkeypatch.setattr(F, "dropout", dropout)
-    found, found_weights = layer.from_cls(hidden[:, :1], hidden[:, 1:].split([3, 5], dim=1))
+    found, found_weights = layer.from_cls(hidden[:, :1], hidden[:, 1:].split([3, 5], dim=1), True)
     weights, value = cls_attention_by_definition(layer, hidden)
     kept = weights * torch.cat(masks, dim=-1)
     context = (kept[:, :, None] @ value).transpose(1, 2).flatten(2)

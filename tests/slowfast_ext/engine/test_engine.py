@@ -51,6 +51,14 @@ def test_train_and_test_by_command(run_net, tmp_path):
     assert f"Results and log: {tmp_path / 'out'}" in log
 
 
+def test_an_encoder_of_another_library_trains_and_tests(run_net, tmp_path):
+    done = run_net(tmp_path / "out", "VTN.SEQUENCE_ENCODER", "longformer", "SOLVER.MAX_EPOCH", "1")
+    assert done.returncode == 0, done.stderr
+    assert "GFLOPs per view" in done.stdout  # counting needs values for this one
+    results = json.loads((tmp_path / "out" / "test_results.json").read_text())
+    assert results["num_videos"] == 7
+
+
 def test_one_step_equals_sgd_by_hand(tiny_cfg):
     """Nesterov's first step moves a weight by lr * (1 + momentum) * (gradient + decay * weight)."""
     cfg = tiny_cfg("SOLVER.MAX_EPOCH", "1", "TRAIN.BATCH_SIZE", "8", *NO_DROPOUT)
