@@ -8,7 +8,7 @@ READY  := $(VENV)/.installed
 .PHONY: help install demo test test-slow lint format clean
 
 help:
-	@echo "make demo       make a video data set, train and test VTN, I3D and SlowFast on it (about 12 minutes)"
+	@echo "make demo       make a video data set, train and test VTN, I3D and SlowFast on it (11 to 14 minutes)"
 	@echo "make test       run the tests (under 10 minutes)"
 	@echo "make test-slow  run the tests that take minutes each"
 	@echo "make lint       check style; make format repairs it"
