@@ -19,9 +19,17 @@ from fvcore.common.config import CfgNode
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from slowfast_ext.data.sampling import slow_pathway_indices
+
+
+def _fused_attention_flops(query_shape, key_shape, value_shape, *args, **kwargs) -> int:
+    return sdpa_flop_count(query_shape, key_shape, value_shape)
+
+
+# PyTorch's counter knows the fused attention of GPUs, not that of CPUs, where some encoders must be run.
+_MORE_FORMULAS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _fused_attention_flops}
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def count_flops(model: nn.Module, inputs: list[torch.Tensor]) -> FlopCount:
     """
     twin = copy.deepcopy(model).to("meta").eval()
     inputs = [x.to("meta") for x in inputs]
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=_MORE_FORMULAS)
     # The counter comes last: it takes composite operators apart, and the recorder sees what is left.
     with torch.no_grad(), _UncountedOperators(counter.flop_registry) as recorder, counter:
         twin(inputs)

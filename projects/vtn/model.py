@@ -252,6 +252,8 @@ def _checked_indices(
     """(B, T) int64 on the model's device; 0 .. T - 1 for None."""
     if frame_indices is None:
         return torch.arange(num_frames, device=device).expand(batch, -1)
+    if not isinstance(frame_indices, torch.Tensor):
+        raise InputError(f"frame_indices must be a tensor, not a {type(frame_indices).__name__}.")
     if frame_indices.is_floating_point() or frame_indices.is_complex() or frame_indices.dtype == torch.bool:
         raise InputError(f"frame_indices must be integers, not {_dtype(frame_indices)}.")
     if frame_indices.shape != (batch, num_frames):

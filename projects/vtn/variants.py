@@ -32,6 +32,6 @@ def create_model(name: str, num_classes: int = 400, *, pretrained: bool = False,
     """
     if name not in VARIANTS:
         close = difflib.get_close_matches(str(name), VARIANTS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "."
+        hint = f"; did you mean {close[0]}?" if close else "; vtn.VTN(name, ...) takes any timm network."
         raise InputError(f"There is no model named {name!r} among {', '.join(VARIANTS)}{hint}")
     return VTN(num_classes=num_classes, pretrained=pretrained, **{**VARIANTS[name], **overrides})

@@ -174,6 +174,26 @@ def test_command_prints_a_row_for_each_file(capsys):
     assert first.startswith("| VTN_DeiT_Ti | 10.02 | 250 x 224² | 1 |")
 
 
+@pytest.mark.parametrize("sequence_encoder", [None, "bert"])
+def test_attention_is_counted_where_values_are_needed_too(sequence_encoder):
+    """BERT runs on the CPU even when the rest is on meta; there its attention is one fused operator."""
+    model = vtn.VTN("test_vit", 3, num_layers=2, num_heads=4, sequence_encoder=sequence_encoder)
+
+    class Temporal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = model.temporal_encoder
+
+        def forward(self, inputs):
+            return self.encoder(inputs[0], torch.zeros(1, 9, dtype=torch.long, device=inputs[0].device))[0]
+
+    width = model.embed_dim
+    found = count_flops(Temporal(), [torch.zeros(1, 10, width)])
+    if sequence_encoder == "bert":  # query keys and weights values, 10 tokens each, in two layers
+        assert found.products * 1e9 == pytest.approx(2 * 2 * 10 * 10 * width)
+    assert found.products > 0
+
+
 def count(name: str, *overrides: str, train: bool = False):
     cfg, model = build_on_meta(ROOT / "configs" / "Kinetics" / f"{name}.yaml", overrides)
     return count_flops(model, example_inputs(cfg, *view_shape(cfg, train=train), device="meta"))

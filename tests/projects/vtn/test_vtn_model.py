@@ -269,6 +269,11 @@ def test_bad_frame_indices(small_model, indices, message):
         model.classify(torch.zeros(2, 9, 12), indices)
 
 
+def test_frame_indices_that_are_no_tensor(small_model):
+    with pytest.raises(InputError, match=r"frame_indices must be a tensor, not a list"):
+        small_model()(random_clip()[0], [[0] * 9] * 2)
+
+
 @pytest.mark.parametrize("shape", [(2, 12), (2, 9, 13), (2, 0, 12)])
 def test_bad_features(small_model, shape):
     with pytest.raises(InputError, match=r"frame_features must be floats of shape \(B, T, 12\)"):
