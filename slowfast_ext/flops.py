@@ -163,7 +163,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def build_on_meta(path: str | Path, overrides: Sequence[str] = ()) -> tuple[CfgNode, nn.Module]:
+def load_on_meta(path: str | Path, overrides: Sequence[str] = ()) -> tuple[CfgNode, nn.Module]:
     """Load a configuration and build its model without memory; nothing is downloaded.
 
     Args:
@@ -174,12 +174,10 @@ def build_on_meta(path: str | Path, overrides: Sequence[str] = ()) -> tuple[CfgN
         The configuration, and the model with all parameters on the meta device.
     """
     from slowfast_ext.config import load_config
-    from slowfast_ext.host import get_host
+    from slowfast_ext.models import build_on_meta
 
-    fixed = ["NUM_GPUS", "0", "VTN.PRETRAINED", "False", "OUTPUT_DIR", tempfile.gettempdir()]
-    cfg = load_config(path, [*fixed, *overrides])
-    with torch.device("meta"):
-        return cfg, get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+    cfg = load_config(path, ["NUM_GPUS", "0", "OUTPUT_DIR", tempfile.gettempdir(), *overrides])
+    return cfg, build_on_meta(cfg)
 
 
 def num_views(cfg: CfgNode) -> int:
@@ -189,7 +187,7 @@ def num_views(cfg: CfgNode) -> int:
 
 def model_row(path: str) -> dict[str, str]:
     """What one configuration costs at test time; nothing is downloaded or computed."""
-    cfg, model = build_on_meta(path)
+    cfg, model = load_on_meta(path)
     frames, crop = view_shape(cfg, train=False)
     views = num_views(cfg)
     count = count_flops(model, example_inputs(cfg, frames, crop, device="meta"))

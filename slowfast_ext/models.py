@@ -59,6 +59,15 @@ class VTN(vtn.VTN):
         return logits if self.training else logits.softmax(dim=1)
 
 
+def build_on_meta(cfg: CfgNode) -> torch.nn.Module:
+    """Build any registered model without memory: names and shapes alone, nothing is downloaded."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.VTN.PRETRAINED = False
+    with torch.device("meta"):
+        return get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+
+
 def build_model(cfg: CfgNode) -> torch.nn.Module:
     """Build any registered model (VTN, SlowFast, ResNet …) on this process's device."""
     return get_host().build_model(cfg)

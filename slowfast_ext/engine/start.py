@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
 from fvcore.common.config import CfgNode
-from torch import nn
+from torch import nn, optim
 
 from slowfast_ext.engine import checkpoint
 from slowfast_ext.host import get_host
+from slowfast_ext.models import build_on_meta
 from vtn import checkpoint as vtn_checkpoint
 
 _ANOTHER_RUN = (
@@ -28,7 +28,7 @@ class Source:
     epoch_reset: bool = False
     partial: bool = False
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
+    def load(self, model: nn.Module, optimizer: optim.Optimizer | None = None) -> int:
         """Fill the model, and the optimizer unless only weights are taken; see `load_checkpoint`."""
         options = {name: value for name, value in vars(self).items() if name != "path"}
         return checkpoint.load_checkpoint(self.path, model, optimizer=optimizer, **options)
@@ -87,7 +87,7 @@ def build_model(cfg: CfgNode, source: Source | None) -> nn.Module:
     bare.defrost()
     bare.VTN.PRETRAINED = False
     bare.freeze()
-    if source.partial and not _holds_backbone(source.path, bare):
+    if source.partial and not _holds_backbone(source.path, cfg):
         return host.build_model(cfg)
     host.get_logger(__name__).info("VTN.PRETRAINED: not fetched, the checkpoint holds the backbone")
     return host.build_model(bare)
@@ -95,8 +95,7 @@ def build_model(cfg: CfgNode, source: Source | None) -> nn.Module:
 
 def _holds_backbone(path: str, cfg: CfgNode) -> bool:
     """Whether a checkpoint has every weight of the backbone that `cfg` describes."""
-    with torch.device("meta"):
-        wanted = get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg).state_dict()
+    wanted = build_on_meta(cfg).state_dict()
     found = vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
     _, report = vtn_checkpoint.compare_weights(found, wanted)
     return not any(name.startswith("backbone.") for name in report.kept)

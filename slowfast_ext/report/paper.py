@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slowfast_ext.report.machine import describe_machine
 from slowfast_ext.report.paper_counts import Row, count_rows
-from slowfast_ext.report.tables import Column, to_csv, to_markdown
+from slowfast_ext.report.tables import Column, to_csv, to_markdown, write_text
 from vtn.errors import InputError
 
 _TABLE_3 = (
@@ -82,9 +82,9 @@ def make_tables(root: Path, out: Path, *, command: str, say: Callable[[str], Non
         "rows": rows,
         "uncounted": uncounted,
     }
-    _write(out / "tables.md", markdown)
-    _write(out / "tables.csv", to_csv(rows, _CSV))
-    _write(out / "tables.json", json.dumps(record, indent=1) + "\n")
+    write_text(out / "tables.md", markdown)
+    write_text(out / "tables.csv", to_csv(rows, _CSV))
+    write_text(out / "tables.json", json.dumps(record, indent=1) + "\n")
     say(f"\n{markdown}")
     say(f"written: {out / 'tables.md'}, tables.csv and tables.json beside it")
 
@@ -147,10 +147,3 @@ def _make_folder(out: Path) -> None:
         raise InputError(f"--out {out} is a file; give a folder to write the tables into.") from error
     except OSError as error:
         raise InputError(f"--out {out} cannot be made: {error.strerror}.") from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.") from error

@@ -16,10 +16,10 @@ from fvcore.common.config import CfgNode
 
 from slowfast_ext.flops import (
     FlopCount,
-    build_on_meta,
     count_flops,
     count_parameters,
     example_inputs,
+    load_on_meta,
     num_views,
     view_shape,
 )
@@ -87,7 +87,7 @@ class Measured:
 
 def measure(path: Path, overrides: tuple[str, ...]) -> Measured:
     """Count one configuration at the frames, crop and views that it really tests with."""
-    cfg, model = build_on_meta(path, overrides)
+    cfg, model = load_on_meta(path, overrides)
     frames, crop = view_shape(cfg, train=False)
     views = num_views(cfg)
     count = count_flops(model, example_inputs(cfg, frames, crop, device="meta"))

@@ -79,6 +79,14 @@ def to_csv(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     return text.getvalue()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8; an InputError if it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.") from error
+
+
 def write_tables(rows: Sequence[Row], columns: Sequence[Column], stem: Path) -> list[Path]:
     """Write stem.md, stem.csv and stem.json; returns the three paths.
 
@@ -93,9 +101,6 @@ def write_tables(rows: Sequence[Row], columns: Sequence[Column], stem: Path) -> 
     paths = []
     for suffix, text in texts.items():
         path = stem.with_name(stem.name + suffix)
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}.") from error
+        write_text(path, text)
         paths.append(path)
     return paths

@@ -8,7 +8,7 @@ import torch
 
 from slowfast_ext.config import load_config
 from slowfast_ext.data.sampling import temporal_footprint
-from slowfast_ext.flops import build_on_meta
+from slowfast_ext.flops import load_on_meta
 from slowfast_ext.models import VTN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,14 +35,14 @@ def test_the_page_has_every_row_of_the_paper():
 
 @pytest.mark.parametrize(("what", "add"), rows_of("2a"))
 def test_depth(what, add):
-    _, model = build_on_meta(VTN_VIT_B, add)
+    _, model = load_on_meta(VTN_VIT_B, add)
     assert what in ("1 layer", f"{len(model.temporal_encoder.layers)} layers")
     assert model.temporal_encoder.layers[0].attention.num_heads == 12
 
 
 @pytest.mark.parametrize(("what", "add"), rows_of("2b"))
 def test_positions_and_shuffling(what, add):
-    cfg, model = build_on_meta(VTN_VIT_B, add)
+    cfg, model = load_on_meta(VTN_VIT_B, add)
     kind = {
         "learned": "LearnedPositions",
         "fixed": "FixedPositions",
@@ -67,13 +67,13 @@ def test_temporal_footprint(what, add, tmp_path):
 
 @pytest.mark.parametrize(("what", "add"), rows_of("2d"))
 def test_frozen_backbone(what, add):
-    _, model = build_on_meta(VTN_VIT_B, add)
+    _, model = load_on_meta(VTN_VIT_B, add)
     assert any(p.requires_grad for p in model.backbone.parameters()) == ("frozen" not in what)
 
 
 @pytest.mark.parametrize(("what", "add"), rows_of("fig. 4"))
 def test_uniform_attention(what, add):
-    _, model = build_on_meta(VTN_VIT_B, add)
+    _, model = load_on_meta(VTN_VIT_B, add)
     for layer in model.temporal_encoder.layers:
         assert layer.attention.num_heads == 1
         assert layer.attention.uniform == ("uniform" in what)

@@ -9,7 +9,7 @@ import yaml
 
 from slowfast_ext.config import add_vtn_config, get_cfg, load_config
 from slowfast_ext.flops import count_parameters
-from slowfast_ext.host import get_host
+from slowfast_ext.models import build_on_meta
 from vtn import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,14 +42,6 @@ LOG_MODEL_INFO: False
 
 def load(path: Path, tmp_path: Path, *overrides: str):
     return load_config(path, ["NUM_GPUS", "0", "OUTPUT_DIR", str(tmp_path), *overrides])
-
-
-def build_on_meta(cfg) -> torch.nn.Module:
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.VTN.PRETRAINED = False
-    with torch.device("meta"):
-        return get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -10,10 +10,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import vtn
 from slowfast_ext.flops import (
-    build_on_meta,
     count_flops,
     count_parameters,
     example_inputs,
+    load_on_meta,
     main,
     view_shape,
 )
@@ -195,7 +195,7 @@ def test_attention_is_counted_where_values_are_needed_too(sequence_encoder):
 
 
 def count(name: str, *overrides: str, train: bool = False):
-    cfg, model = build_on_meta(ROOT / "configs" / "Kinetics" / f"{name}.yaml", overrides)
+    cfg, model = load_on_meta(ROOT / "configs" / "Kinetics" / f"{name}.yaml", overrides)
     return count_flops(model, example_inputs(cfg, *view_shape(cfg, train=train), device="meta"))
 
 
