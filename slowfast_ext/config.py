@@ -34,6 +34,9 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.TRAIN.EVAL_FULL_VIDEO = False  # val and test see the whole video in one pass, not clips
     cfg.TRAIN.EVAL_NUM_FRAMES = 250  # frames of that pass, taken uniformly
     cfg.TRAIN.CHECKPOINT_PARTIAL = False  # fine-tune: take what fits of CHECKPOINT_FILE_PATH, weights only
+    # skip: the next video of the epoch's order takes the place of one that cannot be read | stop
+    cfg.TRAIN.FAILED_VIDEOS = "skip"
+    cfg.DATA_LOADER.VIDEO_TIMEOUT = 300.0  # seconds a worker may take for a video before it counts as failed
     cfg.VTN = CfgNode()
     # Backbone.
     cfg.VTN.BACKBONE = "vit_base_patch16_224.orig_in21k_ft_in1k"  # any timm name

@@ -1,9 +1,10 @@
-"""VTN in PySlowFast's model registry: a cfg becomes a `vtn.VTN`, the host's input list two tensors."""
+"""VTN in PySlowFast's model registry: a cfg becomes a `vtn.VTN`, which takes frames as they travel."""
 
 import torch
 from fvcore.common.config import CfgNode
 
 import vtn
+from slowfast_ext.data.frames import Frames
 from slowfast_ext.host import get_host
 
 
@@ -17,6 +18,8 @@ class VTN(vtn.VTN):
     Args:
         cfg: A complete configuration.
     """
+
+    takes_frames = True  # see slowfast_ext.packing
 
     def __init__(self, cfg: CfgNode) -> None:
         node = cfg.VTN
@@ -44,19 +47,29 @@ class VTN(vtn.VTN):
             img_size=cfg.DATA.TRAIN_CROP_SIZE,
             frames_per_chunk=node.FRAMES_PER_CHUNK or None,
         )
+        self._mean_std = tuple(cfg.DATA.MEAN), tuple(cfg.DATA.STD)
 
-    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+    def forward(self, inputs: list[Frames | torch.Tensor]) -> torch.Tensor:
         """Classify a batch.
 
         Args:
-            inputs: [clip (B, 3, T, H, W)] or [clip, frame_indices (B, T)]; without indices the frames count
-                0 to T - 1 (PySlowFast's own FLOP counter passes only the clip).
+            inputs: [clips] or [clips, frame_indices (B, T)]. Clips are Frames, of which each distinct one is
+                normalised and encoded once, or a normalised tensor (B, 3, T, H, W). Without indices the
+                frames count 0 to T - 1 (PySlowFast's own FLOP counter passes only the clip).
 
         Returns:
             Logits (B, K) in training, scores (B, K) that sum to 1 in evaluation.
         """
-        logits = super().forward(*inputs)
+        clips, *frame_indices = inputs
+        if isinstance(clips, Frames):
+            logits = self.classify(self.features_of(clips), *frame_indices)
+        else:
+            logits = super().forward(clips, *frame_indices)
         return logits if self.training else logits.softmax(dim=1)
+
+    def features_of(self, frames: Frames) -> torch.Tensor:
+        """Normalise and encode each distinct frame once: (B, T, D)."""
+        return self.distinct_frame_features(frames.images(*self._mean_std), frames.index)
 
 
 def build_on_meta(cfg: CfgNode) -> torch.nn.Module:

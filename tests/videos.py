@@ -4,6 +4,7 @@ The number is painted as 4 x 4 black and white squares in the middle of the pict
 makes the count of white squares odd. The squares survive compression, scaling and centre crops.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,27 +28,39 @@ def make_video(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     with_audio: bool = False,
+    times: Sequence[int] | None = None,
+    rotation: int = 0,
+    pixel_aspect: Fraction | int = 1,
 ) -> Path:
     """Write frames numbered 0 to num_frames - 1; the same arguments give the same pictures every time.
 
     Args:
-        size: Width and height, pixels.
+        size: Width and height of the upright picture, pixels.
         options: For the encoder; keyframes come every 12 frames and libx264 uses two B-frames unless it says
             otherwise.
         container_options: For the muxer, such as {"live": "1"} for a Matroska file that states no duration.
         with_audio: Add a silent sound track, four seconds longer than the pictures.
+        times: When each frame is shown, in milliseconds; evenly at fps if not given.
+        rotation: Write pictures lying on their side, and a tag that asks for this turn, degrees clockwise.
+        pixel_aspect: Width of a pixel over its height, as stored.
     """
     encoder = {"g": "12", "threads": "1"}
     if codec == "libx264":
         encoder |= {"bf": "2", "b_strategy": "0", "sc_threshold": "0", "crf": "18"}
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(fps), options=encoder | (options or {}))
-        stream.width, stream.height = size
+        stream.width, stream.height = size if rotation % 180 == 0 else size[::-1]
         stream.pix_fmt = pix_fmt
+        stream.codec_context.sample_aspect_ratio = Fraction(pixel_aspect)
+        if rotation:
+            stream.set_display_rotation(-rotation)  # counter-clockwise
+        unit = 1 / Fraction(fps) if times is None else Fraction(1, 1000)
+        stream.codec_context.time_base = unit
         audio = container.add_stream("aac", rate=8000) if with_audio else None
         for number in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(paint(number, size), format="rgb24")
-            frame.pts, frame.time_base = number, 1 / Fraction(fps)
+            picture = np.ascontiguousarray(np.rot90(paint(number, size), rotation // 90))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number if times is None else times[number], unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if audio:

@@ -191,15 +191,39 @@ def encode_frames(
     batch, num_frames = clip.shape[0], clip.shape[2]
     frames = clip.transpose(1, 2).flatten(0, 1)  # (B * T, 3, H, W): one stack of images
     repeated = None if frame_indices is None else _repeated_frames(backbone, frames, frame_indices)
-    distinct = frames if repeated is None else frames[~repeated]
-    distinct = distinct.contiguous(memory_format=torch.channels_last)
+    if repeated is None:
+        return _encode(backbone, frames, frames_per_chunk).view(batch, num_frames, -1)
+    features = _encode(backbone, frames[~repeated], frames_per_chunk)
+    return features[(~repeated).cumsum(0) - 1].view(batch, num_frames, -1)
+
+
+def encode_distinct_frames(
+    backbone: nn.Module, frames: torch.Tensor, index: torch.Tensor, frames_per_chunk: int | None = None
+) -> torch.Tensor:
+    """Encode frames that are known to be distinct, each once, and show their features as `index` says.
+
+    The result, and the gradient of every parameter, is that of encoding frames[index].
+
+    Args:
+        backbone: (N, 3, H, W) -> (N, D).
+        frames: (N, 3, H, W).
+        index: (B, T) positions in `frames`; every frame is shown at least once.
+        frames_per_chunk: As for encode_frames.
+
+    Returns:
+        Features (B, T, D).
+    """
+    if len(frames) < index.numel() and not _encodes_alike(backbone):
+        return _encode(backbone, frames[index.flatten()], frames_per_chunk).view(*index.shape, -1)
+    return _encode(backbone, frames, frames_per_chunk)[index]
+
+
+def _encode(backbone: nn.Module, images: torch.Tensor, frames_per_chunk: int | None) -> torch.Tensor:
+    """(N, 3, H, W) -> (N, D), in parts where that changes nothing."""
+    images = images.contiguous(memory_format=torch.channels_last)
     if frames_per_chunk is None or backbone.training:
-        features = backbone(distinct)
-    else:
-        features = torch.cat([backbone(chunk) for chunk in distinct.split(frames_per_chunk)])
-    if repeated is not None:
-        features = features[(~repeated).cumsum(0) - 1]
-    return features.view(batch, num_frames, -1)
+        return backbone(images)
+    return torch.cat([backbone(chunk) for chunk in images.split(frames_per_chunk)])
 
 
 def _repeated_frames(

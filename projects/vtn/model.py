@@ -10,6 +10,7 @@ from torch import nn
 from .backbone import (
     Normalization,
     create_backbone,
+    encode_distinct_frames,
     encode_frames,
     feature_dim,
     fixed_img_size,
@@ -159,6 +160,20 @@ class VTN(nn.Module):
         if frame_indices is not None:
             frame_indices = _checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
         return self._frame_features(clip, frame_indices)
+
+    def distinct_frame_features(self, frames: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """Encode frames that are known to be distinct, each once.
+
+        Args:
+            frames: (N, 3, H, W) float RGB, normalised as for `forward`.
+            index: (B, T) integers in [0, N): which frame each clip shows when; each is shown at least once.
+
+        Returns:
+            (B, T, D), what `frame_features` gives for the clips with all their repetitions.
+        """
+        self._check_clip(frames.transpose(0, 1)[None])
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
+            return encode_distinct_frames(self.backbone, frames, index, self.frames_per_chunk)
 
     def classify(
         self,

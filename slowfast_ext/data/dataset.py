@@ -2,7 +2,7 @@
 
 An item is (inputs, label, index, meta). Frame numbers count from the first frame of the video.
 
-Legend: T frames of a clip, C side of the crop.
+Legend: T frames of a clip, C side of the crop, n distinct frames of all clips of a video.
 """
 
 from dataclasses import dataclass
@@ -13,29 +13,36 @@ import torch
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.data import sampling
-from slowfast_ext.data.decoding import VideoError, VideoInfo, probe_video, read_frames
-from slowfast_ext.data.transforms import SpatialView, apply_view, random_view, uniform_view
+from slowfast_ext.data.decoding import MissingFrames, decode_frames, repair_video
+from slowfast_ext.data.frames import Frames
+from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
+from slowfast_ext.data.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.data.transforms import SpatialView, crop_frames, random_view, scale_frames, uniform_view
 from slowfast_ext.data.video_list import read_video_list
+from slowfast_ext.packing import require_packing
 from vtn.errors import InputError
 
 _MODES = ("train", "val", "test")
 _CENTRE = 1
-_ERROR_BYTES = 256
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """Frames of one video that serve all its clips.
+    """Frames of one video that serve all its views.
 
     Attributes:
         clips: For each clip, the frames to show and the numbers that the model is told, (T,) each.
+        views: For each place of the crop, where it is in `frames`.
         numbers: The distinct frames of all clips, rising, (n,).
-        frames: Those frames, (n, H, W, 3) uint8.
+        frames: Those frames, (n, height, width, 3) uint8, scaled, and cropped if there is one view only.
+        missing: What the file lacks; empty if nothing.
     """
 
     clips: list[tuple[torch.Tensor, torch.Tensor]]
+    views: list[SpatialView]
     numbers: torch.Tensor
     frames: torch.Tensor
+    missing: str
 
 
 class Vtnkinetics(torch.utils.data.Dataset):
@@ -49,8 +56,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
     In test mode item number video * num_views + clip * crops + crop is that view of that video; loaded in a
     row, all views of a video come from one decoding.
 
-    A video that cannot be read is never replaced by another one. Its inputs are zeros, and the reason is in
-    meta["error"], for `decode_error`.
+    A video that cannot be read is never replaced by another one. Its inputs are black, and meta says that it
+    failed and why; of a damaged one the frames that decode are used, and meta says what is missing.
 
     Args:
         cfg: The configuration, with the keys of PySlowFast main and of slowfast_ext/config.py.
@@ -69,7 +76,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
     def __init__(self, cfg: CfgNode, mode: str) -> None:
         if mode not in _MODES:
             raise InputError(f"mode is {mode!r}; it must be one of {', '.join(_MODES)}.")
-        _require_packing(cfg)
+        require_packing(cfg)
         self.cfg, self.mode, self.epoch = cfg, mode, 0
         self.paths, self.labels = read_video_list(
             Path(cfg.DATA.PATH_TO_DATA_DIR) / f"{mode}.csv",
@@ -97,82 +104,113 @@ class Vtnkinetics(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self.num_videos * self.num_views
 
-    def __getitem__(self, index: int) -> tuple[list[torch.Tensor], int, int, dict[str, torch.Tensor]]:
+    def __getitem__(
+        self, index: int
+    ) -> tuple[list[Frames | torch.Tensor], int, int, dict[str, torch.Tensor]]:
         """Load one view of one video.
 
         Returns:
-            inputs: One tensor for each input of the model, see pack_inputs.
+            inputs: [frames] or, for VTN, [frames, numbers of the frames (T,)]; see Frames.
             label: Class of the video.
             index: As given.
-            meta: {"error": (256,) uint8}, zeros if the video was read.
+            meta: See encode_outcome.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of a data set of {len(self)}")  # ends a `for item in dataset`
         video, view = divmod(index, self.num_views)
         try:
-            clip, frame_indices = self._load(video, view)
-            error = ""
-        except VideoError as reason:
-            clip = torch.zeros((3, self._num_frames, self._crop_size, self._crop_size))
+            frames, frame_indices, missing = self._load(video, view)
+            meta = (
+                encode_outcome(REPAIRED, f"{self.paths[video]}: {missing}.")
+                if missing
+                else encode_outcome(USED)
+            )
+        except VideoError as error:
             frame_indices = torch.zeros(self._num_frames, dtype=torch.int64)
-            error = str(reason)
-        inputs = pack_inputs(self.cfg, clip, frame_indices)
-        return inputs, self.labels[video], index, {"error": encode_error(error)}
+            black = torch.zeros((1, self._crop_size, self._crop_size, 3), dtype=torch.uint8)
+            frames, meta = Frames(black, frame_indices[None]), encode_outcome(FAILED, str(error))
+        inputs = [frames, frame_indices] if self.cfg.MODEL.MODEL_NAME == "VTN" else [frames]
+        return inputs, self.labels[video], index, meta
 
-    def _load(self, video: int, view: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Clip (3, T, C, C) and frame numbers (T,) of one view."""
+    def _load(self, video: int, view: int) -> tuple[Frames, torch.Tensor, str]:
+        """Frames of one view, their numbers (T,), and what the file lacks."""
         clip_index, position_index = divmod(view, len(self._positions))
-        rng = None
-        if self.mode == "train":
-            rng = np.random.default_rng([self.cfg.RNG_SEED, self.epoch, video])
-        decoded = self._decode(video, self._starts if rng is None else [rng.random()])
+        decoded = self._decode(video)
         shown, frame_indices = decoded.clips[clip_index]
-        # A short video repeats frames: each is transformed once.
-        distinct, repeats = shown.unique(return_inverse=True)
-        frames = decoded.frames
+        distinct, index = shown.unique(return_inverse=True)
+        pixels = crop_frames(decoded.frames, decoded.views[position_index])
         if len(distinct) < len(decoded.numbers):
-            frames = frames[torch.searchsorted(decoded.numbers, distinct)]
-        spatial_view = self._spatial_view(*frames.shape[1:3], self._positions[position_index], rng)
-        clip = apply_view(frames, spatial_view, mean=self.cfg.DATA.MEAN, std=self.cfg.DATA.STD)
-        return (clip if len(distinct) == len(shown) else clip[:, repeats]), frame_indices
+            pixels = pixels[torch.searchsorted(decoded.numbers, distinct)]
+        return Frames(pixels, index[None]), frame_indices, decoded.missing
 
-    def _decode(self, video: int, starts: list[float]) -> _Decoded:
-        """Decode the clips that begin at `starts`; where a video has several views, the last one is kept."""
+    def _decode(self, video: int) -> _Decoded:
+        """Decode all clips of a video; where it has several views, the last one is kept for the next item."""
         if self._last_decoded is not None and self._last_decoded[0] == video:
             return self._last_decoded[1]
         self._last_decoded = None  # before the next video is decoded, or there would be two in memory
-        info = probe_video(self.paths[video])
-        clips = [self._sample(info, start) for start in starts]
-        numbers = torch.cat([shown for shown, _ in clips]).unique()
-        decoded = _Decoded(clips, numbers, read_frames(self.paths[video], numbers.tolist(), info))
+        path = self.paths[video]
+        info = probe_video(path)
+        try:
+            decoded = self._read(video, info)
+        except MissingFrames:
+            decoded = self._read(video, repair_video(path, info))
         if self.num_views > 1:
             self._last_decoded = (video, decoded)
         return decoded
 
+    def _read(self, video: int, info: VideoInfo) -> _Decoded:
+        """Decode the frames that the clips need, each once, and scale them as they come."""
+        rng, starts = None, self._starts
+        if self.mode == "train":
+            rng = np.random.default_rng([self.cfg.RNG_SEED, self.epoch, video])
+            starts = [rng.random()]
+        clips = [self._sample(info, start) for start in starts]
+        numbers = torch.cat([shown for shown, _ in clips]).unique()
+        slots = {number: slot for slot, number in enumerate(numbers.tolist())}
+        frames, views = None, []
+        for number, picture in decode_frames(self.paths[video], list(slots), info):
+            if frames is None:
+                height, width = picture.shape[:2]
+                views = [
+                    self._spatial_view(height, width * info.pixel_aspect, position, rng)
+                    for position in self._positions
+                ]
+                scaled = views[0].height, views[0].width
+                # A view of its own needs no more than its square, which is a third of a wide picture.
+                only = views[0] if len(views) == 1 else None
+                kept = (only.size, only.size) if only else scaled
+                frames = torch.empty((len(numbers), *kept, 3), dtype=torch.uint8)
+            picture = scale_frames(picture[None], *scaled)
+            frames[slots[number]] = (crop_frames(picture, only) if only else picture)[0]
+        if only:
+            views = [SpatialView(only.size, only.size, 0, 0, only.size)]
+        return _Decoded(clips, views, numbers, frames, info.missing)
+
     def _sample(self, info: VideoInfo, start: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames to show, and the numbers that the model is told, of the clip that begins at `start`."""
         data, authors = self.cfg.DATA, self.cfg.VTN.AUTHORS_PROTOCOL
-        if self._full_video and authors:
-            shown = sampling.authors_full_video_frame_indices(
-                info.num_frames, info.fps, num_frames=self._num_frames, target_fps=data.TARGET_FPS
-            )
-            return shown, shown
-        if self._full_video:
-            shown = sampling.full_video_frame_indices(info.num_frames, num_frames=self._num_frames)
-            return shown, shown
         timing = {
             "num_frames": self._num_frames,
             "sampling_rate": data.SAMPLING_RATE,
             "target_fps": data.TARGET_FPS,
             "start": start,
         }
+        if authors and not self._full_video:
+            shown, told = sampling.authors_clip_frame_indices(info.num_frames, info.fps, **timing)
+            return info.shown_at(shown), told
         if authors:
-            return sampling.authors_clip_frame_indices(info.num_frames, info.fps, **timing)
-        shown = sampling.clip_frame_indices(info.num_frames, info.fps, **timing)
+            shown = sampling.authors_full_video_frame_indices(
+                info.num_frames, info.fps, num_frames=self._num_frames, target_fps=data.TARGET_FPS
+            )
+        elif self._full_video:
+            shown = sampling.full_video_frame_indices(info.num_frames, num_frames=self._num_frames)
+        else:
+            shown = sampling.clip_frame_indices(info.num_frames, info.fps, **timing)
+        shown = info.shown_at(shown)
         return shown, shown
 
     def _spatial_view(
-        self, height: int, width: int, position: int, rng: np.random.Generator | None
+        self, height: float, width: float, position: int, rng: np.random.Generator | None
     ) -> SpatialView:
         """Where to look: at random with a generator, at one of the three places without."""
         data = self.cfg.DATA
@@ -196,55 +234,3 @@ class Vtnkinetics(torch.utils.data.Dataset):
 
 class Vtnmit(Vtnkinetics):
     """Moments in Time. The lists have the same format; the name is there for {TRAIN,TEST}.DATASET."""
-
-
-def pack_inputs(cfg: CfgNode, clip: torch.Tensor, frame_indices: torch.Tensor) -> list[torch.Tensor]:
-    """Give the model its inputs.
-
-    Args:
-        cfg: MODEL.MODEL_NAME and MODEL.ARCH decide.
-        clip: Shape (3, T, C, C).
-        frame_indices: Shape (T,), int64.
-
-    Returns:
-        [clip, frame_indices] for VTN; [clip] for a single pathway; [slow, fast] for SlowFast, where fast is
-        the clip and slow has one in SLOWFAST.ALPHA of its frames, ceil(T / ALPHA) in all.
-
-    Raises:
-        InputError: If MODEL.ARCH is none of those.
-    """
-    _require_packing(cfg)
-    if cfg.MODEL.MODEL_NAME == "VTN":
-        return [clip, frame_indices]
-    if cfg.MODEL.ARCH in cfg.MODEL.SINGLE_PATHWAY_ARCH:
-        return [clip]
-    return [clip[:, sampling.slow_pathway_indices(clip.shape[1], alpha=cfg.SLOWFAST.ALPHA)], clip]
-
-
-def _require_packing(cfg: CfgNode) -> None:
-    known = [*cfg.MODEL.SINGLE_PATHWAY_ARCH, *cfg.MODEL.MULTI_PATHWAY_ARCH]
-    if cfg.MODEL.MODEL_NAME != "VTN" and cfg.MODEL.ARCH not in known:
-        raise InputError(
-            f"MODEL.ARCH is {cfg.MODEL.ARCH!r}; without VTN it must be one of {', '.join(known)}."
-        )
-
-
-def encode_error(message: str) -> torch.Tensor:
-    """Put a sentence into a tensor of fixed size, so that it travels through the loader's collate function.
-
-    Returns:
-        Shape (256,), uint8, UTF-8, filled up with zeros. Of a longer sentence the end is kept, because the
-        beginning is a path.
-    """
-    text = message.encode()
-    if len(text) > _ERROR_BYTES:
-        dots = "…".encode()
-        text = dots + text[len(dots) - _ERROR_BYTES :].decode(errors="ignore").encode()
-    code = torch.zeros(_ERROR_BYTES, dtype=torch.uint8)
-    code[: len(text)] = torch.tensor(list(text), dtype=torch.uint8)
-    return code
-
-
-def decode_error(code: torch.Tensor) -> str:
-    """The sentence that encode_error was given; empty if the video was read."""
-    return bytes(code.tolist()).rstrip(b"\0").decode()

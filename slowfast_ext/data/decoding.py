@@ -1,82 +1,44 @@
 """Frames of a video file by their number, exactly: frame n is the n-th that a player shows, from 0.
 
-A file is read twice. `probe_video` walks its packets without decoding them and learns when each frame is
-shown; `read_frames` decodes only what lies between the last keyframe before a wanted frame and that frame.
-Containers announce frame counts and durations that are often missing or wrong, so neither is used to number
-frames.
+Only what lies between the last keyframe before a wanted frame and that frame is decoded, and only wanted
+frames are converted to RGB. Pictures come the right way up, as the file's rotation tag asks; interlaced ones
+are not deinterlaced. Where a video changes its picture size, later frames are scaled to the first size, as
+players do.
 
-Rotation tags are ignored, as the host does. Legend: n frames asked for, H, W their height and width.
+Legend: n frames asked for, H, W their height and width.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain, pairwise
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import av
+import numpy as np
 import torch
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from slowfast_ext.data.probing import (
+    VideoError,
+    VideoInfo,
+    count_frames,
+    decode_packet,
+    open_video,
+    packets_of,
+    probe_video,
+)
 from vtn.errors import InputError
 
-# Formats that state how long the video is, so that a file which was cut short can be told from a short video.
-_FORMATS_WITH_LENGTH = {"mp4", "avi", "matroska"}
-# What the stated length may exceed the packets by, in seconds: rounding, and the delay of B-frames.
-_LENGTH_TOLERANCE = 0.5
-# Opening the file again and seeking costs about as much as decoding this many frames.
-_FRAMES_WORTH_A_SEEK = 32
+# Seeking costs about as much as decoding this many frames.
+_FRAMES_WORTH_A_SEEK = 8
+# Formats in which a frame that is marked as no reference is none for any other frame. Not HEVC, where it may be
+# one for frames of a higher temporal layer.
+_FORMATS_WITH_TRUE_NON_REFERENCES = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}
 
 
-class VideoError(InputError):
-    """A video file that cannot be read; the message names the file and says why."""
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What `probe_video` found.
-
-    Attributes:
-        num_frames: Frames that the file shows.
-        fps: Average rate, frames per second.
-        pts: Presentation time of each frame in units of the stream, increasing; None where the file does not
-            give usable times, so that frames can only be counted from the start.
-        keyframes: (number of the frame, time to seek to), by number; empty where pts is None.
-    """
-
-    num_frames: int
-    fps: float
-    pts: tuple[int, ...] | None
-    keyframes: tuple[tuple[int, int], ...]
-
-
-def probe_video(path: str | Path) -> VideoInfo:
-    """Number the frames of a video without decoding it, where its container gives their times.
-
-    Args:
-        path: Any file that PyAV opens and that has a video stream; cover pictures do not count as one.
-
-    Raises:
-        VideoError: If the file is missing, empty, no video, without frames, or shorter than it says it is.
-    """
-    with _open(path) as (container, stream):
-        # An empty packet ends the stream; discarded ones are decoded but, by an edit list, not shown.
-        shown = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
-        _check_length(path, container, stream, shown)
-        pts = sorted(packet.pts for packet in shown if packet.pts is not None)
-        if len(pts) == len(shown) and _times_are_usable(container, stream, shown, pts):
-            keyframes = _keyframes(shown, pts)
-        else:
-            pts, keyframes = None, ()
-        num_frames = len(shown)
-        fps = _frames_per_second(stream, pts)
-    if pts is None:
-        num_frames = _count_by_decoding(path)
-    if num_frames == 0:
-        raise VideoError(f"{path} holds no video frames.")
-    return VideoInfo(num_frames, fps, None if pts is None else tuple(pts), keyframes)
+class MissingFrames(VideoError):
+    """Frames that a file lists cannot be decoded; `repair_video` tells which can."""
 
 
 def read_frames(
@@ -95,7 +57,8 @@ def read_frames(
 
     Raises:
         InputError: If frame_indices is empty or names a frame that the video does not have.
-        VideoError: If the file cannot be read, or gives fewer frames than it lists.
+        VideoError: If the file cannot be read.
+        MissingFrames: If a frame cannot be decoded.
     """
     info = info or probe_video(path)
     indices = [int(index) for index in frame_indices]
@@ -106,110 +69,95 @@ def read_frames(
         if not 0 <= index < info.num_frames:
             raise InputError(f"frame_indices has {index}, but {path} has frames 0 to {info.num_frames - 1}.")
     slots = {number: slot for slot, number in enumerate(wanted)}
-    frames, missing = None, set(wanted)
-    # One converter for all frames: `frame.to_ndarray("rgb24")` sets up one, with its threads, for each.
-    converter = VideoReformatter()
-    for number, frame in _decode(path, wanted, info):
-        rgb = torch.from_numpy(converter.reformat(frame, format="rgb24", threads=1).to_ndarray())
-        if frames is None:
-            frames = torch.empty((len(wanted), *rgb.shape), dtype=torch.uint8)
-        if rgb.shape != frames.shape[1:]:
-            raise VideoError(
-                f"{path} changes its picture size at frame {number}: {tuple(rgb.shape[:2])} after "
-                f"{tuple(frames.shape[1:3])} (height, width)."
-            )
-        frames[slots[number]] = rgb
-        missing.discard(number)
-    if missing:
-        raise VideoError(
-            f"{path} is truncated or damaged: {info.num_frames} frames are listed in it, but frame "
-            f"{min(missing)} cannot be decoded."
-        )
+    frames = torch.empty((len(wanted), info.height, info.width, 3), dtype=torch.uint8)
+    for number, picture in decode_frames(path, wanted, info):
+        frames[slots[number]] = picture
     return frames if indices == wanted else frames[[slots[index] for index in indices]]
 
 
-@contextmanager
-def _open(path: str | Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open a file and its video stream; whatever FFmpeg objects to, then or later, becomes a VideoError."""
-    if not Path(path).is_file():
-        raise VideoError(f"{path} does not exist or is not a file.")
-    if Path(path).stat().st_size == 0:
-        raise VideoError(f"{path} is empty (0 bytes).")
-    try:
-        # "file:" so that a colon in the name is not taken for a protocol; tags may be in any encoding.
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-            if not streams:
-                raise VideoError(f"{path} has no video stream.")
-            if streams[0].codec_context is None:
-                raise VideoError(f"{path} is in a video format that this FFmpeg has no decoder for.")
-            streams[0].codec_context.thread_count = 1
-            yield container, streams[0]
-    except av.FFmpegError as error:
-        raise VideoError(f"{path} cannot be decoded as a video: {error.strerror}.") from error
+def decode_frames(
+    path: str | Path, numbers: Sequence[int], info: VideoInfo
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Decode the frames asked for one by one, each once, in rising order unless the file forbids it.
+
+    Args:
+        path: The video file.
+        numbers: Frame numbers in [0, info.num_frames), rising, distinct.
+        info: What probe_video(path) or repair_video returned.
+
+    Yields:
+        The number, and the picture, (H, W, 3) uint8, RGB. The picture is the caller's until the next one is
+        asked for; it need not be contiguous.
+
+    Raises:
+        VideoError: If the file cannot be read.
+        MissingFrames: After all others, if a frame cannot be decoded.
+    """
+    wanted = [int(number) for number in numbers]
+    missing = set(wanted)
+    to_picture = _Converter(info)
+    for number, frame in _decode(path, wanted, info):
+        if number in missing:
+            missing.discard(number)
+            yield number, to_picture(frame)
+    if missing:
+        raise MissingFrames(
+            f"{path} is truncated or damaged: {info.num_frames} frames are listed in it, but frame "
+            f"{min(missing)} cannot be decoded."
+        )
 
 
-def _check_length(
-    path: str | Path,
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    packets: list[av.Packet],
-) -> None:
-    """Refuse a file whose packets end well before the length that it states, or in the middle of one."""
-    if not packets or not _FORMATS_WITH_LENGTH.intersection(container.format.name.split(",")):
-        return
-    if packets[-1].is_corrupt:
-        raise VideoError(f"{path} is truncated: its last packet is incomplete.")
-    stated = None
-    if stream.duration is not None:
-        stated = float(stream.duration * stream.time_base)
-    elif container.duration is not None and len(container.streams) == 1:
-        # The container's length is that of its longest stream, so it speaks of the video only when alone.
-        stated = container.duration / av.time_base
-    times = [packet.pts for packet in packets if packet.pts is not None]
-    if stated is None or not times:
-        return
-    found = float((max(times) + (packets[-1].duration or 0) - min(times)) * stream.time_base)
-    if found < stated - _LENGTH_TOLERANCE:
-        raise VideoError(f"{path} is truncated: it states {stated:.2f} s of video and holds {found:.2f} s.")
+def repair_video(path: str | Path, info: VideoInfo) -> VideoInfo:
+    """Number those frames of a damaged video, from 0, that can be decoded, by decoding all of it.
+
+    Args:
+        path: The video file.
+        info: What probe_video(path) returned.
+
+    Returns:
+        The same but for num_frames, pts, keyframes, and missing, which says how many are left out.
+
+    Raises:
+        VideoError: If no frame can be decoded.
+    """
+    if info.pts is None:
+        pts, keyframes, num_frames = None, info.keyframes, count_frames(path)
+    else:
+        with open_video(path) as (container, stream):
+            shown = [
+                frame.pts
+                for packet in packets_of(container, stream)
+                for frame in decode_packet(stream, packet)
+            ]
+        kept = np.isin(info.pts, [time for time in shown if time is not None])
+        pts, num_frames = info.pts[kept], int(kept.sum())
+        keyframes = info.keyframes[kept[info.keyframes[:, 0]]].copy()
+        keyframes[:, 0] = np.cumsum(kept)[keyframes[:, 0]] - 1
+    if num_frames == 0:
+        raise VideoError(f"No frame of {path} can be decoded.")
+    lost = f"{info.num_frames - num_frames} of its {info.num_frames} frames cannot be decoded"
+    missing = "; ".join(clause for clause in (info.missing, lost) if clause)
+    return replace(info, num_frames=num_frames, pts=pts, keyframes=keyframes, missing=missing)
 
 
-def _times_are_usable(
-    container: av.container.InputContainer, stream: av.VideoStream, packets: list[av.Packet], pts: list[int]
-) -> bool:
-    """Whether sorting the packets by pts puts the frames in the order in which they are shown."""
-    if any(before == after for before, after in pairwise(pts)):
-        return False
-    # AVI stores no pts. FFmpeg then gives H.264 packets the order in which they are decoded, which is wrong
-    # as soon as there are B-frames.
-    in_decoding_order = all(before.pts < after.pts for before, after in pairwise(packets))
-    return not (container.format.name == "avi" and stream.codec_context.has_b_frames and in_decoding_order)
+class _Converter:
+    """Turns decoded frames into pictures, with one converter: `frame.to_ndarray("rgb24")` makes one each."""
 
+    def __init__(self, info: VideoInfo) -> None:
+        self._reformatter = VideoReformatter()
+        self._quarter_turns = info.rotation // 90
+        turned = self._quarter_turns % 2
+        self._size = (info.height, info.width) if turned else (info.width, info.height)
 
-def _keyframes(packets: list[av.Packet], pts: list[int]) -> tuple[tuple[int, int], ...]:
-    """Number of each keyframe with a time that seeks to it or earlier: containers index by pts or by dts."""
-    found = []
-    for packet in packets:
-        if packet.is_keyframe:
-            seek_to = packet.pts if packet.dts is None else min(packet.pts, packet.dts)
-            found.append((bisect_left(pts, packet.pts), seek_to))
-    # Where no packet is marked as a keyframe, decoding can only begin at the start.
-    return tuple(sorted(found)) or tuple((0, time) for time in pts[:1])
-
-
-def _frames_per_second(stream: av.VideoStream, pts: list[int] | None) -> float:
-    """Average rate as the container has it, else from the times of the frames."""
-    if stream.average_rate:
-        return float(stream.average_rate)
-    if pts and len(pts) > 1:
-        return float((len(pts) - 1) / ((pts[-1] - pts[0]) * stream.time_base))
-    # A single picture has no rate; any will do, since every clip of it is that picture.
-    return float(stream.guessed_rate or 1)
-
-
-def _count_by_decoding(path: str | Path) -> int:
-    with _open(path) as (container, stream):
-        return sum(1 for _ in container.decode(stream))
+    def __call__(self, frame: av.VideoFrame) -> torch.Tensor:
+        """A picture, (H, W, 3) uint8 RGB, the right way up."""
+        width, height = self._size
+        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        plane = rgb.planes[0]
+        # Lines are padded; a view of them saves the copy that `to_ndarray` makes.
+        picture = torch.frombuffer(plane, dtype=torch.uint8).view(-1, plane.line_size)
+        picture = picture[:height, : width * 3].unflatten(1, (width, 3))
+        return picture.rot90(-self._quarter_turns) if self._quarter_turns else picture
 
 
 def _decode(path: str | Path, wanted: list[int], info: VideoInfo) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -217,71 +165,95 @@ def _decode(path: str | Path, wanted: list[int], info: VideoInfo) -> Iterator[tu
     if info.pts is None:
         yield from _decode_by_count(path, wanted)
         return
-    run = []
-    for number in wanted:
-        if run and _keyframe_before(number, info)[0] > run[-1] + _FRAMES_WORTH_A_SEEK:
-            yield from _decode_run(path, run, info)
-            run = []
-        run.append(number)
-    yield from _decode_run(path, run, info)
+    missing = set(wanted)
+    with open_video(path) as (container, stream):
+        for run, keyframe in _runs(wanted, info):
+            packets = _seek(container, stream, keyframe, info.pts[run[0]])
+            if packets is not None:
+                for number, frame in _decode_only(stream, packets, run, info):
+                    missing.discard(number)
+                    yield number, frame
+    # With intra refresh a "keyframe" begins a gradual repair, during which the decoder withholds the frames.
+    if missing:
+        with open_video(path) as (container, stream):
+            yield from _decode_all(stream, packets_of(container, stream), sorted(missing), info)
 
 
 def _decode_by_count(path: str | Path, wanted: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode from the start of the file and count."""
-    with _open(path) as (container, stream):
-        for number, frame in enumerate(container.decode(stream)):
+    with open_video(path) as (container, stream):
+        frames = chain.from_iterable(
+            decode_packet(stream, packet) for packet in packets_of(container, stream)
+        )
+        for number, frame in enumerate(frames):
             if wanted[bisect_left(wanted, number)] == number:
                 yield number, frame
             if number == wanted[-1]:
                 return
 
 
-def _decode_run(path: str | Path, run: list[int], info: VideoInfo) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decode from the keyframe before the run; what that does not give, from the start of the file."""
-    missing = set(run)
-    with _open(path) as (container, stream):
-        packets = _seek_before(container, stream, run[0], info)
-        if packets is not None:
-            for number, frame in _decode_packets(packets, run, info):
-                missing.discard(number)
-                yield number, frame
-    # With intra refresh a "keyframe" begins a gradual repair, during which the decoder withholds the frames.
-    if missing:
-        with _open(path) as (container, stream):
-            yield from _decode_packets(container.demux(stream), sorted(missing), info)
+def _runs(wanted: list[int], info: VideoInfo) -> Iterator[tuple[list[int], int]]:
+    """Split the wanted frames where a seek pays; with each run, the time to seek to."""
+    # A keyframe shown later will not do, even if it is decoded earlier: with an open GOP the frames shown
+    # before it need pictures from before it.
+    rows = np.maximum(np.searchsorted(info.keyframes[:, 0], wanted, side="right") - 1, 0)
+    starts = info.keyframes[rows]
+    begin = 0
+    for index in range(1, len(wanted) + 1):
+        if index == len(wanted) or starts[index, 0] > wanted[index - 1] + _FRAMES_WORTH_A_SEEK:
+            yield wanted[begin:index], int(starts[begin, 1])
+            begin = index
 
 
-def _decode_packets(
-    packets: Iterable[av.Packet], run: list[int], info: VideoInfo
+def _decode_only(
+    stream: av.VideoStream, packets: Iterable[av.Packet | None], run: list[int], info: VideoInfo
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield the run's frames by their presentation times, and stop after the last."""
-    numbers = {info.pts[number]: number for number in run}
-    last = info.pts[run[-1]]
-    for frame in chain.from_iterable(packet.decode() for packet in packets):
-        if frame.pts in numbers:
-            yield numbers[frame.pts], frame
-        if frame.pts is not None and frame.pts >= last:
+    """Yield the run's frames by their presentation times, without the frames that none of them depends on."""
+    numbers = {int(info.pts[number]): number for number in run}
+    to_feed, just_fed = len(numbers), False
+    context = stream.codec_context
+    can_skip = context.name in _FORMATS_WITH_TRUE_NON_REFERENCES
+    for packet in packets:
+        wanted = packet is not None and packet.pts in numbers
+        if can_skip:
+            # The two fields of a frame may come in two packets, so the one after a wanted one is decoded too.
+            context.skip_frame = "DEFAULT" if wanted or just_fed else "NONREF"
+        frames = decode_packet(stream, packet)
+        is_last = packet is not None and just_fed and not to_feed
+        if is_last:
+            frames += decode_packet(stream, None)  # those that wait for their turn to be shown
+        for frame in frames:
+            if frame.pts in numbers:
+                yield numbers[frame.pts], frame
+        if is_last:
             return
+        to_feed, just_fed = to_feed - wanted, wanted
 
 
-def _seek_before(
-    container: av.container.InputContainer, stream: av.VideoStream, number: int, info: VideoInfo
-) -> Iterable[av.Packet] | None:
-    """Packets from a keyframe shown no later than frame `number`; None if no seek leads to one."""
-    _, seek_to = _keyframe_before(number, info)
+def _decode_all(
+    stream: av.VideoStream, packets: Iterable[av.Packet | None], run: list[int], info: VideoInfo
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield the run's frames by their presentation times, decoding all that there is up to the last."""
+    numbers = {int(info.pts[number]): number for number in run}
+    last = info.pts[run[-1]]
+    for packet in packets:
+        for frame in decode_packet(stream, packet):
+            if frame.pts in numbers:
+                yield numbers[frame.pts], frame
+            if frame.pts is not None and frame.pts >= last:
+                return
+
+
+def _seek(
+    container: av.container.InputContainer, stream: av.VideoStream, seek_to: int, first_pts: int
+) -> Iterable[av.Packet | None] | None:
+    """Packets from a keyframe shown no later than first_pts; None if no seek leads to one."""
     try:
         container.seek(seek_to, stream=stream)
     except av.FFmpegError:
         return None
-    packets = container.demux(stream)
+    packets = packets_of(container, stream)
     first = next(packets)
-    if not first.is_keyframe or first.pts is None or first.pts > info.pts[number]:
+    if first is None or not first.is_keyframe or first.pts is None or first.pts > first_pts:
         return None
     return chain([first], packets)
-
-
-def _keyframe_before(number: int, info: VideoInfo) -> tuple[int, int]:
-    """The last keyframe shown no later than frame `number`, or the first one of the file."""
-    # One shown later will not do, even if it is decoded earlier: with an open GOP the frames shown before it
-    # need pictures from before it.
-    return info.keyframes[max(bisect_right(info.keyframes, number, key=lambda keyframe: keyframe[0]) - 1, 0)]

@@ -1,9 +1,9 @@
-"""From decoded frames to what a network takes: scale, crop, flip, normalise.
+"""From decoded frames to what travels to the model: scale, crop, flip, all in bytes.
 
-A `SpatialView` says where to look, the same for all frames of a clip; `apply_view` looks. Randomness comes
-only from the generator that the caller hands over.
+A `SpatialView` says where to look, the same for all frames of a clip; `scale_frames` and `crop_frames` look.
+Randomness comes only from the generator that the caller hands over.
 
-Legend: T frames, H, W their height and width as decoded, C side of the crop.
+Legend: n frames, H, W their height and width as decoded, C side of the crop.
 """
 
 import math
@@ -15,9 +15,6 @@ import torch
 from torch.nn import functional as F
 
 from vtn.errors import InputError
-
-# Pixels that are converted to floats at a time: 250 large frames at once would take gigabytes.
-_PIXELS_PER_CHUNK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -39,12 +36,14 @@ class SpatialView:
     flip: bool = False
 
 
-def uniform_view(height: int, width: int, *, short_side: int, crop_size: int, position: int) -> SpatialView:
+def uniform_view(
+    height: float, width: float, *, short_side: int, crop_size: int, position: int
+) -> SpatialView:
     """Choose one of three squares along the longer side of the frame.
 
     Args:
-        height: Height of the decoded frames, pixels.
-        width: Width of the decoded frames, pixels.
+        height: Height of the decoded frames, in units of which only the ratio to the width counts.
+        width: Width of the decoded frames as they are to be seen, in the same unit.
         short_side: What the shorter side is scaled to.
         crop_size: Side of the square, at most short_side.
         position: 0 left, 1 centre, 2 right; top, centre, bottom in an upright frame.
@@ -67,8 +66,8 @@ def uniform_view(height: int, width: int, *, short_side: int, crop_size: int, po
 
 
 def random_view(
-    height: int,
-    width: int,
+    height: float,
+    width: float,
     *,
     short_sides: Sequence[int],
     crop_size: int,
@@ -78,8 +77,8 @@ def random_view(
     """Choose a square at random: scale, place and, if asked for, mirror image.
 
     Args:
-        height: Height of the decoded frames, pixels.
-        width: Width of the decoded frames, pixels.
+        height: Height of the decoded frames, in units of which only the ratio to the width counts.
+        width: Width of the decoded frames as they are to be seen, in the same unit.
         short_sides: Smallest and largest size that the shorter side is scaled to, both included.
         crop_size: Side of the square, at most the smallest of them.
         flip: Whether to mirror half of the clips.
@@ -100,44 +99,42 @@ def random_view(
     return SpatialView(height, width, top, left, crop_size, mirrored)
 
 
-def apply_view(
-    frames: torch.Tensor, view: SpatialView, *, mean: Sequence[float], std: Sequence[float]
-) -> torch.Tensor:
-    """Scale, crop, flip and normalise the frames of a clip.
+def scale_frames(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Scale frames as the networks were trained: bilinear, without antialiasing.
 
     Args:
-        frames: Shape (T, H, W, 3), uint8, RGB.
-        view: Where to look.
-        mean: Subtracted from each channel after division by 255.
-        std: What each channel is then divided by.
+        frames: Shape (n, H, W, 3), uint8, RGB.
+        height, width: Size to scale to, pixels.
 
     Returns:
-        Shape (3, T, C, C), float32. Scaling is bilinear, without antialiasing, as the networks were trained;
-        frames that have the size already are not touched.
+        Shape (n, height, width, 3), uint8; frames that have the size already are not touched. No pixel is
+        more than one grey level from PyTorch's interpolation in floats, and less than half of one on average.
     """
-    num_frames, height, width, _ = frames.shape
-    clip = torch.empty((3, num_frames, view.size, view.size))
-    shift, scale = (torch.tensor(values, dtype=torch.float32).view(3, 1, 1, 1) for values in (mean, std))
-    step = max(1, _PIXELS_PER_CHUNK // (height * width))
-    rows, columns = slice(view.top, view.top + view.size), slice(view.left, view.left + view.size)
-    for begin in range(0, num_frames, step):
-        part = frames[begin : begin + step].permute(
-            0, 3, 1, 2
-        )  # (t, 3, H, W), channels last in memory: faster
-        if (height, width) != (view.height, view.width):
-            part = F.interpolate(part.float(), size=(view.height, view.width), mode="bilinear")
-        part = part[..., rows, columns]
-        if view.flip:
-            part = part.flip(-1)
-        # Normalising after scaling gives what the host gets by normalising first, for a part of the pixels.
-        clip[:, begin : begin + step].copy_(part.transpose(0, 1)).div_(255).sub_(shift).div_(scale)
-    return clip
+    if tuple(frames.shape[1:3]) == (height, width):
+        return frames
+    # Channels last in memory: PyTorch then scales bytes as they are, several times faster than floats.
+    scaled = F.interpolate(frames.permute(0, 3, 1, 2), size=(height, width), mode="bilinear")
+    return scaled.permute(0, 2, 3, 1)
 
 
-def _scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+def crop_frames(frames: torch.Tensor, view: SpatialView) -> torch.Tensor:
+    """Cut the square of a view out of frames that have its size.
+
+    Args:
+        frames: Shape (n, view.height, view.width, 3), uint8.
+        view: Where to look.
+
+    Returns:
+        Shape (n, C, C, 3): without a mirror image the same memory, not a copy.
+    """
+    square = frames[:, view.top : view.top + view.size, view.left : view.left + view.size]
+    return square.flip(2) if view.flip else square
+
+
+def _scaled_size(height: float, width: float, short_side: int) -> tuple[int, int]:
     """Height and width once the shorter side is short_side; the longer one is rounded down."""
     if min(height, width) == short_side:
-        return height, width
+        return round(height), round(width)
     if width < height:
         return math.floor(height / width * short_side), short_side
     return short_side, math.floor(width / height * short_side)

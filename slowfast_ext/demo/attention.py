@@ -11,7 +11,7 @@ import torch
 
 from slowfast_ext.config import load_config
 from slowfast_ext.data.dataset import Vtnkinetics
-from slowfast_ext.data.decoding import probe_video, read_frames
+from slowfast_ext.data.decoding import read_frames
 from slowfast_ext.demo.dataset import ANNOTATIONS
 from slowfast_ext.demo.layout import Layout
 from slowfast_ext.engine.checkpoint import load_checkpoint
@@ -68,8 +68,8 @@ def look_at_validation_videos(
 @torch.inference_mode()
 def _look(model: torch.nn.Module, dataset: Vtnkinetics, index: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Attention (T,) of the CLS token, mean over the heads; the frames (T,) it is on; the predicted class."""
-    (clip, frame_indices), *_ = dataset[index]
-    features = model.frame_features(clip[None], frame_indices[None])  # (1, T, D)
+    (frames, frame_indices), *_ = dataset[index]
+    features = model.features_of(frames)  # (1, T, D)
     logits, attention = model.classify(features, frame_indices[None], return_attention=True)  # (1, L, H, T)
     weights = attention[0, _FIRST_LAYER].mean(dim=0)  # (T,)
     return weights.numpy(), frame_indices.numpy(), int(logits.argmax())
@@ -81,7 +81,7 @@ def _strip(
     """Fetch the frames to show and put everything about one video together."""
     shown = even_frames(len(frame_indices), _SHOWN_FRAMES)
     numbers = frame_indices[shown].tolist()
-    frames = read_frames(path, numbers, probe_video(path)).numpy()
+    frames = read_frames(path, numbers).numpy()
     fps = truth["fps"]
     true_class, predicted = truth["class"].replace("_", " "), predicted.replace("_", " ")
     verdict = "right" if predicted == true_class else "wrong"

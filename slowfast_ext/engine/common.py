@@ -1,4 +1,4 @@
-"""What training and testing share: seeds, batches, videos that could not be read, the model's facts."""
+"""What training and testing share: seeds, batches, sums over processes, the model's facts."""
 
 import random
 
@@ -7,7 +7,7 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from slowfast_ext.data.dataset import decode_error
+from slowfast_ext.data.ledger import accuracy_bounds
 from slowfast_ext.flops import count_flops, count_parameters, example_inputs, view_shape
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
@@ -23,72 +23,30 @@ def seed_everything(seed: int) -> None:
 
 
 class Batch:
-    """One batch on the model's device, without the videos that could not be read.
+    """One batch on the model's device.
 
     Attributes:
-        inputs: Tensors for the model, (N, …) each; N may be 0.
+        inputs: What the model takes: tensors, or Frames, of N videos.
         labels: (N,).
         items: Data set indices, (N,).
-        errors: {data set index: reason} of the videos that are missing.
     """
 
     def __init__(self, loaded, device: torch.device) -> None:
-        inputs, labels, items, *_, meta = loaded
-        self.errors: dict[int, str] = {}
-        if "error" in meta:
-            reasons = [decode_error(code) for code in meta["error"]]
-            self.errors = {int(item): reason for item, reason in zip(items, reasons, strict=True) if reason}
-            if self.errors:
-                good = torch.tensor([not reason for reason in reasons])
-                inputs, labels, items = [x[good] for x in inputs], labels[good], items[good]
+        inputs, labels, self.items, *_ = loaded
         self.inputs = [x.to(device, non_blocking=True) for x in inputs]
         self.labels = labels.to(device, non_blocking=True)
-        self.items = items
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-class Failures:
-    """Videos that could not be read, over all processes.
-
-    Args:
-        dataset: Gives the path of an item (`paths`, `num_views`).
-    """
-
-    def __init__(self, dataset) -> None:
-        self.dataset = dataset
-        self.reasons: dict[int, str] = {}
-
-    def add(self, errors: dict[int, str]) -> None:
-        """Note the errors of one batch, by data set index; the views of a video count once."""
-        views = getattr(self.dataset, "num_views", 1)
-        self.reasons.update({item // views: reason for item, reason in errors.items()})
-
-    def gather(self) -> None:
-        """Collect from all processes; every process must call it."""
-        if dist.is_initialized():
-            shares: list = [None] * dist.get_world_size()
-            dist.all_gather_object(shares, self.reasons)
-            self.reasons = {video: reason for share in shares for video, reason in share.items()}
-
-    def log(self, what: str) -> None:
-        """Name every video that is missing, and over how many videos the numbers were taken."""
-        if not self.reasons or not is_master():
-            return
-        logger = get_host().get_logger(__name__)
-        total = getattr(self.dataset, "num_videos", len(self.dataset))
-        logger.warning(
-            "%s is over %d of %d videos; %d could not be read:",
-            what,
-            total - len(self.reasons),
-            total,
-            len(self.reasons),
-        )
-        for video in sorted(self.reasons):
-            path, reason = self.dataset.paths[video], self.reasons[video]
-            # A long reason has lost its beginning, which is the path.
-            logger.warning("  %s", reason if reason.startswith(path) else f"{path}: {reason}")
+def sentence_of_score(what: str, correct: float, scored: int, failed: int) -> str:
+    """Top-1 accuracy, over how many videos, and between what it lies whatever the failed ones are."""
+    text = f"{what}: top-1 accuracy {100 * correct / scored:.2f} % over {scored} of {scored + failed} videos"
+    if not failed:
+        return text
+    low, high = accuracy_bounds(correct, scored, failed)
+    return f"{text}; {low:.2f} % if the {failed} that failed were all wrong, {high:.2f} % if all were right"
 
 
 def all_reduce_sum(values: list[float]) -> list[float]:

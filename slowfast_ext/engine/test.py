@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import distributed as dist
 from torch import nn
-from torch.utils.data import DataLoader
 
+from slowfast_ext.data.ledger import FAILED, REPAIRED, accuracy_bounds
+from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.engine import start
-from slowfast_ext.engine.common import Batch, Failures, log_model_info, seed_everything
+from slowfast_ext.engine.common import Batch, log_model_info, seed_everything, sentence_of_score
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
 from vtn.errors import InputError
@@ -45,7 +46,7 @@ def test(cfg) -> None:
 
 
 @torch.no_grad()
-def perform_test(loader: DataLoader, model: nn.Module, cfg) -> None:
+def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     """Score every view, average the scores of each video, log the accuracy."""
     host = get_host()
     logger = host.get_logger(__name__)
@@ -54,28 +55,25 @@ def perform_test(loader: DataLoader, model: nn.Module, cfg) -> None:
     views = dataset.num_views if hasattr(dataset, "num_views") else dataset._num_clips
     videos = len(dataset) // views
     meter = host.TestMeter(videos, views, cfg.MODEL.NUM_CLASSES, len(loader))
-    failures, device, started = Failures(dataset), host.device_of(cfg), time.perf_counter()
+    device, started = host.device_of(cfg), time.perf_counter()
     meter.iter_tic()
     for iteration, loaded in enumerate(loader):
         batch = Batch(loaded, device)
-        failures.add(batch.errors)
-        if len(batch):
-            meter.update_stats(model(batch.inputs).cpu(), batch.labels.cpu(), batch.items)
+        meter.update_stats(model(batch.inputs).cpu(), batch.labels.cpu(), batch.items)
         meter.iter_toc()
         if (iteration + 1) % cfg.LOG_PERIOD == 0 or iteration + 1 == len(loader):
             meter.log_iter_stats(iteration)
         meter.iter_tic()
     _gather(meter)
-    failures.gather()
-    failures.log("The test")
     if is_master():
-        stats = _finalize(meter, failures, cfg)
+        stats = _finalize(meter, loader, cfg)
         path = os.path.join(cfg.OUTPUT_DIR, "test_results.json")
         with open(path, "w") as file:
             json.dump(stats, file, indent=1)
-        used = videos - len(failures.reasons)
         seconds = time.perf_counter() - started
-        logger.info("Tested %d of %d videos x %d views in %.1f s", used, videos, views, seconds)
+        logger.info(
+            "Tested %d of %d videos x %d views in %.1f s", stats["num_videos"], videos, views, seconds
+        )
         host.log_json_stats(stats)
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
 
@@ -90,22 +88,32 @@ def _gather(meter) -> None:
         tensor.copy_(on_backend)
 
 
-def _finalize(meter, failures: Failures, cfg) -> dict:
+def _finalize(meter, loader: VideoLoader, cfg) -> dict:
     """Accuracy over the videos whose views were all scored; the others are counted, not guessed."""
+    host, ledger = get_host(), loader.ledger
+    failed = ledger.count(FAILED)
     scored = meter.clip_count == meter.num_clips
     count = int(scored.sum())
     if not count:
         raise InputError("no video of the test list could be read")
     scores, labels = meter.video_preds / meter.num_clips, meter.video_labels
-    if hasattr(failures.dataset, "labels"):
-        labels = torch.tensor(failures.dataset.labels)  # also of the videos that could not be read
-    correct = get_host().topks_correct(scores[scored], labels[scored], (1, 5))
+    if hasattr(loader.dataset, "labels"):
+        labels = torch.tensor(loader.dataset.labels)  # also of the videos that could not be read
+    correct = [c.item() for c in host.topks_correct(scores[scored], labels[scored], (1, 5))]
     stats = {"split": "test_final"}
-    stats |= {f"top{k}_acc": f"{100.0 * c.item() / count:.2f}" for k, c in zip((1, 5), correct, strict=True)}
-    stats |= {"num_videos": count, "num_failed": len(failures.reasons), "num_views": meter.num_clips}
+    for k, hits in zip((1, 5), correct, strict=True):
+        stats[f"top{k}_acc"] = f"{100.0 * hits / count:.2f}"
+        if failed:
+            low, high = accuracy_bounds(hits, count, failed)
+            stats[f"top{k}_acc_if_failed_wrong"], stats[f"top{k}_acc_if_failed_right"] = (
+                f"{low:.2f}",
+                f"{high:.2f}",
+            )
+    stats |= {"num_videos": count, "num_repaired": ledger.count(REPAIRED), "num_failed": failed}
+    stats["num_views"] = meter.num_clips
+    host.get_logger(__name__).info(sentence_of_score("Test", correct[0], count, failed))
     if cfg.TEST.SAVE_RESULTS_PATH:
         arrays = {"scores": scores.numpy(), "labels": labels.numpy(), "scored": scored.numpy()}
-        if hasattr(failures.dataset, "paths"):
-            arrays["paths"] = np.array(failures.dataset.paths)
+        arrays["paths"] = np.array(ledger.paths)
         np.savez(os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH), **arrays)
     return stats

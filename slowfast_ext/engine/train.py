@@ -1,9 +1,9 @@
 """Training with validation: PySlowFast's loop, log lines and files, for a host that ships no loop.
 
 Differences from PySlowFast's own loop: the order of the videos, their augmentation and dropout depend only
-on RNG_SEED and the epoch, so an interrupted run continues as if it had not been; a video that cannot be read
-is left out of its batch and named, never replaced by another one; validation counts every video once
-whatever the number of processes.
+on RNG_SEED and the epoch, so an interrupted run continues as if it had not been; validation counts every
+video once whatever the number of processes. What becomes of a video that cannot be read is the loader's
+affair, see slowfast_ext/data/loader.py.
 """
 
 import math
@@ -12,10 +12,17 @@ from datetime import datetime
 import torch
 from torch import distributed as dist
 from torch import nn
-from torch.utils.data import DataLoader
 
+from slowfast_ext.data.ledger import FAILED
+from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.engine import checkpoint, start
-from slowfast_ext.engine.common import Batch, Failures, all_reduce_sum, log_model_info, seed_everything
+from slowfast_ext.engine.common import (
+    Batch,
+    all_reduce_sum,
+    log_model_info,
+    seed_everything,
+    sentence_of_score,
+)
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import unwrap
 from slowfast_ext.host.precise_bn import get_bn_modules, update_bn_stats
@@ -66,30 +73,26 @@ def train(cfg) -> None:
     logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
 
 
-def train_epoch(train_loader: DataLoader, model: nn.Module, optimizer, meter, epoch: int, cfg) -> None:
+def train_epoch(train_loader: VideoLoader, model: nn.Module, optimizer, meter, epoch: int, cfg) -> None:
     """One pass over the training list."""
     host = get_host()
     model.train()
     meter.iter_tic()
     loss_function = host.get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean")
     device = host.device_of(cfg)
-    failures = Failures(train_loader.dataset)
     for iteration, loaded in enumerate(train_loader):
-        batch = Batch(loaded, device)
-        failures.add(batch.errors)
         lr = _learning_rate(epoch + iteration / len(train_loader), cfg)
         host.set_lr(optimizer, lr)
-        if not _any_process_has(len(batch)):
-            continue
-        stats = _step(batch, loaded, model, optimizer, loss_function, cfg)
+        stats = _step(Batch(loaded, device), model, optimizer, loss_function, cfg)
         meter.iter_toc()
         meter.update_stats(*stats[:3], lr, stats[3])
         meter.log_iter_stats(epoch, iteration)
         meter.iter_tic()
-    failures.gather()
-    failures.log(f"Training epoch {epoch + 1}")
     if not meter.num_samples:
-        raise InputError(f"no video of the training list could be read in epoch {epoch + 1}")
+        raise InputError(
+            f"epoch {epoch + 1} of the training found no whole batch of videos that can be read: "
+            f"{train_loader.ledger.summary()}"
+        )
     meter.log_epoch_stats(epoch)
     meter.reset()
 
@@ -99,22 +102,10 @@ def _learning_rate(epoch: float, cfg) -> float:
     return lr * cfg.NUM_SHARDS if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS else lr
 
 
-def _any_process_has(count: int) -> bool:
-    return all_reduce_sum([count])[0] > 0
-
-
-def _step(
-    batch: Batch, loaded, model: nn.Module, optimizer, loss_function, cfg
-) -> tuple[float, float, float, int]:
+def _step(batch: Batch, model: nn.Module, optimizer, loss_function, cfg) -> tuple[float, float, float, int]:
     """Forward, backward, update; returns top-1 and top-5 error (%), loss and videos over all processes."""
-    host = get_host()
-    if len(batch):
-        logits = model(batch.inputs)
-        loss = loss_function(logits, batch.labels)
-    else:
-        # Nothing readable here, but the other processes wait for this one's gradients: send zeros.
-        device = host.device_of(cfg)
-        loss = 0.0 * model([x.to(device) for x in loaded[0]]).sum()
+    logits = model(batch.inputs)
+    loss = loss_function(logits, batch.labels)
     optimizer.zero_grad()
     loss.backward()
     if cfg.SOLVER.CLIP_GRAD_VAL:
@@ -123,9 +114,7 @@ def _step(
         nn.utils.clip_grad_norm_(model.parameters(), cfg.SOLVER.CLIP_GRAD_L2NORM)
     optimizer.step()
 
-    correct = [0.0, 0.0]
-    if len(batch):
-        correct = [c.item() for c in host.topks_correct(logits.detach(), batch.labels, (1, 5))]
+    correct = [c.item() for c in get_host().topks_correct(logits.detach(), batch.labels, (1, 5))]
     top1, top5, loss_sum, videos = all_reduce_sum([*correct, loss.item() * len(batch), len(batch)])
     if math.isnan(loss_sum):
         raise RuntimeError(f"ERROR: Got NaN losses {datetime.now()}")
@@ -133,7 +122,7 @@ def _step(
 
 
 @torch.no_grad()
-def eval_epoch(val_loader: DataLoader, model: nn.Module, meter, epoch: int, cfg) -> None:
+def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg) -> None:
     """One pass over the validation list; every readable video counts once."""
     host = get_host()
     model = unwrap(
@@ -142,12 +131,8 @@ def eval_epoch(val_loader: DataLoader, model: nn.Module, meter, epoch: int, cfg)
     host.get_logger(__name__).info("Validating on %d videos", len(val_loader.dataset))
     meter.iter_tic()
     device = host.device_of(cfg)
-    failures = Failures(val_loader.dataset)
     for iteration, loaded in enumerate(val_loader):
         batch = Batch(loaded, device)
-        failures.add(batch.errors)
-        if not len(batch):
-            continue
         correct = host.topks_correct(model(batch.inputs), batch.labels, (1, 5))
         top1_err, top5_err = (100.0 * (1 - c.item() / len(batch)) for c in correct)
         meter.iter_toc()
@@ -156,20 +141,22 @@ def eval_epoch(val_loader: DataLoader, model: nn.Module, meter, epoch: int, cfg)
         meter.iter_tic()
     totals = [meter.num_top1_mis, meter.num_top5_mis, meter.num_samples]
     meter.num_top1_mis, meter.num_top5_mis, meter.num_samples = all_reduce_sum([float(x) for x in totals])
-    failures.gather()
-    failures.log(f"Validation of epoch {epoch + 1}")
     if not meter.num_samples:
         raise InputError("no video of the validation list could be read")
+    correct, scored = meter.num_samples - meter.num_top1_mis, int(meter.num_samples)
+    failed = val_loader.ledger.count(FAILED)
+    host.get_logger(__name__).info(
+        sentence_of_score(f"Validation of epoch {epoch + 1}", correct, scored, failed)
+    )
     meter.log_epoch_stats(epoch)
     meter.reset()
 
 
-def update_precise_bn(loader: DataLoader, model: nn.Module, cfg) -> None:
+def update_precise_bn(loader: VideoLoader, model: nn.Module, cfg) -> None:
     """Replace running statistics of batch norms by averages over BN.NUM_BATCHES_PRECISE training batches."""
     device = get_host().device_of(cfg)
     count = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
-    batches = (Batch(loaded, device).inputs for loaded in loader)
-    update_bn_stats(unwrap(model), (x for x in batches if len(x[0])), count)
+    update_bn_stats(unwrap(model), (Batch(loaded, device).inputs for loaded in loader), count)
     if dist.is_initialized():
         _average_buffers(unwrap(model))
 

@@ -1,65 +1,28 @@
-"""Data loaders: PySlowFast's, without its division by NUM_GPUS and without repeated videos."""
+"""Data loaders in the place of PySlowFast's, which divides by NUM_GPUS and repeats videos."""
 
-from collections.abc import Iterator
+import os
 
-import torch
-from torch import distributed as dist
-from torch.utils.data import DataLoader, Dataset, Sampler
-
-from slowfast_ext.host.launch import world_size
+from slowfast_ext.data.ledger import Ledger
+from slowfast_ext.data.loader import VideoLoader, VideoSampler
+from slowfast_ext.host.launch import is_master, world_size
 from vtn.errors import InputError
 
-
-class VideoSampler(Sampler[int]):
-    """Which items this process reads, in which order.
-
-    Training: one permutation of the data set per epoch, the same in every process, dealt out in turn. Batch
-    number i of all processes together therefore holds the same videos whatever the number of processes.
-    Evaluation: whole videos in order, dealt out in turn; all views of a video stay in one process, and no
-    video is repeated to make the shares equal.
-
-    Args:
-        dataset: Items; `num_views` items in a row belong to one video (1 if it has no such attribute).
-        shuffle: True for training.
-        seed: With the epoch, decides the permutation.
-    """
-
-    def __init__(self, dataset: Dataset, *, shuffle: bool, seed: int) -> None:
-        self.dataset, self.shuffle, self.seed, self.epoch = dataset, shuffle, seed, 0
-        self.world = dist.get_world_size() if dist.is_initialized() else 1
-        self.rank = dist.get_rank() if dist.is_initialized() else 0
-        self.num_views = getattr(dataset, "num_views", 1)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the permutation of this epoch, and the augmentation of a data set that has `set_epoch`."""
-        self.epoch = epoch
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(epoch)
-
-    def _items(self) -> list[int]:
-        total = len(self.dataset)
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-            order = torch.randperm(total, generator=generator).tolist()
-            # Equal shares: gradients are averaged over processes, so all must take part in every step.
-            return order[self.rank : total - total % self.world : self.world]
-        videos = range(self.rank, total // self.num_views, self.world)
-        return [video * self.num_views + view for video in videos for view in range(self.num_views)]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._items())
-
-    def __len__(self) -> int:
-        return len(self._items())
+# Videos named in the log; all of them are in the CSV.
+_NAMED = 20
 
 
-def construct_loader(cfg, split: str, is_precise_bn: bool = False) -> DataLoader:
+def construct_loader(cfg, split: str, is_precise_bn: bool = False) -> VideoLoader:
     """Build the loader of one split.
 
     Args:
-        cfg: Keys {TRAIN,TEST}.{DATASET,BATCH_SIZE}, DATA_LOADER.*, RNG_SEED, NUM_GPUS, NUM_SHARDS.
+        cfg: Keys {TRAIN,TEST}.{DATASET,BATCH_SIZE}, TRAIN.FAILED_VIDEOS, DATA_LOADER.*, RNG_SEED, NUM_GPUS,
+            NUM_SHARDS, OUTPUT_DIR.
         split: "train", "val" or "test".
         is_precise_bn: Accepted for PySlowFast main's signature; the loader is the same.
+
+    Returns:
+        A loader that after each whole pass logs what became of the videos, and writes it to
+        OUTPUT_DIR/ledger_{split}.csv.
 
     Raises:
         InputError: If the training split is smaller than one batch.
@@ -68,24 +31,42 @@ def construct_loader(cfg, split: str, is_precise_bn: bool = False) -> DataLoader
 
     section = cfg.TEST if split == "test" else cfg.TRAIN
     dataset = build_dataset(section.DATASET, cfg, split)
-    batch_size = section.BATCH_SIZE // world_size(cfg)
     train = split == "train"
-    sampler = VideoSampler(dataset, shuffle=train, seed=cfg.RNG_SEED)
-    if train and len(sampler) < batch_size:
+    loader = VideoLoader(
+        dataset,
+        VideoSampler(dataset, shuffle=train, seed=cfg.RNG_SEED),
+        batch_size=section.BATCH_SIZE // world_size(cfg),
+        train=train,
+        num_workers=cfg.DATA_LOADER.NUM_WORKERS,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
+        timeout=cfg.DATA_LOADER.VIDEO_TIMEOUT,
+        stop_on_failure=train and cfg.TRAIN.FAILED_VIDEOS == "stop",
+        finished=lambda ledger: _report(ledger, split, cfg.OUTPUT_DIR),
+    )
+    if train and not len(loader):
         raise InputError(
             f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE} but the training list has only {len(dataset)} "
             "videos: there is not one whole batch"
         )
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=cfg.DATA_LOADER.NUM_WORKERS,
-        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
-        drop_last=train,
-    )
+    return loader
 
 
-def shuffle_dataset(loader: DataLoader, cur_epoch: int) -> None:
+def _report(ledger: Ledger, split: str, output_dir: str) -> None:
+    """Log one line and the videos with a remark; write the CSV; in the first process only."""
+    from slowfast.utils import logging
+
+    if not is_master():
+        return
+    path = os.path.join(output_dir, f"ledger_{split}.csv")
+    ledger.write(path)
+    logger = logging.get_logger(__name__)
+    remarks = ledger.remarks(_NAMED)
+    log = logger.warning if remarks else logger.info
+    log("Ledger of %s: %s (%s)", split, ledger.summary(), path)
+    for remark in remarks:
+        log("  %s", remark)
+
+
+def shuffle_dataset(loader: VideoLoader, cur_epoch: int) -> None:
     """Give the loader the order of epoch `cur_epoch`."""
     loader.sampler.set_epoch(cur_epoch)

@@ -23,6 +23,7 @@ from slowfast_ext.host.heads import pool_any_length
 from slowfast_ext.host.launch import is_master, launch_job, unwrap, world_size
 from slowfast_ext.host.loader import construct_loader, shuffle_dataset
 from slowfast_ext.host.patches import apply_patches
+from slowfast_ext.packing import take_frames
 from vtn.errors import InputError
 
 NAME = "wheel"
@@ -156,7 +157,7 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
         gpu_id: GPU to use instead of the current one.
     """
     device = torch.device("cuda", gpu_id) if gpu_id is not None else device_of(cfg)
-    model = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg).to(device)
+    model = take_frames(MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg), cfg).to(device)
     if world_size(cfg) > 1 and dist.is_initialized():
         device_ids = [device] if device.type == "cuda" else None
         model = nn.parallel.DistributedDataParallel(model, device_ids=device_ids)

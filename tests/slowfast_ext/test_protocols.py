@@ -80,7 +80,8 @@ def authors_test_set(tmp_path):
         cfg = load(path, tmp_path, "DATA.PATH_TO_DATA_DIR", str(tmp_path), *size, *overrides)
         dataset = Vtnkinetics(cfg, "test")
         assert len(dataset) == 1
-        return dataset[0][0]
+        frames, frame_indices = dataset[0][0]
+        return frames.clips(cfg.DATA.MEAN, cfg.DATA.STD)[0], frame_indices
 
     return load_item
 

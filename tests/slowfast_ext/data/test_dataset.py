@@ -10,10 +10,13 @@ from torch.utils.data import DataLoader
 from videos import make_video, read_numbers
 
 from slowfast_ext.data import dataset as dataset_module
-from slowfast_ext.data.dataset import Vtnkinetics, Vtnmit, decode_error, encode_error
-from slowfast_ext.data.decoding import read_frames
+from slowfast_ext.data.dataset import Vtnkinetics, Vtnmit
+from slowfast_ext.data.decoding import decode_frames, read_frames
+from slowfast_ext.data.frames import Frames
+from slowfast_ext.data.ledger import decode_outcomes
 from slowfast_ext.data.sampling import clip_frame_indices, full_video_frame_indices
-from slowfast_ext.data.transforms import apply_view, uniform_view
+from slowfast_ext.data.transforms import crop_frames, scale_frames, uniform_view
+from slowfast_ext.packing import pack_pathways
 from vtn.errors import InputError
 
 
@@ -28,18 +31,30 @@ def cfg(data_cfg, tmp_path):
     return data_cfg
 
 
-def painted(clip, short_side=64):
-    """Numbers painted in a normalised clip, (3, T, h, w)."""
-    pictures = (clip * 0.225 + 0.45) * 255
-    return read_numbers(pictures.permute(1, 2, 3, 0).numpy(), short_side)
+def painted(frames, short_side=64):
+    """Numbers painted in the one clip of an item."""
+    return read_numbers(frames.pixels[frames.index[0]].numpy(), short_side)
+
+
+def equal(one, other):
+    """Whether two inputs, Frames or tensors, are the same."""
+    if isinstance(one, Frames):
+        return torch.equal(one.pixels, other.pixels) and torch.equal(one.index, other.index)
+    return torch.equal(one, other)
 
 
 def equal_items(one, other):
     return (
-        all(torch.equal(x, y) for x, y in zip(one[0], other[0], strict=True))
-        and one[1:3] == other[1:3]
-        and torch.equal(one[3]["error"], other[3]["error"])
+        all(equal(x, y) for x, y in zip(one[0], other[0], strict=True))
+        and torch.equal(torch.as_tensor(one[1]), torch.as_tensor(other[1]))
+        and torch.equal(torch.as_tensor(one[2]), torch.as_tensor(other[2]))
+        and all(torch.equal(one[3][key], other[3][key]) for key in ("outcome", "reason"))
     )
+
+
+def outcome(item):
+    """(outcome, reason) of one item."""
+    return decode_outcomes({key: value[None] for key, value in item[3].items()})[0]
 
 
 def test_val_is_the_centre_clip(cfg):
@@ -49,14 +64,15 @@ def test_val_is_the_centre_clip(cfg):
     assert dataset.labels == [0, 3, 4]
     # Span 4 * 3 = 12 frames: in 40 the middle clip begins at 14, in 25 at 6.5, in 6 at 0.
     expected = [[14, 17, 21, 25], [6, 10, 13, 17], [0, 3, 5, 5]]
-    for index, (inputs, label, returned, meta) in enumerate(dataset):
-        clip, frame_indices = inputs
-        assert clip.shape == (3, 4, 56, 56)
-        assert clip.dtype == torch.float32
+    for index, item in enumerate(dataset):
+        (clip, frame_indices), label, returned, _ = item
+        assert clip.shape == (1, 3, 4, 56, 56)
+        assert clip.pixels.dtype == torch.uint8
+        assert len(clip.pixels) == len(set(expected[index]))  # a repeated frame is there once
         assert frame_indices.dtype == torch.int64
         assert frame_indices.tolist() == painted(clip) == expected[index]
         assert (label, returned) == (dataset.labels[index], index)
-        assert decode_error(meta["error"]) == ""
+        assert outcome(item) == ("used", "")
 
 
 @pytest.mark.parametrize("mode", ["val", "test"])
@@ -101,8 +117,8 @@ def test_multi_view(cfg, num_clips, num_crops):
         frames = read_frames(dataset.paths[video], numbers.tolist())
         position = 1 if num_crops == 1 else crop
         place = uniform_view(*frames.shape[1:3], short_side=64, crop_size=56, position=position)
-        expected = apply_view(frames, place, mean=cfg.DATA.MEAN, std=cfg.DATA.STD)
-        assert torch.equal(inputs[0], expected)
+        expected = crop_frames(scale_frames(frames, place.height, place.width), place)
+        assert torch.equal(inputs[0].pixels[inputs[0].index[0]], expected)
         assert inputs[1].tolist() == numbers.tolist()
         assert label == dataset.labels[video]
         if position == 1:
@@ -114,9 +130,9 @@ def test_one_decoding_serves_all_views_of_a_video(cfg, monkeypatch):
 
     def spy(path, indices, info):
         decoded.append(os.path.basename(path))
-        return read_frames(path, indices, info)
+        return decode_frames(path, indices, info)
 
-    monkeypatch.setattr(dataset_module, "read_frames", spy)
+    monkeypatch.setattr(dataset_module, "decode_frames", spy)
     dataset = Vtnkinetics(cfg, "test")
     list(dataset)
     assert decoded == ["a.mp4", "b.mp4", "short.mp4"]
@@ -148,7 +164,7 @@ def test_train_augmentation(cfg):
     for epoch in range(4):
         dataset.set_epoch(epoch)
         items.append(dataset[0])
-        assert items[-1][0][0].shape == (3, 4, 56, 56)
+        assert items[-1][0][0].shape == (1, 3, 4, 56, 56)
         assert equal_items(items[-1], dataset[0])
     assert not any(equal_items(items[0], item) for item in items[1:])
     cfg.RNG_SEED = 4
@@ -164,11 +180,8 @@ def test_any_number_of_workers_gives_the_same_batches(cfg, mode):
     here, there = (list(DataLoader(dataset, batch_size=2, num_workers=number)) for number in (0, 2))
     assert len(here) == len(there)
     for one, other in zip(here, there, strict=True):
-        assert all(torch.equal(x, y) for x, y in zip(one[0], other[0], strict=True))
-        assert torch.equal(one[1], other[1])
-        assert torch.equal(one[2], other[2])
-        assert torch.equal(one[3]["error"], other[3]["error"])
-        assert one[3]["error"].shape == (len(one[1]), 256)
+        assert equal_items(one, other)
+        assert one[3]["reason"].shape == (len(one[1]), 256)
 
 
 def test_survives_pickling(cfg):
@@ -178,25 +191,26 @@ def test_survives_pickling(cfg):
 
 
 def test_three_packings_show_the_same_frames(cfg):
-    clip, frame_indices = Vtnkinetics(cfg, "val")[0][0]
+    frames, frame_indices = Vtnkinetics(cfg, "val")[0][0]
     cfg.MODEL.MODEL_NAME, cfg.MODEL.ARCH = "ResNet", "i3d"
     (single,) = Vtnkinetics(cfg, "val")[0][0]
+    assert equal(single, frames)
+    clip = frames.clips(cfg.DATA.MEAN, cfg.DATA.STD)
+    assert torch.equal(pack_pathways(cfg, clip)[0], clip)
     cfg.MODEL.MODEL_NAME, cfg.MODEL.ARCH, cfg.SLOWFAST.ALPHA = "SlowFast", "slowfast", 2
-    slow, fast = Vtnkinetics(cfg, "val")[0][0]
-    assert torch.equal(single, clip)
+    slow, fast = pack_pathways(cfg, clip)
     assert torch.equal(fast, clip)
-    assert painted(slow) == frame_indices[[0, 3]].tolist()
-    theirs = pack_pathway_output(cfg, clip)
-    assert torch.equal(theirs[0], slow)
+    theirs = pack_pathway_output(cfg, clip[0])
+    assert torch.equal(theirs[0], slow[0])
 
 
 def test_full_video_slow_pathway_rounds_up(cfg):
     cfg.MODEL.MODEL_NAME, cfg.MODEL.ARCH = "SlowFast", "slowfast"
     cfg.TRAIN.EVAL_FULL_VIDEO = True
-    slow, fast = Vtnkinetics(cfg, "val")[0][0]
-    assert (slow.shape[1], fast.shape[1]) == (3, 10)
-    numbers = painted(fast)
-    assert painted(slow) == [numbers[0], numbers[4], numbers[9]]
+    (frames,) = Vtnkinetics(cfg, "val")[0][0]
+    slow, fast = pack_pathways(cfg, frames.clips([0, 0, 0], [1, 1, 1]))
+    assert (slow.shape[2], fast.shape[2]) == (3, 10)
+    assert torch.equal(slow, fast[:, :, [0, 4, 9]])
 
 
 def test_authors_protocol(cfg, tmp_path):
@@ -216,34 +230,35 @@ def test_an_unreadable_video_says_so_and_is_not_replaced(cfg, tmp_path, mode):
     dataset = Vtnkinetics(cfg, mode)
     (tmp_path / "b.mp4").write_text("not a video " * 500)
     index = 1 * dataset.num_views
-    (clip, frame_indices), label, returned, meta = dataset[index]
-    assert clip.shape == (3, 4, 56, 56)
+    item = dataset[index]
+    (clip, frame_indices), label, returned, _ = item
+    assert clip.shape == (1, 3, 4, 56, 56)
     assert frame_indices.shape == (4,)
-    assert not clip.any()
+    assert not clip.pixels.any()
     assert not frame_indices.any()
     assert (label, returned) == (3, index)
-    assert "b.mp4 cannot be decoded as a video" in decode_error(meta["error"])
+    assert outcome(item)[0] == "failed"
+    assert "b.mp4 cannot be decoded as a video" in outcome(item)[1]
     batch = next(iter(DataLoader(dataset, batch_size=len(dataset))))
-    bad = [index for index, code in enumerate(batch[3]["error"]) if decode_error(code)]
+    bad = [index for index, found in enumerate(decode_outcomes(batch[3])) if found[0] == "failed"]
     assert bad == list(range(dataset.num_views, 2 * dataset.num_views))
 
 
-def test_an_unreadable_video_keeps_the_shapes_of_its_packing(cfg, tmp_path):
-    cfg.MODEL.MODEL_NAME, cfg.MODEL.ARCH, cfg.TRAIN.EVAL_FULL_VIDEO = "SlowFast", "slowfast", True
-    dataset = Vtnkinetics(cfg, "test")
-    good = [tuple(x.shape) for x in dataset[0][0]]
+def test_an_unreadable_video_keeps_the_shape_of_a_batch(cfg, tmp_path):
+    cfg.TRAIN.EVAL_FULL_VIDEO = True
     (tmp_path / "a.mp4").write_bytes(b"")
-    dataset = Vtnkinetics(cfg, "test")
-    inputs, *_, meta = dataset[0]
-    assert [tuple(x.shape) for x in inputs] == good
-    assert decode_error(meta["error"]).endswith("a.mp4 is empty (0 bytes).")
+    dataset = Vtnkinetics(cfg, "val")
+    (frames, frame_indices), *_ = next(iter(DataLoader(dataset, batch_size=3)))
+    assert frames.shape == (3, 3, 10, 56, 56)
+    assert frame_indices.shape == (3, 10)
+    assert outcome(dataset[0])[1].endswith("a.mp4 is empty (0 bytes).")
 
 
 def test_other_errors_are_not_taken_for_a_bad_video(cfg, monkeypatch):
     def broken(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(dataset_module, "read_frames", broken)
+    monkeypatch.setattr(dataset_module, "decode_frames", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         Vtnkinetics(cfg, "val")[0]
     cfg.DATA.TRAIN_CROP_SIZE = 65
@@ -277,20 +292,3 @@ def test_constructor_errors(cfg):
 def test_item_out_of_range(cfg):
     with pytest.raises(IndexError, match="item 3 of a data set of 3"):
         Vtnkinetics(cfg, "val")[3]
-
-
-@pytest.mark.parametrize("message", ["", "a.mp4 is empty.", "Ünreadable …"])
-def test_error_round_trip(message):
-    code = encode_error(message)
-    assert (code.shape, code.dtype) == ((256,), torch.uint8)
-    assert decode_error(code) == message
-    assert bool(code.any()) == bool(message)
-
-
-@pytest.mark.parametrize("padding", range(4))
-def test_a_long_error_keeps_its_end(padding):
-    message = "x" * padding + "é" * 300 + "/video.mp4 is empty."
-    found = decode_error(encode_error(message))
-    assert found.startswith("…é")
-    assert found.endswith("é/video.mp4 is empty.")
-    assert 250 < len(found.encode()) <= 256

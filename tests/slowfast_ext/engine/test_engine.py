@@ -1,5 +1,6 @@
 """Training and testing, through the functions and through the command that users type."""
 
+import csv
 import json
 import os
 import re
@@ -65,7 +66,8 @@ def test_one_step_equals_sgd_by_hand(tiny_cfg):
     host.train(cfg)
     dataset = host.construct_loader(cfg, "train").dataset
     items = [dataset[index] for index in range(8)]
-    clips, frame_indices = (torch.stack([item[0][part] for item in items]) for part in (0, 1))
+    clips = torch.cat([item[0][0].clips(cfg.DATA.MEAN, cfg.DATA.STD) for item in items])
+    frame_indices = torch.stack([item[0][1] for item in items])
     seed_everything(cfg.RNG_SEED)
     model = host.build_model(cfg).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -151,8 +153,9 @@ def test_scores_are_the_mean_softmax_of_the_views(tiny_cfg):
     for video in (0, 6):
         scores = []
         for view in range(6):
-            clip, frame_indices = loader.dataset[video * 6 + view][0]
-            logits = model.classify(model.frame_features(clip[None]), frame_indices[None])
+            frames, frame_indices = loader.dataset[video * 6 + view][0]
+            features = model.frame_features(frames.clips(cfg.DATA.MEAN, cfg.DATA.STD))
+            logits = model.classify(features, frame_indices[None])
             scores.append(logits.softmax(1)[0].detach().numpy())
         np.testing.assert_allclose(saved[video], np.mean(scores, axis=0), atol=1e-5)
 
@@ -189,16 +192,28 @@ def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_
     host.train(cfg)
     host.test(cfg)
     log = (tmp_path / "out" / "stdout.log").read_text()
-    for what, used, total in (
-        ("Training epoch 1", 6, 8),
-        ("Validation of epoch 1", 5, 7),
-        ("The test", 5, 7),
+    for split, counts in (
+        ("train", "8 videos: 4 used, 0 repaired, 2 failed, 2 not used"),  # one whole batch of 4
+        ("val", "7 videos: 5 used, 0 repaired, 2 failed"),
+        ("test", "7 videos: 5 used, 0 repaired, 2 failed"),
     ):
-        assert f"{what} is over {used} of {total} videos; 2 could not be read:" in log
-    assert re.search(r"  /.*broken/1\.mp4 .*(truncated|cannot be decoded)", log)
-    assert re.search(r"  /.*broken/4\.mp4 is empty", log)
+        assert f"Ledger of {split}: {counts} ({tmp_path / 'out'}/ledger_{split}.csv)" in log
+    assert re.search(r"  failed: /.*broken/1\.mp4 cannot be decoded", log)
+    assert re.search(r"  failed: /.*broken/4\.mp4 is empty", log)
+    with open(tmp_path / "out" / "ledger_test.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["outcome"] for row in rows] == ["used", "failed", "used", "used", "failed", "used", "used"]
+    assert [row["label"] for row in rows] == [str(number % 5) for number in range(7)]
+    assert rows[4]["reason"].endswith("broken/4.mp4 is empty (0 bytes).")
     (final,) = stats(log, split="test_final")
     assert (final["num_videos"], final["num_failed"]) == (5, 2)
+    right = round(float(final["top1_acc"]) * 5 / 100)
+    assert final["top1_acc_if_failed_wrong"] == f"{100 * right / 7:.2f}"
+    assert final["top1_acc_if_failed_right"] == f"{100 * (right + 2) / 7:.2f}"
+    assert (
+        f"Test: top-1 accuracy {final['top1_acc']} % over 5 of 7 videos; {final['top1_acc_if_failed_wrong']} % if "
+        f"the 2 that failed were all wrong, {final['top1_acc_if_failed_right']} % if all were right"
+    ) in log
     results = np.load(tmp_path / "out" / "results.npz")
     assert results["scored"].tolist() == [True, False, True, True, False, True, True]
     assert results["labels"].tolist() == [number % 5 for number in range(7)]
@@ -210,7 +225,10 @@ def test_no_readable_video_at_all(tiny_cfg, data_dir, tmp_path):
     for path in folder.glob("*.mp4"):
         os.truncate(path, 0)
     cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(folder))
-    with pytest.raises(InputError, match="no video of the training list could be read in epoch 1"):
+    with pytest.raises(
+        InputError,
+        match="epoch 1 of the training found no whole batch of videos that can be read: 8 videos: 0 used, 0 repaired, 8 failed",
+    ):
         host.train(cfg)
     with pytest.raises(InputError, match="no video of the test list could be read"):
         host.test(cfg)

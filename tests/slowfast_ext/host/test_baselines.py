@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from slowfast_ext.data.dataset import pack_inputs
 from slowfast_ext.host import get_host
+from slowfast_ext.packing import pack_pathways
 
 host = get_host()
 
@@ -27,7 +27,7 @@ def test_at_the_trained_length_nothing_changes(name, demo_cfg):
     theirs.load_state_dict(ours.state_dict())
     crop = cfg.DATA.TRAIN_CROP_SIZE
     clip = torch.randn(3, cfg.DATA.NUM_FRAMES, crop, crop)
-    inputs = [x[None] for x in pack_inputs(cfg, clip, torch.arange(cfg.DATA.NUM_FRAMES))]
+    inputs = [x[None] for x in pack_pathways(cfg, clip)]
     expected = theirs(list(inputs))
     torch.testing.assert_close(ours(inputs), expected, atol=1e-6, rtol=1e-5)
     assert expected.sum().item() == pytest.approx(1.0, abs=1e-5)  # scores, not logits
@@ -40,7 +40,7 @@ def test_at_the_trained_length_nothing_changes(name, demo_cfg):
 def test_any_length_runs(name, num_frames, demo_cfg):
     cfg = demo_cfg(name)
     clip = torch.randn(3, num_frames, 32, 32)
-    inputs = [x[None] for x in pack_inputs(cfg, clip, torch.arange(num_frames))]
+    inputs = [x[None] for x in pack_pathways(cfg, clip)]
     if name == "SlowFast":
         assert inputs[0].shape[2] == -(-num_frames // cfg.SLOWFAST.ALPHA)
     assert build(cfg)(inputs).shape == (1, cfg.MODEL.NUM_CLASSES)
@@ -63,5 +63,5 @@ def test_all_frames_count(demo_cfg):
     clip = torch.randn(3, 250, 32, 32)
     changed = clip.clone()
     changed[:, 249] += 3
-    scores = [model([x[None] for x in pack_inputs(cfg, c, torch.arange(250))]) for c in (clip, changed)]
+    scores = [model([x[None] for x in pack_pathways(cfg, c)]) for c in (clip, changed)]
     assert not torch.allclose(*scores, atol=1e-6)

@@ -1,0 +1,133 @@
+"""What became of every video of a split: used, repaired or failed, and why.
+
+"Repaired" is used without what is missing in the file; "not used" is left over at the end of an epoch, where
+the last videos fill no batch.
+
+A data set says it of each item, in bytes that survive a loader's collate function; the loader writes it into
+the ledger; scores are told over how many videos they were taken.
+"""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import distributed as dist
+
+USED, REPAIRED, FAILED, NOT_USED = OUTCOMES = ("used", "repaired", "failed", "not used")
+_REASON_BYTES = 256
+
+
+def encode_outcome(outcome: str, reason: str = "") -> dict[str, torch.Tensor]:
+    """Put an outcome into tensors of fixed size.
+
+    Args:
+        outcome: USED, REPAIRED or FAILED.
+        reason: What was missing, or why it failed. Of a sentence longer than 256 bytes the end is kept,
+            because the beginning is a path.
+
+    Returns:
+        {"outcome": () int64, "reason": (256,) uint8, UTF-8 filled up with zeros}.
+    """
+    text = reason.encode()
+    if len(text) > _REASON_BYTES:
+        dots = "…".encode()
+        text = dots + text[len(dots) - _REASON_BYTES :].decode(errors="ignore").encode()
+    code = torch.zeros(_REASON_BYTES, dtype=torch.uint8)
+    code[: len(text)] = torch.tensor(list(text), dtype=torch.uint8)
+    return {"outcome": torch.tensor(OUTCOMES.index(outcome)), "reason": code}
+
+
+def decode_outcomes(meta: Mapping[str, torch.Tensor]) -> list[tuple[str, str]]:
+    """(outcome, reason) of every item of a batch, from what `encode_outcome` made of each."""
+    outcomes = [OUTCOMES[number] for number in meta["outcome"].tolist()]
+    # A look at the first byte is enough, and most reasons are empty.
+    reasons = [bytes(code.tolist()).rstrip(b"\0").decode() if code[0] else "" for code in meta["reason"]]
+    return list(zip(outcomes, reasons, strict=True))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Outcome of one video, and what was missing or why it failed."""
+
+    outcome: str
+    reason: str = ""
+
+
+class Ledger:
+    """What became of the videos of one split.
+
+    Args:
+        paths: File of each video.
+        labels: Class of each video.
+    """
+
+    def __init__(self, paths: Sequence[str], labels: Sequence[int]) -> None:
+        self.paths, self.labels = paths, labels
+        self.entries: dict[int, Entry] = {}
+
+    def note(self, video: int, outcome: str, reason: str = "") -> None:
+        """Write down what became of a video; the latest epoch counts."""
+        self.entries[video] = Entry(outcome, reason)
+
+    def count(self, outcome: str) -> int:
+        """Videos with this outcome."""
+        if outcome == NOT_USED:
+            return len(self.paths) - len(self.entries)
+        return sum(entry.outcome == outcome for entry in self.entries.values())
+
+    def gather(self) -> None:
+        """Collect from all processes; every process must call it."""
+        if dist.is_initialized():
+            shares: list = [None] * dist.get_world_size()
+            dist.all_gather_object(shares, self.entries)
+            self.entries = {video: entry for share in shares for video, entry in share.items()}
+
+    def summary(self) -> str:
+        """One line: over how many videos, and what became of the others."""
+        parts = [
+            f"{self.count(USED)} used",
+            f"{self.count(REPAIRED)} repaired",
+            f"{self.count(FAILED)} failed",
+        ]
+        if self.count(NOT_USED):
+            parts.append(f"{self.count(NOT_USED)} not used")
+        return f"{len(self.paths)} videos: {', '.join(parts)}"
+
+    def remarks(self, most: int) -> list[str]:
+        """A line for each video that was not simply used, failed ones first, at most so many."""
+        lines = []
+        for wanted in (FAILED, REPAIRED):
+            for video, entry in sorted(self.entries.items()):
+                if entry.outcome == wanted:
+                    path = self.paths[video]
+                    # A long reason has lost its beginning, which is the path.
+                    reason = entry.reason if entry.reason.startswith(path) else f"{path}: {entry.reason}"
+                    lines.append(f"{wanted}: {reason}")
+        left_out = len(lines) - most
+        return lines if left_out <= 0 else [*lines[:most], f"and {left_out} more"]
+
+    def write(self, path: str | Path) -> None:
+        """Write a CSV: video (number in the list, from 0), path, label, outcome, reason."""
+        temporary = f"{path}.tmp"
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("video", "path", "label", "outcome", "reason"))
+            for video, (name, label) in enumerate(zip(self.paths, self.labels, strict=True)):
+                entry = self.entries.get(video, Entry(NOT_USED))
+                writer.writerow((video, name, label, entry.outcome, entry.reason))
+        os.replace(temporary, path)
+
+
+def accuracy_bounds(correct: float, scored: int, failed: int) -> tuple[float, float]:
+    """Accuracy in percent if the failed videos were all wrong, and if they were all right.
+
+    Args:
+        correct: Videos that were classified rightly.
+        scored: Videos that were classified.
+        failed: Videos that could not be.
+    """
+    total = scored + failed
+    return 100.0 * correct / total, 100.0 * (correct + failed) / total

@@ -1,0 +1,214 @@
+"""Batches of videos for training and evaluation: which process and worker reads what, and what is lost.
+
+Legend: B batch size, W processes.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, zip_longest
+from typing import Any
+
+import torch
+from torch import distributed as dist
+from torch.utils.data import Dataset, Sampler
+
+from slowfast_ext.data.frames import Frames, concatenate
+from slowfast_ext.data.ledger import FAILED, OUTCOMES, USED, Ledger, decode_outcomes
+from slowfast_ext.data.watch import load_batches
+from vtn.errors import InputError
+
+
+class VideoSampler(Sampler[int]):
+    """Which items this process reads, in which order.
+
+    Training: one permutation of the data set per epoch, the same in every process, dealt out in turn. Batch
+    number i of all processes together therefore holds the same videos whatever the number of processes.
+    Evaluation: whole videos in order, dealt out in turn; all views of a video stay in one process, and no
+    video is repeated to make the shares equal.
+
+    Args:
+        dataset: Items; `num_views` items in a row belong to one video (1 if it has no such attribute).
+        shuffle: True for training.
+        seed: With the epoch, decides the permutation.
+    """
+
+    def __init__(self, dataset: Dataset, *, shuffle: bool, seed: int) -> None:
+        self.dataset, self.shuffle, self.seed, self.epoch = dataset, shuffle, seed, 0
+        self.world = dist.get_world_size() if dist.is_initialized() else 1
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        self.num_views = getattr(dataset, "num_views", 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of this epoch, and the augmentation of a data set that has `set_epoch`."""
+        self.epoch = epoch
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
+
+    def _items(self) -> list[int]:
+        total = len(self.dataset)
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+            order = torch.randperm(total, generator=generator).tolist()
+            # Equal shares: gradients are averaged over processes, so all must take part in every step.
+            return order[self.rank : total - total % self.world : self.world]
+        videos = range(self.rank, total // self.num_views, self.world)
+        return [video * self.num_views + view for video in videos for view in range(self.num_views)]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._items())
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+
+class VideoLoader:
+    """Batches of one split, without the videos that cannot be read, and the ledger that names those.
+
+    Training: batches are full; where a video fails, the next one of the epoch's order takes its place, and
+    the last videos, which fill no batch, wait for another epoch. Evaluation: a failed video is missing from
+    its batch; all views of a video are read by one worker, which decodes it once.
+
+    Args:
+        dataset: Items as Vtnkinetics gives them; with another's, nothing is known of failures.
+        sampler: Items of this process.
+        batch_size: B.
+        train: Whether batches are full.
+        num_workers: Processes that read; 0 reads here, where no dying or hanging can be survived.
+        pin_memory: Give batches in memory that a GPU reads directly.
+        timeout: Seconds that a worker may take for one item.
+        stop_on_failure: Raise at the first video that cannot be read.
+        finished: Called after each whole pass, with the ledger gathered from all processes.
+
+    Attributes:
+        ledger: What became of the videos.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        sampler: VideoSampler,
+        *,
+        batch_size: int,
+        train: bool,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        timeout: float = 300.0,
+        stop_on_failure: bool = False,
+        finished: Callable[[Ledger], None] | None = None,
+    ) -> None:
+        self.dataset, self.sampler, self.batch_size, self.train = dataset, sampler, batch_size, train
+        self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
+        self.stop_on_failure, self._finished = stop_on_failure, finished
+        self._num_views = getattr(dataset, "num_views", 1)
+        num_videos = len(dataset) // self._num_views
+        names = [f"video {number}" for number in range(num_videos)]
+        self.ledger = Ledger(getattr(dataset, "paths", names), getattr(dataset, "labels", [""] * num_videos))
+
+    def __len__(self) -> int:
+        """Batches of this process if no video fails."""
+        if self.train:
+            return len(self.sampler) // self.batch_size
+        return sum(1 for batch in self._batches() if batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        loaded = load_batches(
+            self.dataset,
+            self._batches(),
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            timeout=self.timeout,
+            same_video=lambda one, other: one // self._num_views == other // self._num_views,
+            failed=self._note_failure,
+        )
+        readable = filter(None, (self._without_failed(batch) for batch in loaded))
+        for batch in _in_step(_full(readable, self.batch_size)) if self.train else readable:
+            self._note_all(batch)
+            yield batch
+        self.ledger.gather()
+        if self._finished:
+            self._finished(self.ledger)
+
+    def _batches(self) -> list[list[int]]:
+        """Item numbers of each batch; number i is read by worker i modulo num_workers."""
+        items, size = list(self.sampler), self.batch_size
+        if self.train or self.num_workers < 2 or self._num_views == 1:
+            return [items[begin : begin + size] for begin in range(0, len(items), size)]
+        # Whole videos to each worker in turn; an empty batch where one has no more, so that turns are kept.
+        videos = [items[begin : begin + self._num_views] for begin in range(0, len(items), self._num_views)]
+        shares = [list(chain(*videos[worker :: self.num_workers])) for worker in range(self.num_workers)]
+        split = [[share[begin : begin + size] for begin in range(0, len(share), size)] for share in shares]
+        return [batch for turn in zip_longest(*split, fillvalue=[]) for batch in turn]
+
+    def _without_failed(self, batch: Any) -> Any | None:
+        """Write the failed items of a batch into the ledger and take them out; None if nothing is left."""
+        if not _tells_outcomes(batch):
+            return batch
+        good = batch[-1]["outcome"] != OUTCOMES.index(FAILED)
+        if bool(good.all()):
+            return batch
+        self._note_all(_map(lambda x: x[~good], batch))
+        return _map(lambda x: x[good], batch) if bool(good.any()) else None
+
+    def _note_all(self, batch: Any) -> None:
+        items = batch[2].tolist()
+        found = decode_outcomes(batch[-1]) if _tells_outcomes(batch) else [(USED, "")] * len(items)
+        for item, outcome in zip(items, found, strict=True):
+            self._note(item, *outcome)
+
+    def _note_failure(self, item: int, reason: str) -> None:
+        self._note(item, FAILED, f"{self.ledger.paths[item // self._num_views]}: {reason}.")
+
+    def _note(self, item: int, outcome: str, reason: str) -> None:
+        self.ledger.note(item // self._num_views, outcome, reason)
+        if outcome == FAILED and self.stop_on_failure:
+            raise InputError(f"{reason} TRAIN.FAILED_VIDEOS is 'stop', so the run ends here.")
+
+
+def _tells_outcomes(batch: Any) -> bool:
+    return isinstance(batch[-1], dict) and "outcome" in batch[-1]
+
+
+def _full(batches: Iterator[Any], size: int) -> Iterator[Any]:
+    """Batches of exactly `size` items; what follows fills the gaps, and the rest at the end is dropped."""
+    rest = None
+    for batch in batches:
+        whole = batch if rest is None else _join(rest, batch)
+        count = len(whole[1])
+        if count >= size:
+            yield whole if count == size else _map(lambda x: x[:size], whole)
+        begin = size if count >= size else 0
+        rest = None if count == begin else _map(lambda x, begin=begin: x[begin:], whole)
+
+
+def _in_step(batches: Iterator[Any]) -> Iterator[Any]:
+    """As many batches in every process: all must take part in every step of the training."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        yield from batches
+        return
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    while True:
+        batch = next(batches, None)
+        everyone = torch.tensor(int(batch is not None), device=device)
+        dist.all_reduce(everyone, dist.ReduceOp.MIN)
+        if not everyone.item():
+            for _ in batches:  # what another process lacks is read for the ledger only
+                pass
+            return
+        yield batch
+
+
+def _map(function: Callable[[Any], Any], value: Any) -> Any:
+    """Apply a function to every tensor, or Frames, in lists, tuples and dicts."""
+    if isinstance(value, dict):
+        return {key: _map(function, part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_map(function, part) for part in value]
+    return function(value)
+
+
+def _join(first: Any, second: Any) -> Any:
+    """Put the items of a batch behind those of another."""
+    if isinstance(first, dict):
+        return {key: _join(part, second[key]) for key, part in first.items()}
+    if isinstance(first, (list, tuple)):
+        return [_join(*parts) for parts in zip(first, second, strict=True)]
+    return concatenate([first, second]) if isinstance(first, Frames) else torch.cat([first, second])

@@ -1,0 +1,163 @@
+"""Batches from worker processes; one that dies or hangs on a poisonous file does not end the epoch."""
+
+import contextlib
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+
+# Seconds that a worker is given to die by itself after its queue fell silent.
+_POLL_SECONDS = 1.0
+# Memory may run out, or a person may kill a process: only a video that does it again is to blame.
+_DEATHS = 2
+
+
+class _Watched(Dataset):
+    """A data set whose workers say which item they are at, in memory that outlives them."""
+
+    def __init__(self, dataset: Dataset, num_workers: int) -> None:
+        self.dataset = dataset
+        # Of each worker: process id, item + 1 (0 is none), and since when, seconds of time.monotonic().
+        self.slots = torch.zeros((max(num_workers, 1), 3), dtype=torch.float64).share_memory_()
+
+    def __getitem__(self, item: int) -> Any:
+        worker = get_worker_info()
+        if worker is None:
+            return self.dataset[item]
+        slot = self.slots[worker.id]
+        # The item last: a slot that names one is complete.
+        slot[0], slot[2] = multiprocessing.current_process().pid, time.monotonic()
+        slot[1] = item + 1
+        loaded = self.dataset[item]
+        slot[1] = 0
+        return loaded
+
+    def busy(self) -> list[tuple[int, int, float]]:
+        """(process id, item, seconds) of each worker that is at one."""
+        now = time.monotonic()
+        rows = [(int(pid), int(item) - 1, now - since) for pid, item, since in self.slots.tolist()]
+        return [row for row in rows if row[1] >= 0]
+
+
+def collate(batch: Sequence[Any]) -> Any:
+    """PyTorch's, but an empty batch is None: it only keeps the workers' turns."""
+    return default_collate(batch) if batch else None
+
+
+def load_batches(
+    dataset: Dataset,
+    batches: Sequence[Sequence[int]],
+    *,
+    num_workers: int,
+    pin_memory: bool,
+    timeout: float,
+    same_video: Callable[[int, int], bool],
+    failed: Callable[[int, str], None],
+) -> Iterator[Any]:
+    """Load batches in the order given, batch i by worker i modulo num_workers.
+
+    A worker that dies on an item twice, or is longer than `timeout` at one, costs that item's video: it is
+    reported, and the others are loaded by new workers. With no workers there is nothing to survive: what
+    kills or stops the reading of a file then does it to this process.
+
+    Args:
+        dataset: Items by number.
+        batches: Item numbers of each; an empty one yields nothing.
+        num_workers: Processes; 0 loads here.
+        pin_memory: Give batches in memory that a GPU reads directly.
+        timeout: Seconds for one item.
+        same_video: Whether two items belong to one video.
+        failed: Called with an item and the reason for each video that is given up.
+
+    Yields:
+        Collated batches, in order; items of a video that was given up are missing from theirs.
+
+    Raises:
+        Whatever the data set raises in a worker.
+    """
+    remaining, deaths = [list(batch) for batch in batches], {}
+    while remaining:
+        watched = _Watched(dataset, num_workers)
+        loader = DataLoader(
+            watched,
+            batch_sampler=remaining,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            collate_fn=collate,
+            timeout=_POLL_SECONDS if num_workers else 0,
+        )
+        done, culprits = 0, []
+        for loaded in _until_trouble(loader, watched, timeout, culprits):
+            done += 1
+            if loaded is not None:
+                yield loaded
+        remaining = remaining[done:]
+        for item, reason, died in culprits:
+            deaths[item] = deaths.get(item, 0) + 1
+            if died and deaths[item] < _DEATHS:
+                continue
+            failed(item, reason)
+            remaining = [[other for other in batch if not same_video(item, other)] for batch in remaining]
+
+
+def _until_trouble(
+    loader: DataLoader, watched: _Watched, timeout: float, culprits: list[tuple[int, str, bool]]
+) -> Iterator[Any]:
+    """Batches until the end, or until workers are in trouble: then `culprits` gets (item, reason, died)."""
+    handler = signal.getsignal(signal.SIGCHLD)
+    before = set(multiprocessing.active_children())
+    batches = iter(loader)
+    workers = {process.pid: process for process in set(multiprocessing.active_children()) - before}
+    if workers:
+        _restore(handler)
+    while True:
+        try:
+            loaded = next(batches)
+        except StopIteration:
+            return
+        except Exception as error:
+            dead = any(not process.is_alive() for process in workers.values())
+            # What a data set raises in a worker arrives as "Caught ... in DataLoader worker process ...".
+            if "in DataLoader worker" in str(error) or not (dead or _is_silence(error)):
+                raise
+            culprits += _find_culprits(watched, workers, timeout)
+            if culprits:
+                break
+            if dead:
+                raise
+            continue
+        yield loaded
+    for process in workers.values():
+        process.kill()  # one that hangs would be waited for
+
+
+def _restore(handler: Any) -> None:
+    """Take PyTorch's handler of a worker's death away: it raises wherever the main thread happens to be."""
+    with contextlib.suppress(ValueError):  # not the main thread, where PyTorch sets none either
+        signal.signal(signal.SIGCHLD, handler if handler is not None else signal.SIG_DFL)
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether the loader says that nothing came for a while."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader timed out")
+
+
+def _find_culprits(watched: _Watched, workers: dict[int, Any], timeout: float) -> list[tuple[int, str, bool]]:
+    found = []
+    for pid, item, seconds in watched.busy():
+        process = workers.get(pid)
+        if process is not None and not process.is_alive():
+            found.append((item, f"the process that read it died ({_exit(process.exitcode)})", True))
+        elif seconds > timeout:
+            found.append((item, f"reading it took longer than {timeout:g} s", False))
+    return found
+
+
+def _exit(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {-code}, {signal.Signals(-code).name}"
+    return f"exit status {code}"

@@ -1,0 +1,69 @@
+"""What each model takes: frames as they travel become the normalised tensors of its pathways.
+
+Legend: B clips, T frames of a clip, C side of the crop.
+"""
+
+from collections.abc import Callable
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import nn
+
+from slowfast_ext.data.frames import Frames
+from slowfast_ext.data.sampling import slow_pathway_indices
+from vtn.errors import InputError
+
+
+def pack_pathways(cfg: CfgNode, clip: torch.Tensor) -> list[torch.Tensor]:
+    """Make the inputs of one of the host's models.
+
+    Args:
+        cfg: MODEL.ARCH decides.
+        clip: Shape (B, 3, T, C, C), or (3, T, C, C).
+
+    Returns:
+        [clip] for a single pathway; [slow, fast] for SlowFast, where fast is the clip and slow has one in
+        SLOWFAST.ALPHA of its frames, ceil(T / ALPHA) in all.
+
+    Raises:
+        InputError: If MODEL.ARCH is neither.
+    """
+    require_packing(cfg)
+    if cfg.MODEL.ARCH in cfg.MODEL.SINGLE_PATHWAY_ARCH:
+        return [clip]
+    indices = slow_pathway_indices(clip.shape[-3], alpha=cfg.SLOWFAST.ALPHA).to(clip.device)
+    return [clip.index_select(-3, indices), clip]
+
+
+def require_packing(cfg: CfgNode) -> None:
+    """Refuse an architecture of which it is not known what it takes."""
+    known = [*cfg.MODEL.SINGLE_PATHWAY_ARCH, *cfg.MODEL.MULTI_PATHWAY_ARCH]
+    if cfg.MODEL.MODEL_NAME != "VTN" and cfg.MODEL.ARCH not in known:
+        raise InputError(
+            f"MODEL.ARCH is {cfg.MODEL.ARCH!r}; without VTN it must be one of {', '.join(known)}."
+        )
+
+
+def take_frames(model: nn.Module, cfg: CfgNode) -> nn.Module:
+    """Make a model of the host take [Frames]: they are normalised and packed where the model is.
+
+    Args:
+        model: Takes a list of tensors; one with an attribute `takes_frames` does it by itself. It is changed.
+        cfg: DATA.MEAN and DATA.STD, and the keys of pack_pathways.
+
+    Returns:
+        The model; lists of tensors it takes as before.
+    """
+    if not getattr(model, "takes_frames", False):
+        model.register_forward_pre_hook(_unpacker(cfg))
+    return model
+
+
+def _unpacker(cfg: CfgNode) -> Callable[[nn.Module, tuple], tuple | None]:
+    def unpack(module: nn.Module, args: tuple) -> tuple | None:
+        (inputs, *rest) = args
+        if not isinstance(inputs[0], Frames):
+            return None
+        return (pack_pathways(cfg, inputs[0].clips(cfg.DATA.MEAN, cfg.DATA.STD)), *rest)
+
+    return unpack
