@@ -2,8 +2,8 @@
 
 Only what lies between the last keyframe before a wanted frame and that frame is decoded, and only wanted
 frames are converted to RGB. Pictures come the right way up, as the file's rotation tag asks; interlaced ones
-are not deinterlaced. Where a video changes its picture size, later frames are scaled to the first size, as
-players do.
+are not deinterlaced. Colours follow the file's tags; without any they are BT.601 in the limited range, as PyAV
+has them. Where a video changes its picture size, later frames are scaled to the first size, as players do.
 
 Legend: n frames asked for, H, W their height and width.
 """
@@ -30,10 +30,10 @@ from slowfast_ext.data.probing import (
 )
 from vtn.errors import InputError
 
-# Seeking costs about as much as decoding this many frames.
-_FRAMES_WORTH_A_SEEK = 8
-# Formats in which a frame that is marked as no reference is none for any other frame. Not HEVC, where it may be
-# one for frames of a higher temporal layer.
+# Seeking costs about as much as decoding this many frames that only others depend on.
+_FRAMES_WORTH_A_SEEK = 16
+# Formats in which a frame that is marked as no reference is none for any other. Not HEVC, where it may be one
+# for frames of a higher temporal layer.
 _FORMATS_WITH_TRUE_NON_REFERENCES = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}
 
 

@@ -1,4 +1,4 @@
-"""What can be learnt of a video file without decoding it: its frames, when each is shown, and what is missing.
+"""What can be learnt of a video file without decoding it: its frames, when each is shown, what is missing.
 
 Containers state frame counts, durations and rates that are often missing or wrong, so frames are numbered by
 walking the packets: frame n is the n-th that a player shows, from 0. Only the first frame is decoded, to see
@@ -9,7 +9,7 @@ Legend: V frames of the video.
 
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -154,11 +154,9 @@ def open_video(path: str | Path) -> Iterator[tuple[av.container.InputContainer, 
 
 
 def packets_of(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet | None]:
-    """Packets of the stream up to its end or to where the container is damaged; None, last, asks for the rest."""
-    try:
+    """Packets of the stream, as far as the container is whole, then None: the decoder gives what it kept."""
+    with suppress(av.InvalidDataError):
         yield from (packet for packet in container.demux(stream) if packet.size)
-    except av.InvalidDataError:
-        pass
     yield None
 
 

@@ -120,14 +120,15 @@ def _until_trouble(
         except StopIteration:
             return
         except Exception as error:
-            dead = any(not process.is_alive() for process in workers.values())
             # What a data set raises in a worker arrives as "Caught ... in DataLoader worker process ...".
-            if "in DataLoader worker" in str(error) or not (dead or _is_silence(error)):
+            if not workers or "in DataLoader worker process" in str(error):
                 raise
+            silence = isinstance(error, RuntimeError) and str(error).startswith("DataLoader timed out")
+            dead = _has_died(workers, wait=0.0 if silence else _POLL_SECONDS)
             culprits += _find_culprits(watched, workers, timeout)
             if culprits:
                 break
-            if dead:
+            if dead or not silence:
                 raise
             continue
         yield loaded
@@ -141,9 +142,14 @@ def _restore(handler: Any) -> None:
         signal.signal(signal.SIGCHLD, handler if handler is not None else signal.SIG_DFL)
 
 
-def _is_silence(error: Exception) -> bool:
-    """Whether the loader says that nothing came for a while."""
-    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader timed out")
+def _has_died(workers: dict[int, Any], wait: float) -> bool:
+    """Whether a worker is dead, or dies soon: its connections break a moment before."""
+    deadline = time.monotonic() + wait
+    while all(process.is_alive() for process in workers.values()):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _find_culprits(watched: _Watched, workers: dict[int, Any], timeout: float) -> list[tuple[int, str, bool]]:
