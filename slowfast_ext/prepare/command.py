@@ -1,0 +1,156 @@
+"""The command line of tools/prepare_dataset.py."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from slowfast_ext.prepare.find import VideoIndex
+from slowfast_ext.prepare.folders import plan_folders
+from slowfast_ext.prepare.kinetics import plan_kinetics
+from slowfast_ext.prepare.moments import plan_moments
+from slowfast_ext.prepare.plan import Plan
+from slowfast_ext.prepare.process import Work
+from slowfast_ext.prepare.run import Settings, prepare
+from slowfast_ext.prepare.split_files import plan_split_files
+
+_EPILOG = (
+    "Writes train.csv, val.csv, test.csv, classes.txt, failures.csv, class_counts.csv, report.md and "
+    "report.png. An interrupted run continues when the same command is typed again."
+)
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Prepare a data set as the command line asks.
+
+    Args:
+        argv: Arguments without the program's name.
+
+    Raises:
+        InputError: For bad input, before videos are read.
+    """
+    args = build_parser().parse_args(argv)
+    settings = Settings(
+        out=args.out,
+        work=Work(args.verify, args.short_side, args.crf),
+        jobs=args.jobs,
+        timeout=args.timeout,
+        separator=args.separator,
+        retry_failed=args.retry_failed,
+    )
+    index = VideoIndex(args.videos, without=args.out)
+    plan: Plan = args.plan(args, index)
+    prepare(plan, index, settings, f"{args.title}: {args.videos}", say=lambda line: print(line, flush=True))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser, with a sub-command for each kind of data set."""
+    parser = argparse.ArgumentParser(
+        description="Make the lists that training reads from a data set as it is published; every video is "
+        "read, and copied to a smaller size if asked for.",
+        epilog=_EPILOG,
+    )
+    kinds = parser.add_subparsers(title="data sets", required=True, metavar="KIND")
+    _add_annotated_kinds(kinds)
+    _add_folder(kinds)
+    return parser
+
+
+def _add_annotated_kinds(kinds: argparse._SubParsersAction) -> None:
+    kinetics = _add_kind(
+        kinds,
+        "kinetics",
+        "Kinetics-400, -600, -700: annotation CSVs and ID_START_END.mp4 or ID.mp4",
+        "Kinetics",
+        lambda args, index: plan_kinetics(args.annotations, index, args.classes),
+    )
+    kinetics.add_argument(
+        "--annotations",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="CSV",
+        help="label,youtube_id,time_start,time_end,split; one file or one for each split",
+    )
+    mit = _add_kind(
+        kinds,
+        "mit",
+        "Moments in Time, versions 1 and 2",
+        "Moments in Time",
+        lambda args, index: plan_moments(args.annotations, index, args.classes),
+    )
+    mit.add_argument(
+        "--annotations",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="with trainingSet.csv, validationSet.csv and moments_categories.txt",
+    )
+    split = _add_kind(
+        kinds,
+        "split",
+        "UCF101 (trainlist01.txt ...) or HMDB51 (CLASS_test_split1.txt)",
+        "Split files",
+        lambda args, index: plan_split_files(args.annotations, args.number, index, args.classes),
+    )
+    split.add_argument(
+        "--annotations", type=Path, required=True, metavar="FOLDER", help="with the split files"
+    )
+    split.add_argument("--number", type=int, default=1, help="which split (default %(default)s)")
+
+
+def _add_folder(kinds: argparse._SubParsersAction) -> None:
+    folder = _add_kind(
+        kinds,
+        "folder",
+        "a folder for each class, in train/ val/ test/ or not",
+        "Folders of classes",
+        lambda args, index: plan_folders(
+            index, val_fraction=args.val_fraction, test_fraction=args.test_fraction, classes=args.classes
+        ),
+    )
+    text = "part of each class for %s where there are no train/ val/ test/ folders (default %%(default)s)"
+    folder.add_argument("--val-fraction", type=float, default=0.1, help=text % "val")
+    folder.add_argument("--test-fraction", type=float, default=0.0, help=text % "test")
+
+
+def _add_kind(
+    kinds: argparse._SubParsersAction, name: str, text: str, title: str, plan: Callable
+) -> argparse.ArgumentParser:
+    """A sub-command with the options that all have."""
+    parser = kinds.add_parser(name, help=text, description=text, epilog=_EPILOG)
+    parser.set_defaults(plan=plan, title=title)
+    add = parser.add_argument
+    add("--videos", type=Path, required=True, metavar="FOLDER", help="where the videos are, at any depth")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="where to write; for DATA.PATH_TO_DATA_DIR")
+    add("--classes", type=Path, metavar="FILE", help="class ids: a name a line, `name,id` a line, or JSON")
+    add(
+        "--short-side",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="copy videos into OUT/videos with this short side (256 or 320), H.264, a keyframe each second; "
+        "smaller ones keep their size (default: no copies)",
+    )
+    add(
+        "--crf", type=int, default=20, help="quality of copies, 0 to 51, less is better (default %(default)s)"
+    )
+    add(
+        "--verify",
+        choices=("full", "quick"),
+        default="full",
+        help="decode every frame, or read packets and decode one frame (default %(default)s); "
+        "copying always decodes every frame",
+    )
+    cores = len(os.sched_getaffinity(0))
+    add("--jobs", type=int, default=cores, help="processes (default: the %(default)s cores)")
+    add(
+        "--timeout",
+        type=float,
+        default=1800.0,
+        metavar="SECONDS",
+        help="a video that takes longer is given up as one that hangs (default %(default)g)",
+    )
+    add("--retry-failed", action="store_true", help="try again what failed in an earlier run")
+    add("--separator", default=" ", help="between path and label (default: a space; the last one counts)")
+    return parser

@@ -1,0 +1,166 @@
+"""The lists that training reads, and one of everything that is wrong with a data set."""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slowfast_ext.prepare.plan import SPLITS, Entry, Plan
+from slowfast_ext.prepare.process import Outcome
+from slowfast_ext.report.tables import Column, to_csv
+from vtn.errors import InputError
+
+CLASSES, FAILURES, CLASS_COUNTS = "classes.txt", "failures.csv", "class_counts.csv"
+# A video that is this much longer than its annotation says is a whole one, not the segment, seconds.
+_UNTRIMMED_SECONDS = 5.0
+_FAILURE_COLUMNS = [Column(key, key) for key in ("outcome", "listed", "split", "class", "path", "reason")]
+
+
+@dataclass
+class Result:
+    """A data set after its videos were read.
+
+    Attributes:
+        plan: What was to be listed.
+        outcomes: By path of the original.
+        copies: Path of the copy by path of the original; empty if none are made.
+        listed: Entries of each split that are listed.
+        problems: A row for each entry with something wrong: outcome (missing, failed, incomplete, repeated),
+            listed (yes or no), split, class, path, reason.
+        notes: Sentences, those of the plan included.
+    """
+
+    plan: Plan
+    outcomes: dict[str, Outcome]
+    copies: dict[str, str] = field(default_factory=dict)
+    listed: dict[str, list[Entry]] = field(default_factory=dict)
+    problems: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.notes = list(self.plan.notes)
+        self.listed = {split: [] for split in SPLITS}
+        seen: dict[str, Entry] = {}
+        for entry in self.plan.entries:
+            self._judge(entry, seen)
+        self._note_repeats()
+        self._note_untrimmed()
+
+    def count(self, outcome: str) -> int:
+        """Entries with a problem of one kind."""
+        return sum(problem["outcome"] == outcome for problem in self.problems)
+
+    def _judge(self, entry: Entry, seen: dict[str, Entry]) -> None:
+        """List an entry, or say why not."""
+        if entry.path is None:
+            self._add_problem(entry, "missing", False, "no file is called so")
+            return
+        outcome = self.outcomes[entry.path]
+        if outcome.reason:
+            self._add_problem(entry, "failed", False, outcome.reason)
+            return
+        first = seen.setdefault(entry.path, entry)
+        same = first is not entry and (first.split, first.label) == (entry.split, entry.label)
+        if first is not entry:
+            where = f"{first.split} as {self.plan.classes[first.label]!r}"
+            self._add_problem(entry, "repeated", not same, f"the same file is in {where}")
+        if same:
+            return
+        if outcome.missing:
+            self._add_problem(entry, "incomplete", True, outcome.missing)
+        self.listed[entry.split].append(entry)
+
+    def _add_problem(self, entry: Entry, outcome: str, listed: bool, reason: str) -> None:
+        self.problems.append(
+            {
+                "outcome": outcome,
+                "listed": "yes" if listed else "no",
+                "split": entry.split,
+                "class": self.plan.classes[entry.label],
+                "path": entry.path or entry.name,
+                "reason": reason,
+            }
+        )
+
+    def _note_repeats(self) -> None:
+        repeated = [problem for problem in self.problems if problem["outcome"] == "repeated"]
+        listed = [problem for problem in repeated if problem["listed"] == "yes"]
+        if listed:
+            self.notes.append(
+                f"Warning: {len(listed)} entries name a file that stands in another list or under another "
+                f"class too, and are listed there as well: see {FAILURES}."
+            )
+        if len(repeated) > len(listed):
+            self.notes.append(
+                f"{len(repeated) - len(listed)} entries are said twice and are listed once: see {FAILURES}."
+            )
+
+    def _note_untrimmed(self) -> None:
+        longer = [
+            entry
+            for entries in self.listed.values()
+            for entry in entries
+            if entry.seconds and self.outcomes[entry.path].seconds > entry.seconds + _UNTRIMMED_SECONDS
+        ]
+        if longer:
+            self.notes.append(
+                f"Warning: {len(longer)} videos are longer than the segment that is annotated, such as "
+                f"{longer[0].path}: they seem not to be cut."
+            )
+
+
+def write_lists(result: Result, out: Path, separator: str) -> None:
+    """Write train.csv, val.csv, test.csv, classes.txt, failures.csv and class_counts.csv.
+
+    Args:
+        result: What to write. A path within `out` is written relative to it, so that the folder can be moved;
+            another is absolute. A split without videos gets no list.
+        out: Folder.
+        separator: Between path and label.
+
+    Raises:
+        InputError: If a file cannot be written.
+    """
+    for split in SPLITS:
+        entries = result.listed[result.plan.copies.get(split, split)]
+        rows = [f"{listed_path(result, entry, out)}{separator}{entry.label}\n" for entry in entries]
+        if rows:
+            write_whole(out / f"{split}.csv", "".join(rows))
+        else:
+            # One that an earlier run left would be taken for a list of this data set.
+            (out / f"{split}.csv").unlink(missing_ok=True)
+    write_whole(out / CLASSES, "".join(f"{name}\n" for name in result.plan.classes))
+    write_whole(out / FAILURES, to_csv(result.problems, _FAILURE_COLUMNS))
+    columns = [Column(key, key) for key in ("label", "class", *SPLITS)]
+    write_whole(out / CLASS_COUNTS, to_csv(class_counts(result), columns))
+
+
+def class_counts(result: Result) -> list[dict[str, str | int]]:
+    """Listed videos of each class: label, class, and a count for each of SPLITS, copies not counted."""
+    counts: dict[str, dict[int, int]] = {split: defaultdict(int) for split in SPLITS}
+    for split, entries in result.listed.items():
+        for entry in entries:
+            counts[split][entry.label] += 1
+    return [
+        {"label": label, "class": name} | {split: counts[split][label] for split in SPLITS}
+        for label, name in enumerate(result.plan.classes)
+    ]
+
+
+def listed_path(result: Result, entry: Entry, out: Path) -> str:
+    """The path of an entry as its list has it."""
+    path = result.copies.get(entry.path, entry.path)
+    within = os.path.relpath(path, out.absolute())
+    # A reader strips spaces at the start of a line.
+    outside = within == ".." or within.startswith("../") or within != within.lstrip()
+    return path if outside else within
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.") from error

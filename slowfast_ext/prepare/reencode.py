@@ -1,0 +1,128 @@
+"""Smaller copies of videos: H.264 in mp4, upright, square pixels, 8 bit, no sound, a keyframe each second.
+
+A clip of a copy costs little to reach, because decoding begins at the keyframe before it.
+
+Legend: H, W height and width of a picture; V frames of a video.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import PictureType
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from slowfast_ext.data.decoding import MissingFrames, decode_frames, repair_video
+from slowfast_ext.data.probing import VideoError, VideoInfo, probe_video
+
+_KEYFRAME_SECONDS = 1
+# Times are kept in the units of the source, if these are not so fine that mp4 may not hold them.
+_FINEST_TIME_BASE = Fraction(1, 1_000_000)
+_FALLBACK_TIME_BASE = Fraction(1, 90_000)
+_BT601 = 6  # AVColorSpace: what RGB is converted to, and what readers assume of small pictures
+_LIMITED_RANGE = 1  # AVColorRange
+
+
+def reencode_video(source: str, target: Path, info: VideoInfo, *, short_side: int, crf: int) -> VideoInfo:
+    """Write a copy of all frames that can be decoded.
+
+    Args:
+        source: The video.
+        target: File to write, mp4 whatever its name.
+        info: What probe_video(source) returned.
+        short_side: Of the copy, pixels, even; a smaller picture is not enlarged.
+        crf: Quality of libx264, 0 (no loss) to 51.
+
+    Returns:
+        info, or what repair_video made of it if frames are missing: of which frames the copy is.
+
+    Raises:
+        VideoError: If no frame can be decoded, or the copy does not have all of them.
+    """
+    try:
+        _encode(source, target, info, short_side, crf)
+    except MissingFrames:
+        info = repair_video(source, info)
+        _encode(source, target, info, short_side, crf)
+    written = probe_video(target)
+    if written.num_frames != info.num_frames or written.missing:
+        raise VideoError(
+            f"The copy of {source} has {written.num_frames} frames instead of {info.num_frames} "
+            f"{written.missing}."
+        )
+    return info
+
+
+def copy_size(info: VideoInfo, short_side: int) -> tuple[int, int]:
+    """Width and height of a copy: even, shown in the same shape, the short side at most short_side."""
+    width, height = info.width * info.pixel_aspect, float(info.height)
+    scale = min(1.0, short_side / min(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def frame_times(info: VideoInfo) -> tuple[Fraction, np.ndarray]:
+    """When each frame is shown, from 0 for the first.
+
+    A constant rate comes out as one even where the container rounds times, as Matroska does to milliseconds.
+
+    Returns:
+        Seconds per unit, and (V,) int64 in that unit, increasing.
+    """
+    rate = Fraction(info.fps).limit_denominator(1001)
+    numbers = np.arange(info.num_frames, dtype=np.int64)
+    if info.pts is None:
+        return 1 / rate, numbers
+    times = info.pts - info.pts[0]
+    even = numbers * float(1 / (rate * info.time_base))
+    if np.abs(times - even).max() <= 1:
+        return 1 / rate, numbers
+    if info.time_base >= _FINEST_TIME_BASE:
+        return info.time_base, times
+    scale = float(info.time_base / _FALLBACK_TIME_BASE)
+    return _FALLBACK_TIME_BASE, np.round(times * scale).astype(np.int64)
+
+
+def _encode(source: str, target: Path, info: VideoInfo, short_side: int, crf: int) -> None:
+    """Decode, scale and encode every frame of `info`."""
+    time_base, times = frame_times(info)
+    width, height = copy_size(info, short_side)
+    with av.open(f"file:{target}", "w", format="mp4") as container:
+        # Many files are written at once, each by one thread.
+        options = {"preset": "fast", "crf": str(crf), "forced-idr": "1", "threads": "1"}
+        stream = container.add_stream("libx264", rate=_rate(info), options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = time_base
+        # Keyframes come by time, below: a count would not do where the rate varies.
+        stream.gop_size = 100_000
+        stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED_RANGE
+        for frame in _scaled(source, info, (width, height), times, time_base):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _rate(info: VideoInfo) -> Fraction:
+    return Fraction(info.fps).limit_denominator(1001)
+
+
+def _scaled(
+    source: str, info: VideoInfo, size: tuple[int, int], times: np.ndarray, time_base: Fraction
+) -> Iterator[av.VideoFrame]:
+    """Frames for the encoder, in order, those that must be keyframes marked."""
+    converter = VideoReformatter()
+    width, height = size
+    wait = _KEYFRAME_SECONDS / time_base
+    last_key = None
+    for expected, (number, picture) in enumerate(decode_frames(source, range(info.num_frames), info)):
+        if number != expected:
+            raise MissingFrames(f"{source} gives frame {number} where frame {expected} should come.")
+        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()), format="rgb24")
+        frame = converter.reformat(
+            rgb, width=width, height=height, format="yuv420p", interpolation=Interpolation.BICUBIC, threads=1
+        )
+        frame.pts, frame.time_base = int(times[number]), time_base
+        frame.pict_type = PictureType.NONE
+        if last_key is None or times[number] - last_key >= wait:
+            frame.pict_type, last_key = PictureType.I, times[number]
+        yield frame

@@ -1,0 +1,277 @@
+"""A data set from its videos to its lists: what is listed, what is left out and why, what is done again."""
+
+import csv
+import json
+import os
+import signal
+
+import pytest
+from videos import make_video
+
+from slowfast_ext.data.video_list import read_video_list
+from slowfast_ext.prepare import run
+from slowfast_ext.prepare.find import VideoIndex
+from slowfast_ext.prepare.folders import plan_folders
+from slowfast_ext.prepare.journal import Journal
+from slowfast_ext.prepare.plan import Entry, Plan
+from slowfast_ext.prepare.process import Job, Outcome, Work, part_of, process_video
+from slowfast_ext.prepare.run import Settings, prepare
+from vtn.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three classes with names that are hard on lists, a broken video and one that is cut short."""
+    root = tmp_path / "my videos"
+    for number, name in enumerate(["jump rope", "日本 12", "a:b"]):
+        for split in ("train", "val"):
+            (root / split / name).mkdir(parents=True)
+            make_video(root / split / name / f"clip, {number} 1.mp4", 20 + number)
+    (root / "train" / "a:b" / "broken.mp4").write_bytes(b"no video at all" * 50)
+    cut = make_video(root / "train" / "a:b" / "cut.mp4", 120, container_options={"movflags": "faststart"})
+    cut.write_bytes(cut.read_bytes()[:-1500])
+    return root
+
+
+def prepare_folder(folder, out, lines=None, **options):
+    work = Work(options.pop("verify", "full"), options.pop("short_side", 0))
+    settings = Settings(out, work, jobs=2, **options)
+    index = VideoIndex(folder, without=out)
+    say = (lambda line: None) if lines is None else lines.append
+    return prepare(plan_folders(index), index, settings, "Test", say=say)
+
+
+def journal_paths(out) -> list[str]:
+    return [json.loads(line)["path"] for line in (out / "journal.jsonl").read_text().splitlines()]
+
+
+def problems(out) -> list[dict[str, str]]:
+    with (out / "failures.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("separator", [" ", ",", "\t", ";;"])
+def test_lists_are_read_by_training(folder, tmp_path, separator, monkeypatch):
+    out = tmp_path / "out"
+    lines: list[str] = []
+    prepare_folder(folder, out, lines, verify="quick", separator=separator)
+    monkeypatch.chdir(tmp_path)
+    names = (out / "classes.txt").read_text(encoding="utf-8").splitlines()
+    assert names == ["a:b", "jump rope", "日本 12"]
+    for split, count in (("train", 4), ("val", 3), ("test", 3)):
+        paths, labels = read_video_list(out / f"{split}.csv", num_classes=3, separator=separator)
+        assert len(paths) == count
+        assert all(names[label] in path for path, label in zip(paths, labels, strict=True))
+    assert (out / "test.csv").read_text() == (out / "val.csv").read_text()
+    assert [(p["outcome"], p["listed"], p["class"]) for p in problems(out)] == [
+        ("failed", "no", "a:b"),
+        ("incomplete", "yes", "a:b"),
+    ]
+    assert "train 4, val 3, test 3 videos, 3 classes; 0 missing, 1 failed, 1 incomplete" in lines[-1]
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "broken.mp4 cannot be decoded as a video" in report
+    assert "日本 12" in report
+    assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_copies_are_listed_relative_to_the_folder(folder, tmp_path):
+    out = tmp_path / "out"
+    prepare_folder(folder, out, short_side=32)
+    rows = (out / "train.csv").read_text(encoding="utf-8").splitlines()
+    assert "videos/train/日本 12/clip, 1 1.mp4 2" in rows
+    # The folder may be moved, and what was done is still known there.
+    moved = out.rename(tmp_path / "moved")
+    paths, _ = read_video_list(moved / "train.csv", num_classes=3)
+    assert len(paths) == 4
+    assert not list(moved.rglob("*.part"))
+    lines: list[str] = []
+    prepare_folder(folder, moved, lines, short_side=32)
+    assert "8 of 8 videos were done before" in lines
+
+
+def test_what_was_done_is_not_done_again_unless_it_changed(folder, tmp_path):
+    out = tmp_path / "out"
+    prepare_folder(folder, out, short_side=32)
+    assert len(journal_paths(out)) == len(set(journal_paths(out))) == 8
+    journal = out / "journal.jsonl"
+    # A line that a killed run did not finish, a copy that is gone, an original that is another now.
+    lines = journal.read_text(encoding="utf-8").splitlines()
+    journal.write_text("\n".join([*lines[:-1], lines[-1][:30]]), encoding="utf-8")
+    unfinished = json.loads(lines[-1])["path"]
+    gone = folder / "val" / "a:b" / "clip, 2 1.mp4"
+    (out / "videos" / "val" / "a:b" / "clip, 2 1.mp4").unlink()
+    changed = make_video(folder / "train" / "a:b" / "broken.mp4", 30)
+    say: list[str] = []
+    result = prepare_folder(folder, out, say, short_side=32)
+    done = {line["path"] for line in map(_parsed, journal.read_text().splitlines()[8:]) if line}
+    assert done == {unfinished, str(gone), str(changed)}
+    assert result.count("failed") == 0
+    # Other work is other work.
+    say.clear()
+    prepare_folder(folder, out, say, short_side=48)
+    assert not any("done before" in line for line in say)
+
+
+def _parsed(line):
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
+
+
+def test_failures_are_tried_again_only_if_asked(folder, tmp_path):
+    out = tmp_path / "out"
+    broken = str(folder / "train" / "a:b" / "broken.mp4")
+    for options, attempts in (({}, 1), ({}, 1), ({"retry_failed": True}, 2)):
+        prepare_folder(folder, out, verify="quick", **options)
+        assert journal_paths(out).count(broken) == attempts
+
+
+def poisoned(job: Job) -> Outcome:
+    """Stands for a file that takes its reader down."""
+    if "cut" in job.path:
+        if job.copy:
+            part_of(job.copy).parent.mkdir(parents=True, exist_ok=True)
+            part_of(job.copy).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return process_video(job)
+
+
+def test_a_file_that_kills_its_reader_is_named(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "process_video", poisoned)
+    out = tmp_path / "out"
+    result = prepare_folder(folder, out, short_side=32)
+    (row,) = [problem for problem in problems(out) if "cut" in problem["path"]]
+    assert row["outcome"] == "failed"
+    assert row["reason"].endswith("cut.mp4: the process that read it was ended by SIGKILL.")
+    assert len(result.listed["train"]) == 3
+    assert not list(out.rglob("*.part"))
+
+
+def test_full_verification_finds_what_quick_does_not(tmp_path):
+    path = make_video(tmp_path / "a.mp4", 60)
+    data = bytearray(path.read_bytes())
+    # Whole packets, with nothing in them that can be decoded.
+    start, end = len(data) // 4, len(data) // 2
+    begin = data.index(b"mdat")
+    assert begin < start
+    data[start:end] = bytes(end - start)
+    path.write_bytes(bytes(data))
+    quick = process_video(Job(str(path), "", Work("quick")))
+    full = process_video(Job(str(path), "", Work("full")))
+    assert (quick.missing, quick.num_frames) == ("", 60)
+    assert "of its 60 frames cannot be decoded" in full.missing
+    assert full.num_frames < 60
+
+
+def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
+    path = make_video(tmp_path / "a.mp4", 5)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("slowfast_ext.prepare.process.reencode_video", full)
+    job = Job(str(path), str(tmp_path / "out" / "a.mp4"), Work(short_side=32))
+    with pytest.raises(InputError, match=r"cannot write .*a\.mp4: No space left on device"):
+        process_video(job)
+
+
+def test_repeated_files_are_counted(tmp_path):
+    (tmp_path / "v").mkdir()
+    path = str(make_video(tmp_path / "v" / "a.mp4", 400, fps=25))
+    index = VideoIndex(tmp_path / "v", without=tmp_path / "out")
+    entries = [
+        Entry("train", 0, "a", path, 10.0),
+        Entry("train", 0, "a", path, 10.0),
+        Entry("val", 0, "a", path, 10.0),
+        Entry("val", 1, "gone", None),
+    ]
+    lines: list[str] = []
+    settings = Settings(tmp_path / "out", Work("quick"), jobs=1)
+    result = prepare(Plan(["x", "y"], entries), index, settings, "Test", say=lines.append)
+    assert {split: len(listed) for split, listed in result.listed.items()} == {
+        "train": 1,
+        "val": 1,
+        "test": 0,
+    }
+    assert not (tmp_path / "out" / "test.csv").exists()
+    assert [(p["outcome"], p["listed"]) for p in problems(tmp_path / "out")] == [
+        ("repeated", "no"),
+        ("repeated", "yes"),
+        ("missing", "no"),
+    ]
+    assert any("Warning: 1 entries name a file that stands in another list" in line for line in lines)
+    assert any("1 entries are said twice" in line for line in lines)
+    assert any("2 videos are longer than the segment" in line for line in lines)
+
+
+def test_thousands_of_classes(tmp_path):
+    root = tmp_path / "v"
+    video = make_video(tmp_path / "a.mp4", 2)
+    for number in range(3000):
+        (root / f"class {number}").mkdir(parents=True)
+        os.link(video, root / f"class {number}" / f"{number}.mp4")
+    index = VideoIndex(root, without=tmp_path / "out")
+    plan = plan_folders(index, val_fraction=0)
+    outcomes = {entry.path: Outcome("", "", 2, 30.0, 96, 64) for entry in plan.entries}
+    result = run.Result(plan, outcomes)
+    (tmp_path / "out").mkdir()
+    run.write_lists(result, tmp_path / "out", " ")
+    run.write_report(result, tmp_path / "out", "Test")
+    _, labels = read_video_list(tmp_path / "out" / "train.csv", num_classes=3000)
+    assert sorted(labels) == list(range(3000))
+    assert len((tmp_path / "out" / "report.md").read_text().splitlines()) < 60
+    assert len((tmp_path / "out" / "class_counts.csv").read_text().splitlines()) == 3001
+
+
+def test_refusals(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "train.csv").write_text("label,youtube_id\n")
+    with pytest.raises(InputError, match=r"holds train\.csv that this program did not write"):
+        prepare_folder(folder, out)
+    assert (out / "train.csv").read_text() == "label,youtube_id\n"
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot make the folder"):
+        prepare_folder(folder, tmp_path / "file" / "out")
+    only = tmp_path / "only" / "a"
+    only.mkdir(parents=True)
+    (only / "broken.mp4").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"No video can be listed: see .*failures\.csv"):
+        prepare_folder(only.parent, tmp_path / "out2")
+
+
+def test_copies_never_overwrite_originals(tmp_path):
+    (tmp_path / "out" / "videos" / "a").mkdir(parents=True)
+    make_video(tmp_path / "out" / "videos" / "a" / "1.mp4", 3)
+    with pytest.raises(InputError, match=r"would overwrite it: name another --out"):
+        prepare_folder(tmp_path / "out" / "videos", tmp_path / "out", short_side=32)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"work": Work(short_side=255)}, "--short-side must be even"),
+        ({"work": Work(crf=60)}, "--crf must be 0 to 51, but is 60"),
+        ({"jobs": 0}, "--jobs must be 1 or more, but is 0"),
+        ({"timeout": 0.0}, "--timeout must be more than 0"),
+        ({"separator": ""}, "--separator is ''"),
+        ({"separator": "\n"}, "--separator is"),
+        ({"separator": "1"}, "--separator is '1'"),
+    ],
+)
+def test_settings_are_checked(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        Settings(**({"out": tmp_path, "work": Work(), "jobs": 1} | options))
+
+
+def test_a_journal_belongs_to_one_run(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    journal = Journal(out)
+    with pytest.raises(InputError, match="Another run is writing into"):
+        prepare_folder(folder, out)
+    journal.close()
+    (out / "journal.jsonl").write_text("[1, 2]\n")
+    with pytest.raises(InputError, match=r"journal\.jsonl is not a journal of this program"):
+        Journal(out)

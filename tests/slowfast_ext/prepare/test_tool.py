@@ -1,0 +1,105 @@
+"""tools/prepare_dataset.py as a person types it, interrupts it and types it again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from videos import make_video
+
+from slowfast_ext.cli import run_safely
+from slowfast_ext.data.video_list import read_video_list
+from slowfast_ext.prepare.command import build_parser, run
+
+ROOT = Path(__file__).resolve().parents[3]
+TOOL = [sys.executable, str(ROOT / "tools" / "prepare_dataset.py")]
+
+
+@pytest.fixture
+def kinetics(tmp_path):
+    """Twelve videos of two classes; one that the annotation names is not there."""
+    rows = ["label,youtube_id,time_start,time_end,split"]
+    for number in range(13):
+        label, split = ("jump rope", "air drumming")[number % 2], "val" if number % 4 == 3 else "train"
+        rows.append(f"{label},video{number:06d},{number},{number + 10},{split}")
+        folder = tmp_path / "my videos" / label.replace(" ", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        if number < 12:
+            name = f"video{number:06d}_{number:06d}_{number + 10:06d}.mp4"
+            make_video(folder / name, 80, size=(192, 144), options={"preset": "ultrafast"})
+    (tmp_path / "k400.csv").write_text("\n".join(rows) + "\n")
+    return [
+        *TOOL,
+        *("kinetics", "--annotations", str(tmp_path / "k400.csv"), "--videos", str(tmp_path / "my videos")),
+        *("--out", str(tmp_path / "out"), "--short-side", "128", "--jobs", "2"),
+    ]
+
+
+def done(out: Path) -> list[str]:
+    journal = out / "journal.jsonl"
+    text = journal.read_text() if journal.is_file() else ""
+    return [json.loads(line)["path"] for line in text.splitlines() if line.endswith("}")]
+
+
+def test_an_interrupted_run_continues(kinetics, tmp_path):
+    out = tmp_path / "out"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(kinetics, start_new_session=True, **pipes)
+    end = time.monotonic() + 60
+    while len(done(out)) < 2 and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    # As Ctrl-C does it: to all processes of the terminal.
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    before = done(out)
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert b"the same command continues" in errors
+    assert 2 <= len(before) < 12
+    _wait_until_all_ended(process.pid)
+    assert not list(out.rglob("*.part"))
+
+    again = subprocess.run(kinetics, capture_output=True, text=True, check=True)
+    assert f"{len(before)} of 12 videos were done before" in again.stdout
+    assert "train 9, val 3, test 3 videos, 2 classes; 1 missing, 0 failed" in again.stdout.splitlines()[-1]
+    assert len(done(out)) == len(set(done(out))) == 12
+    paths, labels = read_video_list(out / "train.csv", num_classes=2)
+    assert len(paths) == 9
+    assert all(path.startswith(str(out)) for path in paths)
+    assert labels == [("air_drumming", "jump_rope").index(Path(path).parent.name) for path in paths]
+    assert read_video_list(out / "test.csv", num_classes=2) == read_video_list(out / "val.csv", num_classes=2)
+
+
+def _wait_until_all_ended(group: int) -> None:
+    """No process of the run is left."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("processes of the interrupted run are still there")
+
+
+def test_bad_input_is_one_sentence(tmp_path, capsys):
+    arguments = ["folder", "--videos", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="2"):
+        run_safely(lambda: run(arguments))
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path / 'nowhere'} does not exist or is not a folder; it must hold the videos.\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["kinetics", "mit", "folder", "split"])
+def test_help(kind, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        build_parser().parse_args([kind, "--help"])
+    text = capsys.readouterr().out
+    assert "--short-side" in text
+    assert "An interrupted run continues" in text

@@ -1,0 +1,7 @@
+"""Make the lists of a data set as it is published: python tools/prepare_dataset.py KIND --help."""
+
+from slowfast_ext.cli import run_safely
+from slowfast_ext.prepare.command import run
+
+if __name__ == "__main__":
+    run_safely(run)
