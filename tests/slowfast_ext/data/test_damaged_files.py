@@ -1,0 +1,154 @@
+"""Files that are cut short or overwritten: what can be decoded is delivered, and what is missing is said."""
+
+import os
+import struct
+
+import av
+import pytest
+from videos import make_video, read_number, read_numbers
+
+from slowfast_ext.data.decoding import MissingFrames, decode_frames, read_frames, repair_video
+from slowfast_ext.data.probing import VideoError, probe_video
+
+
+def numbers(path, indices, info=None):
+    return read_numbers(read_frames(path, indices, info).numpy())
+
+
+def test_a_length_that_the_packets_do_not_reach_is_said(tmp_path):
+    """A whole Matroska file whose header says 68.27 s, not 1.333; element 4489 is the duration in ms."""
+    path = make_video(tmp_path / "video.mkv", 40)
+    data = path.read_bytes()
+    stated = b"\x44\x89\x88" + struct.pack(">d", 1333)
+    assert stated in data
+    path.write_bytes(data.replace(stated, stated[:3] + struct.pack(">d", 68270)))
+    info = probe_video(path)
+    assert info.missing == "it states 68.27 s of video and holds 1.33 s"
+    assert numbers(path, range(40), info) == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("cut.mp4", "libx264"), ("cut.mkv", "libx264"), ("cut.avi", "mpeg4"), ("cut.webm", "libvpx-vp9")],
+)
+def test_a_broken_tail(tmp_path, name, codec):
+    """60 percent of a file whose index comes first: what is left is delivered, and what is not is said."""
+    options = {"movflags": "faststart"} if name.endswith("mp4") else {}
+    path = make_video(tmp_path / name, 100, codec=codec, container_options=options)
+    os.truncate(path, int(path.stat().st_size * 0.6))
+    info = probe_video(path)
+    assert 20 < info.num_frames < 80
+    assert "holds" in info.missing or "incomplete" in info.missing
+    # By their times: of the last frames, one that others refer to may be there, and one shown before it not.
+    assert numbers(path, range(info.num_frames), info) == [round(t * info.time_base * 30) for t in info.pts]
+
+
+def test_a_broken_tail_where_no_length_is_stated(tmp_path):
+    path = make_video(tmp_path / "cut.ts", 100, options={"bf": "0"})
+    os.truncate(path, int(path.stat().st_size * 0.6))
+    info = probe_video(path)
+    assert 20 < info.num_frames < 80
+    assert info.missing == ""
+    assert numbers(path, range(info.num_frames), info) == list(range(info.num_frames))
+
+
+def test_last_packet_is_cut(tmp_path):
+    path = make_video(tmp_path / "cut.mp4", 100, container_options={"movflags": "faststart"})
+    os.truncate(path, path.stat().st_size - 3)
+    info = probe_video(path)
+    assert (info.num_frames, info.missing) == (99, "1 of its packets is incomplete")
+    assert numbers(path, range(98), info) == list(range(98))
+
+
+def test_index_at_the_end_is_cut_off(tmp_path):
+    path = make_video(tmp_path / "cut.mp4", 100)
+    os.truncate(path, int(path.stat().st_size * 0.6))
+    with pytest.raises(VideoError, match=r"cut\.mp4 cannot be decoded as a video"):
+        probe_video(path)
+
+
+def _overwrite_packets(path, broken):
+    """Fill the packets with these positions in the file with zeros."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for index, packet in enumerate(container.demux(video=0)):
+            if index in broken:
+                start = data.index(bytes(packet))
+                data[start : start + packet.size] = bytes(packet.size)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv"])
+def test_frames_that_are_broken_in_the_middle_are_left_out(tmp_path, name):
+    """Each frame is a keyframe, so exactly those that are overwritten are lost."""
+    path = make_video(tmp_path / name, 40, options={"g": "1", "bf": "0"})
+    _overwrite_packets(path, {11, 12, 30})
+    info = probe_video(path)
+    assert (info.num_frames, info.missing) == (40, "")
+    whole = [number for number in range(40) if number not in (11, 12, 30)]
+    frames = decode_frames(path, range(40), info)
+    assert [read_number(next(frames)[1].numpy()) for _ in whole] == whole
+    with pytest.raises(MissingFrames, match=rf"{name} is truncated or damaged: .* frame 11 cannot be"):
+        next(frames)
+
+    repaired = repair_video(path, info)
+    assert (repaired.num_frames, repaired.missing) == (37, "3 of its 40 frames cannot be decoded")
+    assert numbers(path, range(37), repaired) == whole
+    for indices in ([11], [10, 12], [36], [27, 28]):
+        assert numbers(path, indices, repaired) == [whole[index] for index in indices]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9"])
+def test_a_broken_keyframe_does_not_touch_other_groups(tmp_path, codec):
+    """Keyframes come every 12 frames; the one of the second group is overwritten."""
+    path = make_video(tmp_path / "video.mkv", 48, codec=codec, options={"bf": "0"})
+    _overwrite_packets(path, {12})
+    info = repair_video(path, probe_video(path))
+    assert 36 <= info.num_frames < 48
+    assert info.missing == f"{48 - info.num_frames} of its 48 frames cannot be decoded"
+    pictures = read_frames(path, range(info.num_frames), info).numpy()
+    in_second_group = info.num_frames - 36
+    assert read_numbers(pictures[:12]) == list(range(12))
+    assert read_numbers(pictures[12 + in_second_group :]) == list(range(24, 48))
+    assert numbers(path, [info.num_frames - 1], info) == [47]
+
+
+def test_repairing_adds_to_what_was_missing(tmp_path):
+    path = make_video(
+        tmp_path / "video.mp4",
+        40,
+        options={"g": "1", "bf": "0"},
+        container_options={"movflags": "faststart"},
+    )
+    _overwrite_packets(path, {5})
+    os.truncate(path, path.stat().st_size - 3)
+    info = repair_video(path, probe_video(path))
+    assert info.missing == "1 of its packets is incomplete; 1 of its 39 frames cannot be decoded"
+    assert numbers(path, range(38), info) == [number for number in range(39) if number != 5]
+
+
+def test_repairing_what_is_whole_changes_nothing(tmp_path):
+    path = make_video(tmp_path / "video.mkv", 30)
+    info = probe_video(path)
+    repaired = repair_video(path, info)
+    assert (repaired.num_frames, repaired.missing) == (30, "")
+    assert (repaired.pts == info.pts).all()
+    assert (repaired.keyframes == info.keyframes).all()
+
+
+def test_where_the_only_keyframe_is_lost_what_the_decoder_gives_is_delivered(tmp_path):
+    """An MPEG-4 decoder goes on without the picture that the others refer to."""
+    path = make_video(tmp_path / "video.mkv", 30, codec="mpeg4", options={"g": "100"})
+    _overwrite_packets(path, {0})
+    info = repair_video(path, probe_video(path))
+    assert 0 < info.num_frames < 30
+    assert len(read_frames(path, range(info.num_frames), info)) == info.num_frames
+    assert len(read_frames(path, [info.num_frames - 1], info)) == 1
+
+
+def test_repairing_what_cannot_be(tmp_path):
+    path = make_video(tmp_path / "video.mkv", 20, options={"bf": "0"})
+    info = probe_video(path)
+    _overwrite_packets(path, set(range(20)))
+    with pytest.raises(VideoError, match=r"No frame of .*video\.mkv can be decoded"):
+        repair_video(path, info)
