@@ -8,25 +8,27 @@ process of its own, over what that process held before. Prints a table, and writ
 
 import argparse
 import gc
-import json
 import math
-import multiprocessing
-import resource
 import statistics
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from datetime import date
 from pathlib import Path
 
 import torch
+from common import (
+    COLUMNS,
+    check_out,
+    divide,
+    forget_peak,
+    in_new_process,
+    peak_mib,
+    resident_mib,
+    write_record,
+)
 from torch import nn
 from transformers.utils import logging
 
 from slowfast_ext.cli import run_safely
-from slowfast_ext.report.machine import describe_machine
-from slowfast_ext.report.tables import Column, to_markdown
+from slowfast_ext.report.tables import to_markdown
 from vtn.checkpoint import to_authors_names
 from vtn.errors import InputError
 from vtn.sequence_encoder import SequenceEncoder
@@ -44,14 +46,6 @@ WIDTH, WINDOW = 768, 32
 NUM_FEATURES = (250, 2_000, 20_000, 90_000)
 PASSES = ("forward", "forward+backward")
 NUM_TURNS, MIN_SECONDS = 3, 0.5
-COLUMNS = [
-    Column("what", "what"),
-    Column("ours", "ours", ".4g"),
-    Column("theirs", "theirs", ".4g"),
-    Column("unit", "unit"),
-    Column("ratio", "ratio", ".3g"),
-    Column("target", "target"),
-]
 
 
 def build(num_layers: int, device: str) -> dict[str, nn.Module]:
@@ -125,39 +119,10 @@ def measure_memory(num_layers: int, num_features: int, kind: str, device: str, n
         before = torch.cuda.memory_allocated()
         one_pass(model, tokens, kind)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # the kernel forgets the peak so far
-    before = _status_mib("VmRSS")
+    forget_peak()
+    before = resident_mib()
     one_pass(model, tokens, kind)
-    return _status_mib("VmHWM") - before
-
-
-def _status_mib(field: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status has no {field}")
-
-
-def _limit_memory() -> None:
-    """Let a process fail, rather than the machine, if it asks for more memory than there is."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable"):
-            available = int(line.split()[1]) * 1024
-            resource.setrlimit(resource.RLIMIT_DATA, (available, available))
-
-
-def in_new_process(function, *args):
-    """function(*args) in a process of its own, or None if the memory does not suffice."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_limit_memory) as pool:
-        try:
-            return pool.submit(function, *args).result()
-        except (MemoryError, BrokenProcessPool):
-            return None
-        except RuntimeError as error:
-            if "memory" not in str(error):
-                raise
-            return None
+    return peak_mib() - before
 
 
 def compare(num_layers: int, num_features: int, kind: str, device: str) -> list[dict]:
@@ -173,8 +138,8 @@ def compare(num_layers: int, num_features: int, kind: str, device: str) -> list[
     rows[1]["unit"] = "MiB"
     for row, numbers in zip(rows, (median, memory), strict=True):
         row["ours"], row["theirs"] = numbers.get("ours"), numbers.get("theirs")
-    rows[0]["ratio"] = _divide(rows[0]["theirs"], rows[0]["ours"])
-    rows[1]["ratio"] = _divide(rows[1]["ours"], rows[1]["theirs"])
+    rows[0]["ratio"] = divide(rows[0]["theirs"], rows[0]["ours"])
+    rows[1]["ratio"] = divide(rows[1]["ours"], rows[1]["theirs"])
     rows[0]["target"], rows[1]["target"] = targets(num_layers, num_features, kind, device)
     rows[0]["spread"] = {name: [min(v), max(v)] for name, v in times["seconds"].items()}
     rows[0]["largest_difference_of_outputs"] = times["difference"]
@@ -193,10 +158,6 @@ def targets(num_layers: int, num_features: int, kind: str, device: str) -> tuple
     return speed, "<= 0.333" if num_features == 20_000 else ""
 
 
-def _divide(numerator: float | None, denominator: float | None) -> float | None:
-    return numerator / denominator if numerator is not None and denominator else None
-
-
 def growth_rows(rows: list[dict], layers: list[int]) -> list[dict]:
     """How our peak of memory grows between the two longest videos, where both were measured."""
     short, long = NUM_FEATURES[-2:]
@@ -204,7 +165,7 @@ def growth_rows(rows: list[dict], layers: list[int]) -> list[dict]:
     grown = []
     for num_layers in layers:
         prefix = f"{num_layers} layer{'s' * (num_layers > 1)}, forward"
-        ours = _divide(*(peaks.get(f"{prefix}, {n:,} features: peak memory") for n in (long, short)))
+        ours = divide(*(peaks.get(f"{prefix}, {n:,} features: peak memory") for n in (long, short)))
         if ours is not None:
             row = {
                 "what": f"{prefix}: growth of peak memory from {short:,} to {long:,} features",
@@ -230,8 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no CUDA device")
-    if not args.out.parent.is_dir():
-        raise InputError(f"--out {args.out}: there is no folder {args.out.parent}")
+    check_out(args.out)
     rows = []
     for kind in PASSES:
         for num_layers in args.layers:
@@ -239,17 +199,7 @@ def main(argv: list[str] | None = None) -> None:
                 rows += compare(num_layers, num_features, kind, args.device)
                 print("".join(to_markdown(rows[-2:], COLUMNS).splitlines(True)[2:]), end="", flush=True)
     rows += growth_rows(rows, args.layers)
-    command = " ".join(
-        ["python", "benchmarks/temporal_encoder.py", *(sys.argv[1:] if argv is None else argv)]
-    )
-    record = {
-        "machine": describe_machine("torch", "transformers"),
-        "date": date.today().isoformat(),
-        "command": command,
-        "rows": rows,
-    }
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"\n{to_markdown(rows, COLUMNS)}\n{record['machine']}\nWritten to {args.out}")
+    write_record(args.out, rows, argv, "torch", "transformers")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from fvcore.common.config import CfgNode
 
 from slowfast_ext.data import sampling
 from slowfast_ext.data.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.data.frames import Frames
+from slowfast_ext.data.frames import Frames, allocate
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
 from slowfast_ext.data.probing import VideoError, VideoInfo, probe_video
 from slowfast_ext.data.transforms import SpatialView, crop_frames, random_view, scale_frames, uniform_view
@@ -128,7 +128,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         except VideoError as error:
             frame_indices = torch.zeros(self._num_frames, dtype=torch.int64)
             black = torch.zeros((1, self._crop_size, self._crop_size, 3), dtype=torch.uint8)
-            frames, meta = Frames(black, frame_indices[None]), encode_outcome(FAILED, str(error))
+            frames, meta = Frames((black,), frame_indices[None]), encode_outcome(FAILED, str(error))
         inputs = [frames, frame_indices] if self.cfg.MODEL.MODEL_NAME == "VTN" else [frames]
         return inputs, self.labels[video], index, meta
 
@@ -141,7 +141,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         pixels = crop_frames(decoded.frames, decoded.views[position_index])
         if len(distinct) < len(decoded.numbers):
             pixels = pixels[torch.searchsorted(decoded.numbers, distinct)]
-        return Frames(pixels, index[None]), frame_indices, decoded.missing
+        return Frames((pixels,), index[None]), frame_indices, decoded.missing
 
     def _decode(self, video: int) -> _Decoded:
         """Decode all clips of a video; where it has several views, the last one is kept for the next item."""
@@ -176,10 +176,12 @@ class Vtnkinetics(torch.utils.data.Dataset):
                     for position in self._positions
                 ]
                 scaled = views[0].height, views[0].width
-                # A view of its own needs no more than its square, which is a third of a wide picture.
+                # Of a single view no more than its square is kept.
                 only = views[0] if len(views) == 1 else None
-                kept = (only.size, only.size) if only else scaled
-                frames = torch.empty((len(numbers), *kept, 3), dtype=torch.uint8)
+                if only:
+                    frames = allocate((len(numbers), only.size, only.size, 3))
+                else:
+                    frames = torch.empty((len(numbers), *scaled, 3), dtype=torch.uint8)
             picture = scale_frames(picture[None], *scaled)
             frames[slots[number]] = (crop_frames(picture, only) if only else picture)[0]
         if only:

@@ -2,8 +2,8 @@
 
 Only what lies between the last keyframe before a wanted frame and that frame is decoded, and only wanted
 frames are converted to RGB. Pictures come the right way up, as the file's rotation tag asks; interlaced ones
-are not deinterlaced. Colours follow the file's tags; without any they are BT.601 in the limited range, as PyAV
-has them. Where a video changes its picture size, later frames are scaled to the first size, as players do.
+are not deinterlaced. Colours follow the file's tags; without any they are BT.601 in the limited range. Where
+a video changes its picture size, later frames are scaled to the first size, as players do.
 
 Legend: n frames asked for, H, W their height and width.
 """
@@ -133,10 +133,14 @@ def repair_video(path: str | Path, info: VideoInfo) -> VideoInfo:
         pts, num_frames = info.pts[kept], int(kept.sum())
         keyframes = info.keyframes[kept[info.keyframes[:, 0]]].copy()
         keyframes[:, 0] = np.cumsum(kept)[keyframes[:, 0]] - 1
+        if not len(keyframes):  # every keyframe is lost, and the decoder made do without
+            keyframes = np.array([[0, info.keyframes[0, 1]]])
     if num_frames == 0:
         raise VideoError(f"No frame of {path} can be decoded.")
-    lost = f"{info.num_frames - num_frames} of its {info.num_frames} frames cannot be decoded"
-    missing = "; ".join(clause for clause in (info.missing, lost) if clause)
+    missing, num_lost = info.missing, info.num_frames - num_frames
+    if num_lost:
+        lost = f"{num_lost} of its {info.num_frames} frames cannot be decoded"
+        missing = f"{missing}; {lost}" if missing else lost
     return replace(info, num_frames=num_frames, pts=pts, keyframes=keyframes, missing=missing)
 
 

@@ -3,12 +3,16 @@
 Legend: B clips, T frames shown in each, N distinct frames of all clips together, C side of the crop.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.utils.data import get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
+
+# The most that glibc ever keeps for itself instead of giving it back to the system, in bytes.
+_LARGE = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,17 @@ class Frames:
     that passes tensors on passes it on too.
 
     Attributes:
-        pixels: (N, C, C, 3) uint8 RGB, those of the first clip first.
-        index: (B, T) int64, which of the pixels each clip shows when.
+        parts: Tensors (n, C, C, 3) uint8 RGB, N frames together, those of the first clip first.
+        index: (B, T) int64, which of the frames each clip shows when.
     """
 
-    pixels: torch.Tensor
+    parts: tuple[torch.Tensor, ...]
     index: torch.Tensor
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        """(N, C, C, 3) uint8: all parts behind one another."""
+        return self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts)
 
     def images(self, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
         """The distinct frames as a network takes them.
@@ -38,8 +47,10 @@ class Frames:
             (N, 3, C, C) float32, (pixels / 255 - mean) / std, on the device where the pixels are; channels
             last in memory.
         """
-        shift, scale = (torch.tensor(values, device=self.pixels.device) for values in (mean, std))
-        return self.pixels.float().div_(255).sub_(shift).div_(scale).permute(0, 3, 1, 2)
+        shift, scale = (torch.tensor(values, device=self.device) for values in (mean, std))
+        images = torch.empty(self._shape_of_pixels(), device=self.device)
+        torch.cat(self.parts, out=images)  # turns bytes to floats on the way
+        return images.div_(255).sub_(shift).div_(scale).permute(0, 3, 1, 2)
 
     def clips(self, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
         """All frames that are shown, normalised: (B, 3, T, C, C) float32."""
@@ -48,13 +59,16 @@ class Frames:
     @property
     def shape(self) -> torch.Size:
         """(B, 3, T, C, C)."""
-        (batch, shown), (_, height, width, channels) = self.index.shape, self.pixels.shape
+        (batch, shown), (_, height, width, channels) = self.index.shape, self._shape_of_pixels()
         return torch.Size((batch, channels, shown, height, width))
+
+    def _shape_of_pixels(self) -> tuple[int, ...]:
+        return (sum(len(part) for part in self.parts), *self.parts[0].shape[1:])
 
     @property
     def device(self) -> torch.device:
         """Where the pixels are."""
-        return self.pixels.device
+        return self.index.device
 
     def size(self, dim: int | None = None) -> torch.Size | int:
         """As a tensor's."""
@@ -67,44 +81,58 @@ class Frames:
         """Some of the clips, by a slice or a mask (B,), with no frames but theirs."""
         shown = self.index[clips]
         distinct, index = shown.unique(return_inverse=True)
-        return Frames(self.pixels[distinct], index)
+        return Frames((self.pixels[distinct],), index)
 
     def to(self, *args, **kwargs) -> "Frames":
         """As a tensor's, for devices."""
-        return Frames(self.pixels.to(*args, **kwargs), self.index.to(*args, **kwargs))
+        return self._map(lambda x: x.to(*args, **kwargs))
 
     def cuda(self, *args, **kwargs) -> "Frames":
         """As a tensor's."""
-        return Frames(self.pixels.cuda(*args, **kwargs), self.index.cuda(*args, **kwargs))
+        return self._map(lambda x: x.cuda(*args, **kwargs))
 
     def pin_memory(self, device: str | None = None) -> "Frames":
         """As a tensor's; PyTorch's loader calls it."""
-        return Frames(self.pixels.pin_memory(device), self.index.pin_memory(device))
+        return self._map(lambda x: x.pin_memory(device))
+
+    def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Frames":
+        return Frames(tuple(map(function, self.parts)), function(self.index))
+
+
+def allocate(shape: Sequence[int]) -> torch.Tensor:
+    """Memory for the frames of one clip, uint8.
+
+    In a loader's worker a large clip is written where the process that trains can read it, so that it is not
+    copied again. Not a small one: each takes a file descriptor, and its copy costs little, since memory of
+    less than 32 MiB is given out again by the allocator while more is fetched from the system every time.
+    """
+    if get_worker_info() is None or math.prod(shape) < _LARGE:
+        return torch.empty(tuple(shape), dtype=torch.uint8)
+    return _shared(shape)
+
+
+def _shared(shape: Sequence[int]) -> torch.Tensor:
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(tuple(shape))
 
 
 def concatenate(batch: Sequence[Frames]) -> Frames:
-    """Put clips of equal length and size behind one another.
-
-    In a loader's worker the result lies in shared memory at once, as PyTorch does it for tensors: the process
-    that trains receives it without a copy.
-    """
-    total = sum(len(frames.pixels) for frames in batch)
-    shape = (total, *batch[0].pixels.shape[1:])
-    if get_worker_info() is None:
-        pixels = torch.empty(shape, dtype=torch.uint8)
-    else:
-        storage = torch.UntypedStorage._new_shared(torch.Size(shape).numel())
-        pixels = torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
-    torch.cat([frames.pixels for frames in batch], out=pixels)
+    """Put clips of equal length and size behind one another."""
     index, before = [], 0
     for frames in batch:
         index.append(frames.index + before)
-        before += len(frames.pixels)
-    return Frames(pixels, torch.cat(index))
+        before += sum(len(part) for part in frames.parts)
+    return Frames(tuple(part for frames in batch for part in frames.parts), torch.cat(index))
 
 
 def _collate(batch: Sequence[Frames], *, collate_fn_map: dict | None = None) -> Frames:
-    return concatenate(batch)
+    frames = concatenate(batch)
+    if get_worker_info() is None or all(part.is_shared() for part in frames.parts):
+        return frames
+    # As PyTorch does with tensors: the process that trains gets them without a copy.
+    pixels = _shared(frames._shape_of_pixels())
+    torch.cat(frames.parts, out=pixels)
+    return Frames((pixels,), frames.index)
 
 
 # PyTorch's way of teaching its default collate function, the one in every loader, a new type.

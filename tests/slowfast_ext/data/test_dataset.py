@@ -191,7 +191,7 @@ def test_survives_pickling(cfg):
 
 
 def test_three_packings_show_the_same_frames(cfg):
-    frames, frame_indices = Vtnkinetics(cfg, "val")[0][0]
+    frames, _ = Vtnkinetics(cfg, "val")[0][0]
     cfg.MODEL.MODEL_NAME, cfg.MODEL.ARCH = "ResNet", "i3d"
     (single,) = Vtnkinetics(cfg, "val")[0][0]
     assert equal(single, frames)

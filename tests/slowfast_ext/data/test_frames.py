@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from slowfast_ext.data.frames import Frames, concatenate
+from slowfast_ext.data.frames import Frames, allocate, concatenate
 
+LARGE = torch.randint(0, 256, (3, 9, 12, 3), dtype=torch.uint8)
 MEAN, STD = [0.45, 0.40, 0.5], [0.225, 0.25, 0.2]
 
 
@@ -13,7 +14,7 @@ def frames(index: list[int], seed: int = 0, size: int = 6) -> Frames:
     """One clip that shows as many distinct frames as `index` has."""
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (max(index) + 1, size, size, 3), dtype=torch.uint8, generator=generator)
-    return Frames(pixels, torch.tensor([index]))
+    return Frames((pixels,), torch.tensor([index]))
 
 
 def dense(clip: Frames) -> torch.Tensor:
@@ -46,10 +47,37 @@ def test_choosing_clips_drops_the_frames_of_the_others(chosen):
 
 
 def test_a_crop_of_larger_frames_travels_without_the_rest():
-    large = torch.randint(0, 256, (3, 9, 12, 3), dtype=torch.uint8)
-    batch = concatenate([Frames(large[:, 1:7, 2:8], torch.tensor([[0, 1, 2]]))])
-    assert batch.pixels.is_contiguous()
-    assert torch.equal(batch.pixels, large[:, 1:7, 2:8])
+    class Crops(Dataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, item: int):
+            return Frames((LARGE[:, 1:7, 2:8],), torch.tensor([[0, 1, 2]]))
+
+    (batch,) = DataLoader(Crops(), batch_size=2, num_workers=1)
+    assert torch.equal(batch.pixels, torch.cat([LARGE[:, 1:7, 2:8]] * 2))
+    assert sum(part.untyped_storage().nbytes() for part in batch.parts) == 2 * 3 * 6 * 6 * 3
+
+
+def test_a_large_clip_is_written_where_it_is_read():
+    """Whole videos are not copied on their way; each is a part of its own."""
+
+    class Long(Dataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, item: int):
+            pixels = allocate((250, 224, 224, 3))
+            assert pixels.is_shared()
+            return Frames((pixels.fill_(item + 1),), torch.arange(250)[None])
+
+    (batch,) = DataLoader(Long(), batch_size=2, num_workers=1)
+    assert [part.shape[0] for part in batch.parts] == [250, 250]
+    assert batch.index.tolist() == [list(range(250)), list(range(250, 500))]
+    assert batch.shape == (2, 3, 250, 224, 224)
+    assert [int(part.float().mean()) for part in batch.parts] == [1, 2]
+    assert len(batch[torch.tensor([False, True])].parts[0]) == 250
+    assert not allocate((250, 224, 224, 3)).is_shared()  # here it would only cost
 
 
 class Clips(Dataset):

@@ -26,7 +26,7 @@ def random_frames(height, width, num_frames=3):
 def look(frames, view):
     """(3, T, C, C) normalised, as it reaches a model."""
     pixels = crop_frames(scale_frames(frames, view.height, view.width), view)
-    return Frames(pixels, torch.arange(len(pixels))[None]).clips(MEAN, STD)[0]
+    return Frames((pixels,), torch.arange(len(pixels))[None]).clips(MEAN, STD)[0]
 
 
 def assert_within_a_grey_level(found, expected):

@@ -1,0 +1,101 @@
+"""What the benchmarks share: processes of their own, peaks of memory, the table and the JSON."""
+
+import json
+import multiprocessing
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from slowfast_ext.report.machine import describe_machine
+from slowfast_ext.report.tables import Column, to_markdown
+from vtn.errors import InputError
+
+COLUMNS = [
+    Column("what", "what"),
+    Column("against", "against"),
+    Column("ours", "ours", ".4g"),
+    Column("theirs", "theirs", ".4g"),
+    Column("unit", "unit"),
+    Column("ratio", "ratio", ".3g"),
+    Column("target", "target"),
+]
+
+
+def divide(numerator: float | None, denominator: float | None) -> float | None:
+    """A ratio, or None where one of the two is missing."""
+    return numerator / denominator if numerator is not None and denominator else None
+
+
+def in_new_process(function: Callable, *args: Any) -> Any:
+    """function(*args) in a process of its own, or None if the memory does not suffice."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_limit_memory) as pool:
+        try:
+            return pool.submit(function, *args).result()
+        except (MemoryError, BrokenProcessPool):
+            return None
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            return None
+
+
+def _limit_memory() -> None:
+    """Let a process fail, rather than the machine, if it asks for more memory than there is."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            available = int(line.split()[1]) * 1024
+            resource.setrlimit(resource.RLIMIT_DATA, (available, available))
+
+
+def forget_peak() -> None:
+    """Let the kernel forget this process's peak of memory so far."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def resident_mib() -> float:
+    """Memory of this process now."""
+    return _status_mib("VmRSS")
+
+
+def peak_mib() -> float:
+    """Most memory that this process has had since `forget_peak`."""
+    return _status_mib("VmHWM")
+
+
+def _status_mib(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"/proc/self/status has no {field}")
+
+
+def check_out(out: Path) -> None:
+    """Refuse a place for the result that is not there, before anything is measured."""
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}")
+
+
+def write_record(out: Path, rows: Sequence[dict], argv: Sequence[str] | None, *packages: str) -> None:
+    """Print the table of all rows; write machine, date, command and rows as JSON.
+
+    Args:
+        out: The JSON file.
+        rows: What was measured: what, against, ours, theirs, unit, ratio, better, target, and any more.
+        argv: Arguments of the command, sys.argv's if None.
+        packages: Whose versions belong to the result.
+    """
+    command = " ".join(["python", sys.argv[0], *(sys.argv[1:] if argv is None else argv)])
+    record = {
+        "machine": describe_machine(*packages),
+        "date": date.today().isoformat(),
+        "command": command,
+        "rows": rows,
+    }
+    out.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"\n{to_markdown(rows, COLUMNS)}\n{record['machine']}\nWritten to {out}")
