@@ -212,8 +212,8 @@ def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_
     assert final["top1_acc_if_failed_right"] == f"{100 * (right + 2) / 7:.2f}"
     wrong, all_right = final["top1_acc_if_failed_wrong"], final["top1_acc_if_failed_right"]
     assert (
-        f"Test: top-1 accuracy {final['top1_acc']} % over 5 of 7 videos; {wrong} % if the 2 that failed were all "
-        f"wrong, {all_right} % if all were right"
+        f"Test: top-1 accuracy {final['top1_acc']} % over 5 of 7 videos; {wrong} % if the 2 that failed "
+        f"were all wrong, {all_right} % if all were right"
     ) in log
     results = np.load(tmp_path / "out" / "results.npz")
     assert results["scored"].tolist() == [True, False, True, True, False, True, True]
@@ -228,7 +228,7 @@ def test_no_readable_video_at_all(tiny_cfg, data_dir, tmp_path):
     cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(folder))
     with pytest.raises(
         InputError,
-        match="epoch 1 of the training found no whole batch of videos that can be read: 8 videos: 0 used, .* 8 failed",
+        match="epoch 1 of the training found no whole batch of videos that can be read: .* 0 used, .* 8 failed",
     ):
         host.train(cfg)
     with pytest.raises(InputError, match="no video of the test list could be read"):
