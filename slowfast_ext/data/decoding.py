@@ -171,8 +171,10 @@ def _decode(path: str | Path, wanted: list[int], info: VideoInfo) -> Iterator[tu
         return
     missing = set(wanted)
     with open_video(path) as (container, stream):
-        for run, keyframe in _runs(wanted, info):
-            packets = _seek(container, stream, keyframe, info.pts[run[0]])
+        for run, (keyframe, earlier) in _runs(wanted, info):
+            # mp4 looks a keyframe up by its pts, and by an earlier time finds the one before it.
+            times = (int(info.pts[keyframe]), int(earlier))
+            packets = _seek(container, stream, times, info.pts[run[0]])
             if packets is not None:
                 for number, frame in _decode_only(stream, packets, run, info):
                     missing.discard(number)
@@ -196,8 +198,8 @@ def _decode_by_count(path: str | Path, wanted: list[int]) -> Iterator[tuple[int,
                 return
 
 
-def _runs(wanted: list[int], info: VideoInfo) -> Iterator[tuple[list[int], int]]:
-    """Split the wanted frames where a seek pays; with each run, the time to seek to."""
+def _runs(wanted: list[int], info: VideoInfo) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Split the wanted frames where a seek pays; with each run, the row of its keyframe."""
     # A keyframe shown later will not do, even if it is decoded earlier: with an open GOP the frames shown
     # before it need pictures from before it.
     rows = np.maximum(np.searchsorted(info.keyframes[:, 0], wanted, side="right") - 1, 0)
@@ -205,7 +207,7 @@ def _runs(wanted: list[int], info: VideoInfo) -> Iterator[tuple[list[int], int]]
     begin = 0
     for index in range(1, len(wanted) + 1):
         if index == len(wanted) or starts[index, 0] > wanted[index - 1] + _FRAMES_WORTH_A_SEEK:
-            yield wanted[begin:index], int(starts[begin, 1])
+            yield wanted[begin:index], starts[begin]
             begin = index
 
 
@@ -249,15 +251,16 @@ def _decode_all(
 
 
 def _seek(
-    container: av.container.InputContainer, stream: av.VideoStream, seek_to: int, first_pts: int
+    container: av.container.InputContainer, stream: av.VideoStream, times: Sequence[int], first_pts: int
 ) -> Iterable[av.Packet | None] | None:
-    """Packets from a keyframe shown no later than first_pts; None if no seek leads to one."""
-    try:
-        container.seek(seek_to, stream=stream)
-    except av.FFmpegError:
-        return None
-    packets = packets_of(container, stream)
-    first = next(packets)
-    if first is None or not first.is_keyframe or first.pts is None or first.pts > first_pts:
-        return None
-    return chain([first], packets)
+    """Packets from a keyframe shown no later than first_pts; None if none of the times leads to one."""
+    for time in times:
+        try:
+            container.seek(time, stream=stream)
+        except av.FFmpegError:
+            continue
+        packets = packets_of(container, stream)
+        first = next(packets)
+        if first is not None and first.is_keyframe and first.pts is not None and first.pts <= first_pts:
+            return chain([first], packets)
+    return None
