@@ -17,7 +17,14 @@ from slowfast_ext.data.decoding import MissingFrames, decode_frames, repair_vide
 from slowfast_ext.data.frames import Frames, allocate
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
 from slowfast_ext.data.probing import VideoError, VideoInfo, probe_video
-from slowfast_ext.data.transforms import SpatialView, crop_frames, random_view, scale_frames, uniform_view
+from slowfast_ext.data.transforms import (
+    SpatialView,
+    crop_frames,
+    random_view,
+    scale_frames,
+    take_view,
+    uniform_view,
+)
 from slowfast_ext.data.video_list import read_video_list
 from slowfast_ext.packing import require_packing
 from vtn.errors import InputError
@@ -182,8 +189,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
                     frames = allocate((len(numbers), only.size, only.size, 3))
                 else:
                     frames = torch.empty((len(numbers), *scaled, 3), dtype=torch.uint8)
-            picture = scale_frames(picture[None], *scaled)
-            frames[slots[number]] = (crop_frames(picture, only) if only else picture)[0]
+            picture = picture[None]
+            frames[slots[number]] = (take_view(picture, only) if only else scale_frames(picture, *scaled))[0]
         if only:
             views = [SpatialView(only.size, only.size, 0, 0, only.size)]
         return _Decoded(clips, views, numbers, frames, info.missing)

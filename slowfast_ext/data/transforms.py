@@ -1,6 +1,7 @@
 """From decoded frames to what travels to the model: scale, crop, flip, all in bytes.
 
-A `SpatialView` says where to look, the same for all frames of a clip; `scale_frames` and `crop_frames` look.
+A `SpatialView` says where to look, the same for all frames of a clip. `take_view` looks; where several views
+share the frames, `scale_frames` is done once and `crop_frames` for each.
 Randomness comes only from the generator that the caller hands over.
 
 Legend: n frames, H, W their height and width as decoded, C side of the crop.
@@ -15,6 +16,9 @@ import torch
 from torch.nn import functional as F
 
 from vtn.errors import InputError
+
+# How far, in pixels, the grid of a piece that is scaled by itself may be from that of the whole.
+_GRID_TOLERANCE = 1 / 64
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,61 @@ def crop_frames(frames: torch.Tensor, view: SpatialView) -> torch.Tensor:
     """
     square = frames[:, view.top : view.top + view.size, view.left : view.left + view.size]
     return square.flip(2) if view.flip else square
+
+
+def take_view(frames: torch.Tensor, view: SpatialView) -> torch.Tensor:
+    """Scale frames and cut out a square, without scaling the rest.
+
+    Args:
+        frames: Shape (n, H, W, 3), uint8, RGB.
+        view: Where to look.
+
+    Returns:
+        Shape (n, C, C, 3): what scale_frames and crop_frames give, but that the grid of pixels may be off by
+        1/64 of a pixel. On average that is less than half a grey level from interpolation in floats.
+    """
+    height, width = frames.shape[1:3]
+    if (height, width) == (view.height, view.width):
+        return crop_frames(frames, view)
+    rows = _piece(height, view.height, view.top, view.size)
+    columns = _piece(width, view.width, view.left, view.size)
+    scaled = torch.ops.aten.upsample_bilinear2d(
+        frames[:, rows.inputs, columns.inputs].permute(0, 3, 1, 2),
+        [rows.num_outputs, columns.num_outputs],
+        False,  # corners are not aligned
+        view.height / height,
+        view.width / width,
+    )
+    square = scaled.permute(0, 2, 3, 1)[:, rows.wanted, columns.wanted]
+    return square.flip(2) if view.flip else square
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Part of a line of pixels that is scaled by itself: what is read, made, and wanted of what is made."""
+
+    inputs: slice
+    num_outputs: int
+    wanted: slice
+
+
+def _piece(inputs: int, outputs: int, begin: int, size: int) -> _Piece:
+    """Choose the part of a line that is scaled for the outputs [begin, begin + size).
+
+    It begins where an input and an output pixel begin together, but for the tolerance, and one output before
+    the wanted ones, since at an edge there is no neighbour to interpolate with, unless it is the line's edge.
+    """
+    ratio = inputs / outputs
+
+    def together(output: int) -> bool:
+        return abs(output * ratio - round(output * ratio)) <= _GRID_TOLERANCE
+
+    first = next(filter(together, range(max(begin - 1, 0), -1, -1)))
+    read = slice(round(first * ratio), min(math.ceil((begin + size) * ratio) + 2, inputs))
+    made = begin + size - first
+    if made == read.stop - read.start and inputs != outputs:
+        made += 1  # of as many outputs as inputs PyTorch takes the line to be scaled already
+    return _Piece(read, made, slice(begin - first, begin - first + size))
 
 
 def _scaled_size(height: float, width: float, short_side: int) -> tuple[int, int]:

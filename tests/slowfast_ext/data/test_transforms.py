@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from slowfast.datasets import transform as host_transform
+from torch.nn import functional as F
 
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.transforms import (
@@ -11,6 +12,7 @@ from slowfast_ext.data.transforms import (
     crop_frames,
     random_view,
     scale_frames,
+    take_view,
     uniform_view,
 )
 from vtn.errors import InputError
@@ -70,6 +72,39 @@ def test_random_view_equals_the_host(height, width, seed, monkeypatch):
     monkeypatch.setattr(np.random, "uniform", lambda *_: 0.0 if view.flip else 1.0)
     expected, _ = host_transform.horizontal_flip(0.5, expected)
     assert_within_a_grey_level(look(frames, view), expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [*SIZES, (272, 640), (272, 637), (256, 340)])
+def test_a_view_scaled_by_itself_is_the_one_cut_out_of_all(height, width):
+    """On waves of some forty pixels; on noise a shift of 1/64 of a pixel alone is a grey level."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    waves = [torch.sin(rows / a + columns / b) for a, b in ((7, 6), (5, 9), (8, -6))]
+    frames = ((torch.stack(waves, dim=2) + 1) * 127.5).to(torch.uint8)[None]
+    rng = np.random.default_rng(height * width)
+    short = min(height, width)
+    for _ in range(30):
+        view = random_view(
+            height, width, short_sides=[short - 8, short + 40], crop_size=short // 2, flip=True, rng=rng
+        )
+        expected = crop_frames(
+            F.interpolate(
+                frames.float().permute(0, 3, 1, 2), (view.height, view.width), mode="bilinear"
+            ).permute(0, 2, 3, 1),
+            view,
+        )
+        found = take_view(frames, view)
+        assert found.shape == expected.shape
+        assert found.dtype == torch.uint8
+        assert (found - expected).abs().mean() < 0.5
+        assert (found - expected).abs().max() < 3
+
+
+def test_as_many_outputs_as_inputs_in_the_piece():
+    """272 x 640 to 275 x 647 takes 249 rows for 249 rows; PyTorch would then not scale them at all."""
+    frames = torch.arange(272).mul(255).div(271).to(torch.uint8)[None, :, None, None].repeat(1, 1, 640, 3)
+    view = SpatialView(275, 647, 25, 179, 224)
+    expected = crop_frames(scale_frames(frames, 275, 647), view)
+    assert (take_view(frames, view).int() - expected.int()).abs().max() <= 1
 
 
 def test_offsets_by_hand():
