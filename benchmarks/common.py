@@ -3,8 +3,10 @@
 import json
 import multiprocessing
 import resource
+import statistics
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import date
@@ -29,6 +31,34 @@ COLUMNS = [
 def divide(numerator: float | None, denominator: float | None) -> float | None:
     """A ratio, or None where one of the two is missing."""
     return numerator / denominator if numerator is not None and denominator else None
+
+
+def in_turn(ours: Callable[[], float], theirs: Callable[[], float], turns: int = 7) -> dict:
+    """Medians and spreads of what two functions return, called in turn after one call to warm up."""
+    ours(), theirs()
+    pairs = [(ours(), theirs()) for _ in range(turns)]
+    row = {"ours": statistics.median(x for x, _ in pairs), "theirs": statistics.median(y for _, y in pairs)}
+    ratios = [x / y for x, y in pairs]
+    return row | {
+        "spread": {
+            "ours": [min(x for x, _ in pairs), max(x for x, _ in pairs)],
+            "theirs": [min(y for _, y in pairs), max(y for _, y in pairs)],
+            "ours / theirs": [min(ratios), max(ratios)],
+        }
+    }
+
+
+def seconds_per_video(batches: Iterable, videos: int) -> float:
+    """Seconds from the first batch asked for to the last received."""
+    started = time.perf_counter()
+    for _ in batches:
+        pass
+    return (time.perf_counter() - started) / videos
+
+
+def ratio(row: dict, *, inverse: bool = False) -> dict:
+    """The ratio that the target speaks of: ours / theirs, or how many times faster ours is."""
+    return {"ratio": row["theirs"] / row["ours"] if inverse else row["ours"] / row["theirs"]}
 
 
 def in_new_process(function: Callable, *args: Any) -> Any:

@@ -8,14 +8,25 @@ and 30 frames per second). Prints a table, and writes it as JSON.
 """
 
 import argparse
-import statistics
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
-from common import check_out, forget_peak, in_new_process, peak_mib, resident_mib, write_record
+from common import (
+    check_out,
+    forget_peak,
+    in_new_process,
+    in_turn,
+    peak_mib,
+    ratio,
+    resident_mib,
+    seconds_per_video,
+    write_record,
+)
 from fvcore.common.config import CfgNode
 from loader_videos import cut, decode_only, make_videos, real_clip, repeat
 from slowfast.datasets.kinetics import Kinetics
@@ -24,10 +35,12 @@ from torch.utils.data import DataLoader, Dataset
 from slowfast_ext.cli import run_safely
 from slowfast_ext.config import get_cfg
 from slowfast_ext.data.dataset import Vtnkinetics
+from slowfast_ext.data.decoding import decode_frames, probe_video
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
+from slowfast_ext.data.sampling import clip_frame_indices, full_video_frame_indices
 
-NUM_TURNS, NUM_VIDEOS = 7, 10
+NUM_VIDEOS = 10
 FULL, HOST = "libav decoding the same files on one thread, no conversion", "PySlowFast 1.0's Kinetics"
 # In which PySlowFast 1.0 counts, whatever DATA.TARGET_FPS says.
 HOST_FPS = 30
@@ -54,29 +67,6 @@ def write_lists(folder: Path, videos: list[Path]) -> None:
         (folder / f"{split}.csv").write_text("".join(f"{path} 0\n" for path in videos))
 
 
-def in_turn(ours: Callable[[], float], theirs: Callable[[], float], turns: int = NUM_TURNS) -> dict:
-    """Medians and spreads of what two functions return, called in turn after one call to warm up."""
-    ours(), theirs()
-    pairs = [(ours(), theirs()) for _ in range(turns)]
-    row = {"ours": statistics.median(x for x, _ in pairs), "theirs": statistics.median(y for _, y in pairs)}
-    ratios = [x / y for x, y in pairs]
-    return row | {
-        "spread": {
-            "ours": [min(x for x, _ in pairs), max(x for x, _ in pairs)],
-            "theirs": [min(y for _, y in pairs), max(y for _, y in pairs)],
-            "ours / theirs": [min(ratios), max(ratios)],
-        }
-    }
-
-
-def seconds_per_video(batches, videos: int) -> float:
-    """Seconds from the first batch asked for to the last received."""
-    started = time.perf_counter()
-    for _ in batches:
-        pass
-    return (time.perf_counter() - started) / videos
-
-
 def full_video(folder: Path, videos: list[Path], what: str) -> dict:
     """250 frames of each video, from one worker, against libav in this process."""
     again = max(1, 30 // len(videos))  # long enough for the start of the worker not to count
@@ -97,11 +87,6 @@ def full_video(folder: Path, videos: list[Path], what: str) -> dict:
     row = in_turn(lambda: seconds_per_video(loader, len(dataset)), libav)
     common = {"against": FULL, "unit": "s per video", "better": "lower", "target": "<= 2.0"}
     return {"what": f"full video, 250 frames to a 224 crop, one worker: {what}"} | common | row | ratio(row)
-
-
-def ratio(row: dict, *, inverse: bool = False) -> dict:
-    """The ratio that the target speaks of: ours / theirs, or how many times faster ours is."""
-    return {"ratio": row["theirs"] / row["ours"] if inverse else row["ours"] / row["theirs"]}
 
 
 def thirty_views(folder: Path, videos: list[Path]) -> dict:
@@ -234,6 +219,46 @@ def transport(folder: Path, videos: list[Path]) -> dict:
     )
 
 
+def torchcodec_rows(videos: list[Path]) -> list[dict]:
+    """The same frames one by one from torchcodec, if installed; opening and finding them included."""
+    if importlib.util.find_spec("torchcodec") is None:
+        print("torchcodec is not installed: its rows are left out")
+        return []
+    from torchcodec.decoders import VideoDecoder
+
+    def ours(choose: Callable[[int, float], torch.Tensor]) -> float:
+        def read(path: Path) -> None:
+            info = probe_video(path)
+            for _ in decode_frames(path, choose(info.num_frames, info.fps).unique().tolist(), info):
+                pass
+
+        return seconds_per_video((read(path) for path in videos), len(videos))
+
+    def theirs(choose: Callable[[int, float], torch.Tensor]) -> float:
+        def read(path: Path) -> None:
+            video = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+            meta = video.metadata
+            for number in choose(meta.num_frames, meta.average_fps).unique().tolist():
+                video[number]
+
+        return seconds_per_video((read(path) for path in videos), len(videos))
+
+    def clip(start: float) -> Callable[[int, float], torch.Tensor]:
+        timing = {"num_frames": 16, "sampling_rate": 8, "target_fps": 25, "start": start}
+        return lambda count, fps: clip_frame_indices(count, fps, **timing)
+
+    rows = []
+    for what, choose in (
+        ("250 frames of 10 s", lambda count, fps: full_video_frame_indices(count, num_frames=250)),
+        ("16 frames over 5.12 s, in the middle of 10 s", clip(0.5)),
+        ("10 clips of 16 frames", lambda *a: torch.cat([clip(n / 10)(*a) for n in range(10)])),
+    ):
+        row = in_turn(partial(ours, choose), partial(theirs, choose))
+        common = {"against": "torchcodec", "unit": "s per video", "better": "lower", "target": ""}
+        rows.append({"what": f"decoding to RGB on one thread: {what}"} | common | row | ratio(row))
+    return rows
+
+
 def main(argv: list[str] | None = None) -> None:
     """Make the videos, measure, print as it goes, write JSON at the end."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -253,12 +278,13 @@ def main(argv: list[str] | None = None) -> None:
             lambda: [short_video(folder, videos[0])],
             lambda: two_hours(folder, videos[0]),
             lambda: [transport(folder, videos)],
+            lambda: torchcodec_rows(videos),
         ):
             found = measure()
             rows += found
             for row in found:
                 print(f"{row['what']}: {row['ratio']:.3g} (target {row['target']})", flush=True)
-    write_record(args.out, rows, argv, "torch", "av")
+    write_record(args.out, rows, argv, "torch", "av", "torchcodec")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def run_safely(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        text = "interrupted: the same command continues from the last checkpoint, if one was written"
+        text = "interrupted: the same command continues from what was saved so far, if anything was"
         print(f"\n{text}", file=sys.stderr)
         raise SystemExit(130) from None
 

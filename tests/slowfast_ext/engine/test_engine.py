@@ -84,7 +84,7 @@ def test_one_step_equals_sgd_by_hand(tiny_cfg):
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_test_as_one(run_net, tmp_path):
+def test_two_processes_train_and_three_test_as_one(run_net, tmp_path):
     scores = {}
     for processes in ("1", "2"):
         out = tmp_path / processes
@@ -107,6 +107,13 @@ def test_two_processes_train_and_test_as_one(run_net, tmp_path):
     for one, two in zip(scores["1"][:2], scores["2"][:2], strict=True):
         np.testing.assert_allclose(two, one, atol=1e-4)
     assert scores["1"][2] == scores["2"][2]
+    # The batch sizes must be multiples of the processes, so three only test what one has trained.
+    three = "VTN.CPU_PROCESSES 3 TRAIN.BATCH_SIZE 6 TEST.SAVE_RESULTS_PATH results.npz".split()
+    trained = ["TEST.CHECKPOINT_FILE_PATH", checkpoint.checkpoint_path(str(tmp_path / "1"), 2)]
+    result = run_net(tmp_path / "3", *NO_DROPOUT, *three, *trained, *MULTI_VIEW)
+    assert result.returncode == 0, result.stdout + result.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "3" / "results.npz")["scores"], scores["1"][1], atol=1e-4)
+    assert stats((tmp_path / "3" / "stdout.log").read_text(), split="test_final") == scores["1"][2]
 
 
 @pytest.mark.slow
