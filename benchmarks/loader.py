@@ -8,11 +8,8 @@ and 30 frames per second). Prints a table, and writes it as JSON.
 """
 
 import argparse
-import importlib.util
 import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,6 +25,7 @@ from common import (
     write_record,
 )
 from fvcore.common.config import CfgNode
+from loader_parts import against_torchcodec, full_video_stages
 from loader_videos import cut, decode_only, make_videos, real_clip, repeat
 from slowfast.datasets.kinetics import Kinetics
 from torch.utils.data import DataLoader, Dataset
@@ -35,10 +33,8 @@ from torch.utils.data import DataLoader, Dataset
 from slowfast_ext.cli import run_safely
 from slowfast_ext.config import get_cfg
 from slowfast_ext.data.dataset import Vtnkinetics
-from slowfast_ext.data.decoding import decode_frames, probe_video
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
-from slowfast_ext.data.sampling import clip_frame_indices, full_video_frame_indices
 
 NUM_VIDEOS = 10
 FULL, HOST = "libav decoding the same files on one thread, no conversion", "PySlowFast 1.0's Kinetics"
@@ -219,46 +215,6 @@ def transport(folder: Path, videos: list[Path]) -> dict:
     )
 
 
-def torchcodec_rows(videos: list[Path]) -> list[dict]:
-    """The same frames one by one from torchcodec, if installed; opening and finding them included."""
-    if importlib.util.find_spec("torchcodec") is None:
-        print("torchcodec is not installed: its rows are left out")
-        return []
-    from torchcodec.decoders import VideoDecoder
-
-    def ours(choose: Callable[[int, float], torch.Tensor]) -> float:
-        def read(path: Path) -> None:
-            info = probe_video(path)
-            for _ in decode_frames(path, choose(info.num_frames, info.fps).unique().tolist(), info):
-                pass
-
-        return seconds_per_video((read(path) for path in videos), len(videos))
-
-    def theirs(choose: Callable[[int, float], torch.Tensor]) -> float:
-        def read(path: Path) -> None:
-            video = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
-            meta = video.metadata
-            for number in choose(meta.num_frames, meta.average_fps).unique().tolist():
-                video[number]
-
-        return seconds_per_video((read(path) for path in videos), len(videos))
-
-    def clip(start: float) -> Callable[[int, float], torch.Tensor]:
-        timing = {"num_frames": 16, "sampling_rate": 8, "target_fps": 25, "start": start}
-        return lambda count, fps: clip_frame_indices(count, fps, **timing)
-
-    rows = []
-    for what, choose in (
-        ("250 frames of 10 s", lambda count, fps: full_video_frame_indices(count, num_frames=250)),
-        ("16 frames over 5.12 s, in the middle of 10 s", clip(0.5)),
-        ("10 clips of 16 frames", lambda *a: torch.cat([clip(n / 10)(*a) for n in range(10)])),
-    ):
-        row = in_turn(partial(ours, choose), partial(theirs, choose))
-        common = {"against": "torchcodec", "unit": "s per video", "better": "lower", "target": ""}
-        rows.append({"what": f"decoding to RGB on one thread: {what}"} | common | row | ratio(row))
-    return rows
-
-
 def main(argv: list[str] | None = None) -> None:
     """Make the videos, measure, print as it goes, write JSON at the end."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -278,7 +234,8 @@ def main(argv: list[str] | None = None) -> None:
             lambda: [short_video(folder, videos[0])],
             lambda: two_hours(folder, videos[0]),
             lambda: [transport(folder, videos)],
-            lambda: torchcodec_rows(videos),
+            lambda: against_torchcodec(videos),
+            lambda: full_video_stages(videos),
         ):
             found = measure()
             rows += found

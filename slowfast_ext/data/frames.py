@@ -108,10 +108,11 @@ def allocate(shape: Sequence[int]) -> torch.Tensor:
     """
     if get_worker_info() is None or math.prod(shape) < _LARGE:
         return torch.empty(tuple(shape), dtype=torch.uint8)
-    return _shared(shape)
+    return allocate_shared(shape)
 
 
-def _shared(shape: Sequence[int]) -> torch.Tensor:
+def allocate_shared(shape: Sequence[int]) -> torch.Tensor:
+    """Memory that another process can read, uint8."""
     storage = torch.UntypedStorage._new_shared(math.prod(shape))
     return torch.empty(0, dtype=torch.uint8).set_(storage).view(tuple(shape))
 
@@ -130,7 +131,7 @@ def _collate(batch: Sequence[Frames], *, collate_fn_map: dict | None = None) -> 
     if get_worker_info() is None or all(part.is_shared() for part in frames.parts):
         return frames
     # As PyTorch does with tensors: the process that trains gets them without a copy.
-    pixels = _shared(frames._shape_of_pixels())
+    pixels = allocate_shared(frames._shape_of_pixels())
     torch.cat(frames.parts, out=pixels)
     return Frames((pixels,), frames.index)
 
