@@ -14,9 +14,10 @@ from fvcore.common.config import CfgNode
 
 from slowfast_ext.data import sampling
 from slowfast_ext.data.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.data.frames import Frames, allocate
+from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
 from slowfast_ext.data.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.data.shared_memory import Segment, allocate
 from slowfast_ext.data.transforms import (
     SpatialView,
     crop_frames,
@@ -42,6 +43,7 @@ class _Decoded:
         views: For each place of the crop, where it is in `frames`.
         numbers: The distinct frames of all clips, rising, (n,).
         frames: Those frames, (n, height, width, 3) uint8, scaled, and cropped if there is one view only.
+        kept: The memory that the frames lie in, see shared_memory.py.
         missing: What the file lacks; empty if nothing.
     """
 
@@ -49,6 +51,7 @@ class _Decoded:
     views: list[SpatialView]
     numbers: torch.Tensor
     frames: torch.Tensor
+    kept: tuple[Segment, ...]
     missing: str
 
 
@@ -148,7 +151,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         pixels = crop_frames(decoded.frames, decoded.views[position_index])
         if len(distinct) < len(decoded.numbers):
             pixels = pixels[torch.searchsorted(decoded.numbers, distinct)]
-        return Frames((pixels,), index[None]), frame_indices, decoded.missing
+        return Frames((pixels,), index[None], decoded.kept), frame_indices, decoded.missing
 
     def _decode(self, video: int) -> _Decoded:
         """Decode all clips of a video; where it has several views, the last one is kept for the next item."""
@@ -174,7 +177,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         clips = [self._sample(info, start) for start in starts]
         numbers = torch.cat([shown for shown, _ in clips]).unique()
         slots = {number: slot for slot, number in enumerate(numbers.tolist())}
-        frames, views = None, []
+        frames, views, kept = None, [], ()
         for number, picture in decode_frames(self.paths[video], list(slots), info):
             if frames is None:
                 height, width = picture.shape[:2]
@@ -186,14 +189,14 @@ class Vtnkinetics(torch.utils.data.Dataset):
                 # Of a single view no more than its square is kept.
                 only = views[0] if len(views) == 1 else None
                 if only:
-                    frames = allocate((len(numbers), only.size, only.size, 3))
+                    frames, kept = allocate((len(numbers), only.size, only.size, 3))
                 else:
                     frames = torch.empty((len(numbers), *scaled, 3), dtype=torch.uint8)
             picture = picture[None]
             frames[slots[number]] = (take_view(picture, only) if only else scale_frames(picture, *scaled))[0]
         if only:
             views = [SpatialView(only.size, only.size, 0, 0, only.size)]
-        return _Decoded(clips, views, numbers, frames, info.missing)
+        return _Decoded(clips, views, numbers, frames, kept, info.missing)
 
     def _sample(self, info: VideoInfo, start: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames to show, and the numbers that the model is told, of the clip that begins at `start`."""

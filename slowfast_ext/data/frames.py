@@ -3,16 +3,15 @@
 Legend: B clips, T frames shown in each, N distinct frames of all clips together, C side of the crop.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch.utils.data import get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-# The most that glibc ever keeps for itself instead of giving it back to the system, in bytes.
-_LARGE = 32 * 2**20
+from slowfast_ext.data.shared_memory import Lease, Segment, allocate_shared
 
 
 @dataclass(frozen=True)
@@ -24,17 +23,20 @@ class Frames:
     that passes tensors on passes it on too.
 
     Attributes:
-        parts: Tensors (n, C, C, 3) uint8 RGB, N frames together, those of the first clip first.
+        parts: Tensors (n, C, C, 3) uint8 RGB, N frames together, those of the first clip first. Valid as long
+            as these Frames are kept: use `pixels` for longer.
         index: (B, T) int64, which of the frames each clip shows when.
+        kept: What keeps the memory of the parts from being written again, see shared_memory.py.
     """
 
     parts: tuple[torch.Tensor, ...]
     index: torch.Tensor
+    kept: tuple[Segment | Lease, ...] = ()
 
     @property
     def pixels(self) -> torch.Tensor:
         """(N, C, C, 3) uint8: all parts behind one another."""
-        return self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts)
+        return self.parts[0] if len(self.parts) == 1 and not self.kept else torch.cat(self.parts)
 
     def images(self, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
         """The distinct frames as a network takes them.
@@ -96,25 +98,9 @@ class Frames:
         return self._map(lambda x: x.pin_memory(device))
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Frames":
-        return Frames(tuple(map(function, self.parts)), function(self.index))
-
-
-def allocate(shape: Sequence[int]) -> torch.Tensor:
-    """Memory for the frames of one clip, uint8.
-
-    In a loader's worker a large clip is written where the process that trains can read it, so that it is not
-    copied again. Not a small one: each takes a file descriptor, and its copy costs little, since memory of
-    less than 32 MiB is given out again by the allocator while more is fetched from the system every time.
-    """
-    if get_worker_info() is None or math.prod(shape) < _LARGE:
-        return torch.empty(tuple(shape), dtype=torch.uint8)
-    return allocate_shared(shape)
-
-
-def allocate_shared(shape: Sequence[int]) -> torch.Tensor:
-    """Memory that another process can read, uint8."""
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(tuple(shape))
+        parts = tuple(map(function, self.parts))
+        moved = all(new.data_ptr() != old.data_ptr() for new, old in zip(parts, self.parts, strict=True))
+        return Frames(parts, function(self.index), () if moved else self.kept)
 
 
 def concatenate(batch: Sequence[Frames]) -> Frames:
@@ -123,7 +109,8 @@ def concatenate(batch: Sequence[Frames]) -> Frames:
     for frames in batch:
         index.append(frames.index + before)
         before += sum(len(part) for part in frames.parts)
-    return Frames(tuple(part for frames in batch for part in frames.parts), torch.cat(index))
+    parts, kept = (tuple(chain(*(getattr(f, name) for f in batch))) for name in ("parts", "kept"))
+    return Frames(parts, torch.cat(index), kept)
 
 
 def _collate(batch: Sequence[Frames], *, collate_fn_map: dict | None = None) -> Frames:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from slowfast_ext.data.frames import Frames, allocate, concatenate
+from slowfast_ext.data.frames import Frames, concatenate
 
 LARGE = torch.randint(0, 256, (3, 9, 12, 3), dtype=torch.uint8)
 MEAN, STD = [0.45, 0.40, 0.5], [0.225, 0.25, 0.2]
@@ -57,27 +57,6 @@ def test_a_crop_of_larger_frames_travels_without_the_rest():
     (batch,) = DataLoader(Crops(), batch_size=2, num_workers=1)
     assert torch.equal(batch.pixels, torch.cat([LARGE[:, 1:7, 2:8]] * 2))
     assert sum(part.untyped_storage().nbytes() for part in batch.parts) == 2 * 3 * 6 * 6 * 3
-
-
-def test_a_large_clip_is_written_where_it_is_read():
-    """Whole videos are not copied on their way; each is a part of its own."""
-
-    class Long(Dataset):
-        def __len__(self) -> int:
-            return 2
-
-        def __getitem__(self, item: int):
-            pixels = allocate((250, 224, 224, 3))
-            assert pixels.is_shared()
-            return Frames((pixels.fill_(item + 1),), torch.arange(250)[None])
-
-    (batch,) = DataLoader(Long(), batch_size=2, num_workers=1)
-    assert [part.shape[0] for part in batch.parts] == [250, 250]
-    assert batch.index.tolist() == [list(range(250)), list(range(250, 500))]
-    assert batch.shape == (2, 3, 250, 224, 224)
-    assert [int(part.float().mean()) for part in batch.parts] == [1, 2]
-    assert len(batch[torch.tensor([False, True])].parts[0]) == 250
-    assert not allocate((250, 224, 224, 3)).is_shared()  # here it would only cost
 
 
 class Clips(Dataset):
