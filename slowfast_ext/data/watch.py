@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from torch.utils.data._utils import signal_handling
 
 # Seconds that a worker is given to die by itself after its queue fell silent.
 _POLL_SECONDS = 1.0
@@ -137,9 +138,15 @@ def _until_trouble(
 
 
 def _restore(handler: Any) -> None:
-    """Take PyTorch's handler of a worker's death away: it raises wherever the main thread happens to be."""
+    """Take PyTorch's handler of a worker's death away: it raises wherever the main thread happens to be.
+
+    Args:
+        handler: The one before PyTorch's; where that is PyTorch's too, by an earlier loader, there is none.
+    """
+    if handler is None or getattr(handler, "__module__", None) == signal_handling.__name__:
+        handler = signal.SIG_DFL
     with contextlib.suppress(ValueError):  # not the main thread, where PyTorch sets none either
-        signal.signal(signal.SIGCHLD, handler if handler is not None else signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, handler)
 
 
 def _has_died(workers: dict[int, Any], wait: float) -> bool:

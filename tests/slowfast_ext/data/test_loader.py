@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import torch
 from torch import distributed as dist
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from videos import make_video
 
 from slowfast_ext.data import dataset as dataset_module
@@ -194,7 +194,10 @@ def test_a_poisonous_file_costs_itself_only(tmp_path, harm, reason, train):
     assert loader.ledger.entries[4].reason == reason
 
 
+@pytest.mark.filterwarnings("error")
 def test_two_poisonous_files(tmp_path):
+    """Also after a loader of PyTorch has set its handler, which raises wherever the main thread is."""
+    list(DataLoader(Poison({}, tmp_path), num_workers=1))
     loader = build(Poison({0: "die", 5: "hang"}, tmp_path), batch_size=4, num_workers=2, timeout=2.0)
     assert sorted(items(loader)) == list(range(2, 10))
     assert {video for video, entry in loader.ledger.entries.items() if entry.outcome == FAILED} == {0, 5}
@@ -276,6 +279,6 @@ def test_inside_a_loader_of_pytorch_with_its_distributed_sampler(cfg):
     found = []
     for rank in range(2):
         sampler = DistributedSampler(dataset, num_replicas=2, rank=rank, shuffle=True)
-        for batch in torch.utils.data.DataLoader(dataset, batch_size=4, sampler=sampler, num_workers=2):
+        for batch in DataLoader(dataset, batch_size=4, sampler=sampler, num_workers=2):
             found += batch[2].tolist()
     assert sorted(found) == list(range(NUM_VIDEOS * 6))
