@@ -160,6 +160,8 @@ class VideoLoader:
     def _note(self, item: int, outcome: str, reason: str) -> None:
         self.ledger.note(item // self._num_views, outcome, reason)
         if outcome == FAILED and self.stop_on_failure:
+            if self._finished:
+                self._finished(self.ledger)
             raise InputError(f"{reason} TRAIN.FAILED_VIDEOS is 'stop', so the run ends here.")
 
 

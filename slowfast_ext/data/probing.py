@@ -7,6 +7,7 @@ that one can be and which way up it is.
 Legend: V frames of the video.
 """
 
+import re
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ from vtn.errors import InputError
 _FORMATS_WITH_LENGTH = {"mp4", "avi", "matroska"}
 # What the stated length may exceed the packets by, in seconds: rounding, and the delay of B-frames.
 _LENGTH_TOLERANCE = 0.5
+# The same for short videos, as a part of the stated length.
+_LENGTH_TOLERANCE_PART = 0.05
 # A stated rate is believed if it is this close to the measured one.
 _RATE_TOLERANCE = 0.01
 # Part of the time between frames by which each may miss its even place before the rate counts as variable.
@@ -244,19 +247,28 @@ def _missing(container: av.container.InputContainer, stream: av.VideoStream, pac
         clauses.append(
             f"{packets.num_corrupt} of its packets {'is' if packets.num_corrupt == 1 else 'are'} incomplete"
         )
-    stated = None
+    stated, since = None, min(packets.pts, default=0)
+    tag = _seconds(stream.metadata.get("DURATION", ""))
     if stream.duration is not None:
         stated = float(stream.duration * stream.time_base)
     elif container.duration is not None and len(container.streams) == 1:
         # The container's length is that of its longest stream, so it speaks of the video only when alone.
         stated = container.duration / av.time_base
+    elif tag is not None:
+        stated, since = tag, 0  # Matroska's, of this stream, but counted from time 0
     states_length = _FORMATS_WITH_LENGTH.intersection(container.format.name.split(","))
     if states_length and stated is not None and packets.pts:
-        units = max(packets.pts) + packets.last_duration - min(packets.pts)
+        units = max(packets.pts) + packets.last_duration - since
         found = float(units * stream.time_base)
-        if found < stated - _LENGTH_TOLERANCE:
+        if found < stated - min(_LENGTH_TOLERANCE, max(_LENGTH_TOLERANCE_PART * stated, 0.1)):
             clauses.append(f"it states {stated:.2f} s of video and holds {found:.2f} s")
     return "; ".join(clauses)
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds of "00:00:02.005000000"."""
+    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
 
 
 def _frames_per_second(stream: av.VideoStream, pts: np.ndarray | None) -> float:

@@ -143,7 +143,8 @@ def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg
     meter.num_top1_mis, meter.num_top5_mis, meter.num_samples = all_reduce_sum([float(x) for x in totals])
     if not meter.num_samples:
         raise InputError("no video of the validation list could be read")
-    correct, scored = meter.num_samples - meter.num_top1_mis, int(meter.num_samples)
+    # The meter adds up percent times videos.
+    correct, scored = meter.num_samples - meter.num_top1_mis / 100, int(meter.num_samples)
     failed = val_loader.ledger.count(FAILED)
     host.get_logger(__name__).info(
         sentence_of_score(f"Validation of epoch {epoch + 1}", correct, scored, failed)

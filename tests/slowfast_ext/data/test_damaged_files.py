@@ -127,6 +127,25 @@ def test_repairing_adds_to_what_was_missing(tmp_path):
     assert numbers(path, range(38), info) == [number for number in range(39) if number != 5]
 
 
+@pytest.mark.parametrize("name", ["video.mkv", "video.webm"])
+@pytest.mark.parametrize("part", [0.4, 0.8])
+def test_a_cut_matroska_file_with_sound_says_so(tmp_path, name, part):
+    """The container's length is the sound's there; the video's own is in a tag."""
+    codec = {"codec": "libvpx", "options": {"cpu-used": "8"}} if name.endswith("webm") else {}
+    sound = {} if name.endswith("webm") else {"with_audio": True}  # aac does not go into webm
+    path = make_video(tmp_path / name, 60, **sound, **codec)
+    assert probe_video(path).missing == ""
+    os.truncate(path, int(path.stat().st_size * part))
+    info = probe_video(path)
+    assert info.num_frames < 58
+    assert info.missing.startswith("it states 2.0")
+
+
+def test_a_late_start_is_not_taken_for_a_cut(tmp_path):
+    path = make_video(tmp_path / "video.mkv", 30, times=[3000 + 33 * k for k in range(30)])
+    assert probe_video(path).missing == ""
+
+
 def test_repairing_what_is_whole_changes_nothing(tmp_path):
     path = make_video(tmp_path / "video.mkv", 30)
     info = probe_video(path)
