@@ -255,7 +255,9 @@ def _missing(container: av.container.InputContainer, stream: av.VideoStream, pac
         # The container's length is that of its longest stream, so it speaks of the video only when alone.
         stated = container.duration / av.time_base
     elif tag is not None:
-        stated, since = tag, 0  # Matroska's, of this stream, but counted from time 0
+        stated = tag  # Matroska's, of this stream
+    if stream.duration is None and "matroska" in container.format.name:
+        since = 0  # it counts lengths from time 0, not from the first frame
     states_length = _FORMATS_WITH_LENGTH.intersection(container.format.name.split(","))
     if states_length and stated is not None and packets.pts:
         units = max(packets.pts) + packets.last_duration - since
