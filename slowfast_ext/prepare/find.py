@@ -38,6 +38,8 @@ class VideoIndex:
         self.folder = folder.absolute()
         if not self.folder.is_dir():
             raise InputError(f"{folder} does not exist or is not a folder; it must hold the videos.")
+        if os.path.realpath(self.folder) == os.path.realpath(without):
+            raise InputError(f"--videos and --out are both {folder}: choose another folder for --out.")
         self.files: list[str] = []
         self.num_others = self.num_ambiguous = 0
         self._walk(os.path.realpath(without))

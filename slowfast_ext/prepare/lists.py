@@ -45,6 +45,7 @@ class Result:
             self._judge(entry, seen)
         self._note_repeats()
         self._note_untrimmed()
+        self._note_lost_classes()
 
     def count(self, outcome: str) -> int:
         """Entries with a problem of one kind."""
@@ -94,6 +95,18 @@ class Result:
             self.notes.append(
                 f"{len(repeated) - len(listed)} entries are said twice and are listed once: see {FAILURES}."
             )
+
+    def _note_lost_classes(self) -> None:
+        """A class that a list was to have and has not is not learnt, or not tested."""
+        for split, listed in self.listed.items():
+            wanted = {entry.label for entry in self.plan.entries if entry.split == split}
+            lost = sorted(wanted - {entry.label for entry in listed})
+            if lost:
+                name = self.plan.classes[lost[0]]
+                self.notes.append(
+                    f"Warning: of {len(lost)} of the classes in {split}, such as {name!r}, no video is there "
+                    "or can be read."
+                )
 
     def _note_untrimmed(self) -> None:
         longer = [

@@ -148,6 +148,20 @@ def test_a_file_that_kills_its_reader_is_named(folder, tmp_path, monkeypatch):
     assert not list(out.rglob("*.part"))
 
 
+def test_a_class_that_a_list_lost_is_told(folder, tmp_path):
+    (folder / "val" / "a:b" / "clip, 2 1.mp4").write_bytes(b"no video at all" * 50)
+    lines: list[str] = []
+    prepare_folder(folder, tmp_path / "out", lines, verify="quick")
+    expected = "Warning: of 1 of the classes in val, such as 'a:b', no video is there or can be read."
+    assert [line for line in lines if "of the classes" in line] == [f"note: {expected}"]
+    assert expected in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_reading_and_writing_in_one_folder_is_refused(folder):
+    with pytest.raises(InputError, match=r"--videos and --out are both .*my videos: choose another folder"):
+        VideoIndex(folder, without=folder)
+
+
 def test_full_verification_finds_what_quick_does_not(tmp_path):
     path = make_video(tmp_path / "a.mp4", 60)
     data = bytearray(path.read_bytes())
