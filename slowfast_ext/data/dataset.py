@@ -130,11 +130,9 @@ class Vtnkinetics(torch.utils.data.Dataset):
         video, view = divmod(index, self.num_views)
         try:
             frames, frame_indices, missing = self._load(video, view)
-            meta = (
-                encode_outcome(REPAIRED, f"{self.paths[video]}: {missing}.")
-                if missing
-                else encode_outcome(USED)
-            )
+            meta = encode_outcome(USED)
+            if missing:
+                meta = encode_outcome(REPAIRED, f"{self.paths[video]}: {missing}.")
         except VideoError as error:
             frame_indices = torch.zeros(self._num_frames, dtype=torch.int64)
             black = torch.zeros((1, self._crop_size, self._crop_size, 3), dtype=torch.uint8)

@@ -7,8 +7,6 @@ A data set says it of each item, in bytes that survive a loader's collate functi
 the ledger; scores are told over how many videos they were taken.
 """
 
-import csv
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,11 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
+from slowfast_ext.report.tables import Column, to_csv, write_text
+
 USED, REPAIRED, FAILED, NOT_USED = OUTCOMES = ("used", "repaired", "failed", "not used")
 _REASON_BYTES = 256
+_COLUMNS = [Column(key, key) for key in ("video", "path", "label", "outcome", "reason")]
 
 
 def encode_outcome(outcome: str, reason: str = "") -> dict[str, torch.Tensor]:
@@ -111,14 +112,11 @@ class Ledger:
 
     def write(self, path: str | Path) -> None:
         """Write a CSV: video (number in the list, from 0), path, label, outcome, reason."""
-        temporary = f"{path}.tmp"
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("video", "path", "label", "outcome", "reason"))
-            for video, (name, label) in enumerate(zip(self.paths, self.labels, strict=True)):
-                entry = self.entries.get(video, Entry(NOT_USED))
-                writer.writerow((video, name, label, entry.outcome, entry.reason))
-        os.replace(temporary, path)
+        rows = []
+        for video, (name, label) in enumerate(zip(self.paths, self.labels, strict=True)):
+            entry = self.entries.get(video, Entry(NOT_USED))
+            rows.append({"video": video, "path": name, "label": label, **vars(entry)})
+        write_text(Path(path), to_csv(rows, _COLUMNS))
 
 
 def accuracy_bounds(correct: float, scored: int, failed: int) -> tuple[float, float]:

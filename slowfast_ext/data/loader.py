@@ -57,7 +57,11 @@ class VideoSampler(Sampler[int]):
         return iter(self._items())
 
     def __len__(self) -> int:
-        return len(self._items())
+        # Without the items: a loop may ask in every step.
+        total = len(self.dataset)
+        if self.shuffle:
+            return total // self.world
+        return len(range(self.rank, total // self.num_views, self.world)) * self.num_views
 
 
 class VideoLoader:

@@ -26,8 +26,8 @@ from vtn.errors import InputError
 _FORMATS_WITH_LENGTH = {"mp4", "avi", "matroska"}
 # What the stated length may exceed the packets by, in seconds: rounding, and the delay of B-frames.
 _LENGTH_TOLERANCE = 0.5
-# The same for short videos, as a part of the stated length.
-_LENGTH_TOLERANCE_PART = 0.05
+# The same for short videos, as a part of the stated length, and the least that it comes to.
+_LENGTH_TOLERANCE_PART, _LEAST_LENGTH_TOLERANCE = 0.05, 0.1
 # A stated rate is believed if it is this close to the measured one.
 _RATE_TOLERANCE = 0.01
 # Part of the time between frames by which each may miss its even place before the rate counts as variable.
@@ -262,7 +262,8 @@ def _missing(container: av.container.InputContainer, stream: av.VideoStream, pac
     if states_length and stated is not None and packets.pts:
         units = max(packets.pts) + packets.last_duration - since
         found = float(units * stream.time_base)
-        if found < stated - min(_LENGTH_TOLERANCE, max(_LENGTH_TOLERANCE_PART * stated, 0.1)):
+        tolerance = max(_LENGTH_TOLERANCE_PART * stated, _LEAST_LENGTH_TOLERANCE)
+        if found < stated - min(_LENGTH_TOLERANCE, tolerance):
             clauses.append(f"it states {stated:.2f} s of video and holds {found:.2f} s")
     return "; ".join(clauses)
 

@@ -54,14 +54,15 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     dataset = loader.dataset
     views = dataset.num_views if hasattr(dataset, "num_views") else dataset._num_clips
     videos = len(dataset) // views
-    meter = host.TestMeter(videos, views, cfg.MODEL.NUM_CLASSES, len(loader))
+    num_batches = len(loader)
+    meter = host.TestMeter(videos, views, cfg.MODEL.NUM_CLASSES, num_batches)
     device, started = host.device_of(cfg), time.perf_counter()
     meter.iter_tic()
     for iteration, loaded in enumerate(loader):
         batch = Batch(loaded, device)
         meter.update_stats(model(batch.inputs).cpu(), batch.labels.cpu(), batch.items)
         meter.iter_toc()
-        if (iteration + 1) % cfg.LOG_PERIOD == 0 or iteration + 1 == len(loader):
+        if (iteration + 1) % cfg.LOG_PERIOD == 0 or iteration + 1 == num_batches:
             meter.log_iter_stats(iteration)
         meter.iter_tic()
     _gather(meter)

@@ -80,8 +80,9 @@ def train_epoch(train_loader: VideoLoader, model: nn.Module, optimizer, meter, e
     meter.iter_tic()
     loss_function = host.get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean")
     device = host.device_of(cfg)
+    num_batches = len(train_loader)
     for iteration, loaded in enumerate(train_loader):
-        lr = _learning_rate(epoch + iteration / len(train_loader), cfg)
+        lr = _learning_rate(epoch + iteration / num_batches, cfg)
         host.set_lr(optimizer, lr)
         stats = _step(Batch(loaded, device), model, optimizer, loss_function, cfg)
         meter.iter_toc()

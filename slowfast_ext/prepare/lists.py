@@ -7,8 +7,7 @@ from pathlib import Path
 
 from slowfast_ext.prepare.plan import SPLITS, Entry, Plan
 from slowfast_ext.prepare.process import Outcome
-from slowfast_ext.report.tables import Column, to_csv
-from vtn.errors import InputError
+from slowfast_ext.report.tables import Column, to_csv, write_text
 
 CLASSES, FAILURES, CLASS_COUNTS = "classes.txt", "failures.csv", "class_counts.csv"
 # A video that is this much longer than its annotation says is a whole one, not the segment, seconds.
@@ -138,14 +137,14 @@ def write_lists(result: Result, out: Path, separator: str) -> None:
         entries = result.listed[result.plan.copies.get(split, split)]
         rows = [f"{listed_path(result, entry, out)}{separator}{entry.label}\n" for entry in entries]
         if rows:
-            write_whole(out / f"{split}.csv", "".join(rows))
+            write_text(out / f"{split}.csv", "".join(rows))
         else:
             # One that an earlier run left would be taken for a list of this data set.
             (out / f"{split}.csv").unlink(missing_ok=True)
-    write_whole(out / CLASSES, "".join(f"{name}\n" for name in result.plan.classes))
-    write_whole(out / FAILURES, to_csv(result.problems, _FAILURE_COLUMNS))
+    write_text(out / CLASSES, "".join(f"{name}\n" for name in result.plan.classes))
+    write_text(out / FAILURES, to_csv(result.problems, _FAILURE_COLUMNS))
     columns = [Column(key, key) for key in ("label", "class", *SPLITS)]
-    write_whole(out / CLASS_COUNTS, to_csv(class_counts(result), columns))
+    write_text(out / CLASS_COUNTS, to_csv(class_counts(result), columns))
 
 
 def class_counts(result: Result) -> list[dict[str, str | int]]:
@@ -167,13 +166,3 @@ def listed_path(result: Result, entry: Entry, out: Path) -> str:
     # A reader strips spaces at the start of a line.
     outside = within == ".." or within.startswith("../") or within != within.lstrip()
     return path if outside else within
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.") from error

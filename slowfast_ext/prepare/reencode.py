@@ -70,7 +70,7 @@ def frame_times(info: VideoInfo) -> tuple[Fraction, np.ndarray]:
     Returns:
         Seconds per unit, and (V,) int64 in that unit, increasing.
     """
-    rate = Fraction(info.fps).limit_denominator(1001)
+    rate = _rate(info)
     numbers = np.arange(info.num_frames, dtype=np.int64)
     if info.pts is None:
         return 1 / rate, numbers

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from slowfast_ext.prepare.lists import CLASS_COUNTS, FAILURES, Result, class_counts, write_whole
+from slowfast_ext.prepare.lists import CLASS_COUNTS, FAILURES, Result, class_counts
 from slowfast_ext.prepare.picture import draw_report
 from slowfast_ext.prepare.plan import SPLITS
 from slowfast_ext.prepare.process import Outcome
-from slowfast_ext.report.tables import Column, to_markdown
+from slowfast_ext.report.tables import Column, to_markdown, write_text
 
 PAGE, PICTURE = "report.md", "report.png"
 _CLASSES_SHOWN = 5
@@ -36,7 +36,7 @@ def write_report(result: Result, out: Path, title: str) -> None:
     if videos:
         parts += [f"![Lengths of videos and videos of each class]({PICTURE})\n", _videos(videos)]
     parts += [_classes(result), _failures(result)]
-    write_whole(out / PAGE, "\n".join(parts))
+    write_text(out / PAGE, "\n".join(parts))
     draw_report([video.seconds for video in videos], class_counts(result), out / PICTURE)
 
 

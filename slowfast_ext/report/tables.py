@@ -80,9 +80,11 @@ def to_csv(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8; an InputError if it cannot be written."""
+    """Write a file in UTF-8, whole or not at all; an InputError if it cannot be written."""
+    part = path.with_name(f".{path.name}.part")
     try:
-        path.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
 

@@ -203,6 +203,7 @@ def test_sampler_deals_every_video_to_one_process(world):
         sampler = VideoSampler(dataset, shuffle=False, seed=0)
         sampler.world, sampler.rank = world, rank
         shares.append(list(sampler))
+        assert len(sampler) == len(shares[-1])
         assert {item // 3 for item in shares[-1]} == set(range(rank, 4, world))
     assert sorted(item for share in shares for item in share) == list(range(12))
 
@@ -217,6 +218,7 @@ def test_sampler_gives_all_processes_together_the_same_batches():
             sampler = VideoSampler(Numbers(None, "train"), shuffle=True, seed=7)
             sampler.world, sampler.rank = world, rank
             orders.append(list(sampler))
+            assert len(sampler) == len(orders[-1])
         size = 4 // world
         batches[world] = [
             {item for order in orders for item in order[i * size : (i + 1) * size]} for i in range(3)
