@@ -26,6 +26,16 @@ setup(
     ],
     extras_require={
         "transformers": ["transformers>=5.0"],  # VTN.SEQUENCE_ENCODER, and benchmarks against its Longformer
+        # What PySlowFast main imports when it is used in place of the wheel (SLOWFAST_HOME).
+        "git": [
+            "pytorchvideo>=0.1.5",
+            "pandas>=2.0",
+            "scikit-learn>=1.3",
+            "scipy>=1.11",
+            "psutil>=5.9",
+            "simplejson>=3.19",
+            "tensorboard>=2.15",
+        ],
         "test": ["pytest>=8.0", "ruff>=0.9", "scikit-video>=1.1.11", "transformers>=5.0"],
         "dev": ["pre-commit>=4.0"],
     },

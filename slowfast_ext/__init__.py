@@ -1,9 +1,11 @@
 """VTN for PySlowFast.
 
-Importing this package registers everything where a PySlowFast is installed, also in a spawned process:
-model `VTN`, data sets `Vtnkinetics` and `Vtnmit`, and the configuration keys.
+`register()` cures the PySlowFast that is installed, in memory, and registers everything in it: model `VTN`,
+data sets `Vtnkinetics` and `Vtnmit`, and the configuration keys. Importing this package calls it where that
+is possible, also in a spawned process; where it is not, a call of it says why.
 """
 
+import contextlib
 import functools
 
 
@@ -12,7 +14,7 @@ def register() -> None:
     """Put VTN's model, data sets and keys into PySlowFast's registries; called again, it does nothing.
 
     Raises:
-        vtn.InputError: If no PySlowFast is installed.
+        vtn.InputError: If no PySlowFast is installed, or it cannot be used; says what to do.
     """
     from slowfast_ext.config import add_vtn_config
     from slowfast_ext.data.dataset import Vtnkinetics, Vtnmit
@@ -28,10 +30,10 @@ def register() -> None:
 
 
 def _register_if_possible() -> None:
-    """Registration at import; a machine without PySlowFast can still import what does not need it."""
-    import importlib.util
+    """Registration at import: a machine without PySlowFast can still import what does not need it."""
+    from vtn.errors import InputError
 
-    if importlib.util.find_spec("slowfast") is not None:
+    with contextlib.suppress(InputError):  # said by the next call, and by slowfast_ext.doctor
         register()
 
 

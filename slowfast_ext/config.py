@@ -104,19 +104,18 @@ def load_config(
     _merge(cfg, file, source=str(path))
     _merge(cfg, command_line, source="the command line")
     cfg.NUM_SHARDS, cfg.SHARD_ID = num_shards, shard_id
-    if cfg.MODEL.MODEL_NAME == "VTN":
-        for section in (cfg.TRAIN, cfg.TEST):
-            section.DATASET = _DATASET_FOR_VTN.get(section.DATASET, section.DATASET)
+    _use_own_datasets(cfg)
     get_host().finalize_cfg(cfg)
     check_config(cfg)
-    if cfg.MODEL.MODEL_NAME == "VTN":
-        _set_normalization(cfg, given={*file.get("DATA", {}), *command_line.get("DATA", {})})
+    _set_normalization(cfg, given={*file.get("DATA", {}), *command_line.get("DATA", {})})
     cfg.freeze()
     return cfg
 
 
 def _set_normalization(cfg: CfgNode, given: set[str]) -> None:
-    """Set those of DATA.MEAN and DATA.STD that are not among the `given` keys of DATA, in place."""
+    """For VTN, set those of DATA.MEAN and DATA.STD that are not among the `given` keys of DATA, in place."""
+    if cfg.MODEL.MODEL_NAME != "VTN":
+        return
     own = normalization(cfg.VTN.BACKBONE)
     wanted = _AUTHORS_NORMALIZATION if cfg.VTN.AUTHORS_PROTOCOL else own
     if wanted is None:
@@ -124,6 +123,30 @@ def _set_normalization(cfg: CfgNode, given: set[str]) -> None:
     for key, values in zip(("MEAN", "STD"), wanted, strict=True):
         if key not in given:
             cfg.DATA[key] = list(values)
+
+
+def adapt_loaded_config(cfg: CfgNode, path: str | os.PathLike | None, overrides: Sequence[str] = ()) -> None:
+    """Do in place, to a configuration that PySlowFast main's own parser has loaded, what `load_config` adds.
+
+    Args:
+        cfg: Loaded from `path` and `overrides`; its OUTPUT_DIR exists.
+        path: The YAML file, if any.
+        overrides: Keys and values in turn.
+
+    Raises:
+        InputError: Names the key and the value.
+    """
+    given = {*(_read_yaml(path) if path else {}).get("DATA", {}), *_pairs_to_tree(overrides).get("DATA", {})}
+    _use_own_datasets(cfg)
+    check_config(cfg)
+    _set_normalization(cfg, given)
+
+
+def _use_own_datasets(cfg: CfgNode) -> None:
+    """Give VTN the data sets that it needs, under the names that the authors' configs write, in place."""
+    if cfg.MODEL.MODEL_NAME == "VTN":
+        for section in (cfg.TRAIN, cfg.TEST):
+            section.DATASET = _DATASET_FOR_VTN.get(section.DATASET, section.DATASET)
 
 
 def _read_yaml(path: str | os.PathLike) -> dict[str, Any]:
@@ -188,8 +211,10 @@ def _merge(cfg: CfgNode, tree: dict[str, Any], *, source: str) -> None:
 
 def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
     """Give `value` the type of `default` where nothing is lost by it."""
-    if isinstance(default, float) and value is None:
-        return 0.0  # main writes None for "off" where this configuration writes 0
+    if default is None:
+        return value  # main has no default for it
+    if value is None and isinstance(default, (float, str, list, tuple)):
+        return type(default)()  # main writes None for "off", and leaves a value out for "none"
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(default, (list, tuple)):

@@ -78,7 +78,7 @@ def build_on_meta(cfg: CfgNode) -> torch.nn.Module:
     cfg.defrost()
     cfg.VTN.PRETRAINED = False
     with torch.device("meta"):
-        return get_host().MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+        return get_host().create_model(cfg)
 
 
 def build_model(cfg: CfgNode) -> torch.nn.Module:

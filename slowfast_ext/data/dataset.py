@@ -1,6 +1,7 @@
 """Videos and labels as PySlowFast's loops take them, for VTN and for the host's own models alike.
 
-An item is (inputs, label, index, meta). Frame numbers count from the first frame of the video.
+An item is (inputs, label, index, time, meta), as in PySlowFast main. Frame numbers count from the first
+frame of the video.
 
 Legend: T frames of a clip, C side of the crop, n distinct frames of all clips of a video.
 """
@@ -76,8 +77,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
     Attributes:
         paths: File of each video.
         labels: Class of each video.
-        num_videos: How many there are.
-        num_views: Items for each of them.
+        num_views: Items for each video.
+        num_videos: Items of all; PySlowFast main's test divides them by the views.
 
     Raises:
         InputError: If the mode, the model's packing or anything in the list is wrong (see read_video_list).
@@ -103,8 +104,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
             num_clips = 1 if self._full_video else cfg.TEST.NUM_ENSEMBLE_VIEWS
             self._starts = sampling.multi_view_starts(num_clips)
             self._positions = [_CENTRE] if cfg.TEST.NUM_SPATIAL_CROPS == 1 else [0, 1, 2]
-        self.num_videos = len(self.paths)
         self.num_views = len(self._starts) * len(self._positions)
+        self.num_videos = len(self.paths) * self.num_views
         self._last_decoded: tuple[int, _Decoded] | None = None
 
     def set_epoch(self, epoch: int) -> None:
@@ -112,17 +113,18 @@ class Vtnkinetics(torch.utils.data.Dataset):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.num_videos * self.num_views
+        return self.num_videos
 
     def __getitem__(
         self, index: int
-    ) -> tuple[list[Frames | torch.Tensor], int, int, dict[str, torch.Tensor]]:
+    ) -> tuple[list[Frames | torch.Tensor], int, int, torch.Tensor, dict[str, torch.Tensor]]:
         """Load one view of one video.
 
         Returns:
             inputs: [frames] or, for VTN, [frames, numbers of the frames (T,)]; see Frames.
             label: Class of the video.
             index: As given.
+            time: (1, 3), the first and the last frame of the view, and 0.
             meta: See encode_outcome.
         """
         if not 0 <= index < len(self):
@@ -138,7 +140,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
             black = torch.zeros((1, self._crop_size, self._crop_size, 3), dtype=torch.uint8)
             frames, meta = Frames((black,), frame_indices[None]), encode_outcome(FAILED, str(error))
         inputs = [frames, frame_indices] if self.cfg.MODEL.MODEL_NAME == "VTN" else [frames]
-        return inputs, self.labels[video], index, meta
+        time = torch.tensor([[frame_indices.min(), frame_indices.max(), 0]], dtype=torch.float64)
+        return inputs, self.labels[video], index, time, meta
 
     def _load(self, video: int, view: int) -> tuple[Frames, torch.Tensor, str]:
         """Frames of one view, their numbers (T,), and what the file lacks."""

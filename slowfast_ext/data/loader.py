@@ -80,6 +80,9 @@ class VideoLoader:
         pin_memory: Give batches in memory that a GPU reads directly.
         timeout: Seconds that a worker may take for one item.
         stop_on_failure: Raise at the first video that cannot be read.
+        equal_shares: In evaluation, give every process as many batches of the same size, as loops need that
+            gather in every step. Items are repeated for it, so the loop must know them by their number.
+        transform: Applied to every batch that is given out.
         finished: Called after each whole pass, with the ledger gathered from all processes.
 
     Attributes:
@@ -97,11 +100,15 @@ class VideoLoader:
         pin_memory: bool = False,
         timeout: float = 300.0,
         stop_on_failure: bool = False,
+        equal_shares: bool = False,
+        transform: Callable[[Any], Any] | None = None,
         finished: Callable[[Ledger], None] | None = None,
     ) -> None:
         self.dataset, self.sampler, self.batch_size, self.train = dataset, sampler, batch_size, train
         self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
         self.stop_on_failure, self._finished = stop_on_failure, finished
+        self._equal_shares = equal_shares and not train and sampler.world > 1
+        self._transform = transform or (lambda batch: batch)
         self._num_views = getattr(dataset, "num_views", 1)
         num_videos = len(dataset) // self._num_views
         names = [f"video {number}" for number in range(num_videos)]
@@ -111,6 +118,9 @@ class VideoLoader:
         """Batches of this process if no video fails."""
         if self.train:
             return len(self.sampler) // self.batch_size
+        if self._equal_shares:  # as many as the largest share needs
+            videos = -(-len(self.dataset) // self._num_views // self.sampler.world)
+            return -(-videos * self._num_views // self.batch_size)
         return sum(1 for batch in self._batches() if batch)
 
     def __iter__(self) -> Iterator[Any]:
@@ -124,9 +134,13 @@ class VideoLoader:
             failed=self._note_failure,
         )
         readable = filter(None, (self._without_failed(batch) for batch in loaded))
-        for batch in _in_step(_full(readable, self.batch_size)) if self.train else readable:
+        if self.train:
+            readable = _in_step(_full(readable, self.batch_size))
+        elif self._equal_shares:
+            readable = _in_equal_shares(_full(readable, self.batch_size, keep_rest=True), self.batch_size)
+        for batch in readable:
             self._note_all(batch)
-            yield batch
+            yield self._transform(batch)
         self.ledger.gather()
         if self._finished:
             self._finished(self.ledger)
@@ -173,8 +187,8 @@ def _tells_outcomes(batch: Any) -> bool:
     return isinstance(batch[-1], dict) and "outcome" in batch[-1]
 
 
-def _full(batches: Iterator[Any], size: int) -> Iterator[Any]:
-    """Batches of exactly `size` items; what follows fills the gaps, and the rest at the end is dropped."""
+def _full(batches: Iterator[Any], size: int, *, keep_rest: bool = False) -> Iterator[Any]:
+    """Batches of exactly `size` items; what follows fills the gaps, the rest is dropped or comes last."""
     rest = None
     for batch in batches:
         whole = batch if rest is None else _join(rest, batch)
@@ -183,6 +197,8 @@ def _full(batches: Iterator[Any], size: int) -> Iterator[Any]:
             yield whole if count == size else _map(lambda x: x[:size], whole)
         begin = size if count >= size else 0
         rest = None if count == begin else _map(lambda x, begin=begin: x[begin:], whole)
+    if keep_rest and rest is not None:
+        yield rest
 
 
 def _in_step(batches: Iterator[Any]) -> Iterator[Any]:
@@ -200,6 +216,26 @@ def _in_step(batches: Iterator[Any]) -> Iterator[Any]:
                 pass
             return
         yield batch
+
+
+def _in_equal_shares(batches: Iterator[Any], size: int) -> Iterator[Any]:
+    """As many batches of `size` items in every process; where there are not enough, items come again."""
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    latest = None
+    while True:
+        batch = next(batches, None)
+        anyone = torch.tensor(int(batch is not None), device=device)
+        dist.all_reduce(anyone, dist.ReduceOp.MAX)
+        if not anyone.item():
+            return
+        latest = latest if batch is None else batch
+        if latest is None:
+            raise InputError(
+                "the evaluation list has so few videos that can be read that one of the processes has none: "
+                "use fewer processes"
+            )
+        again = torch.arange(size) % len(latest[1])
+        yield latest if len(latest[1]) == size else _map(lambda x, again=again: x[again], latest)
 
 
 def _map(function: Callable[[Any], Any], value: Any) -> Any:

@@ -56,11 +56,13 @@ def save_checkpoint(path_to_job: str, model: nn.Module, optimizer, epoch: int, c
         "optimizer_state": optimizer.state_dict(),
         "cfg": cfg.dump(),
     }
-    with open(f"{path}.part", "wb") as file:
+    # No name that PySlowFast main would take for a checkpoint when it continues the run.
+    part = os.path.join(os.path.dirname(path), "unfinished.part")
+    with open(part, "wb") as file:
         torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(f"{path}.part", path)
+    os.replace(part, path)
     return path
 
 
@@ -73,6 +75,7 @@ def load_checkpoint(
     convert_from_caffe2: bool = False,
     epoch_reset: bool = False,
     *,
+    scaler: torch.amp.GradScaler | None = None,
     partial: bool = False,
     advice: str = vtn_checkpoint.PARTIAL_ADVICE,
 ) -> int:
@@ -87,6 +90,7 @@ def load_checkpoint(
         inflation: Repeat 2D kernels over time, divided by their number (I3D, arXiv 1705.07750).
         convert_from_caffe2: The file is a Caffe2 .pkl.
         epoch_reset: Take the weights only.
+        scaler: Of mixed precision; filled with the optimizer.
         partial: Take only the weights that fit, for fine-tuning; the log says which did not.
         advice: What to do if the file is of another model; ends the error's sentence.
 
@@ -119,6 +123,8 @@ def load_checkpoint(
                 f"{path_to_checkpoint}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the "
                 f"trained parameters ({error}); to take its weights only: TRAIN.CHECKPOINT_EPOCH_RESET True"
             ) from None
+    if scaler is not None and "scaler_state" in checkpoint:
+        scaler.load_state_dict(checkpoint["scaler_state"])
     return checkpoint.get("epoch", -1)
 
 

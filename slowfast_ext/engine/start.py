@@ -78,19 +78,23 @@ def find_test_source(cfg: CfgNode) -> Source | None:
     return None
 
 
-def build_model(cfg: CfgNode, source: Source | None) -> nn.Module:
-    """Build the model; the backbone's published weights are not fetched if `source` replaces all of them."""
-    host = get_host()
+def without_needless_download(cfg: CfgNode, source: Source | None) -> CfgNode:
+    """The configuration, with VTN.PRETRAINED False if `source` replaces all weights of the backbone."""
     if cfg.MODEL.MODEL_NAME != "VTN" or not cfg.VTN.PRETRAINED or source is None:
-        return host.build_model(cfg)
+        return cfg
+    if source.partial and not _holds_backbone(source.path, cfg):
+        return cfg
+    get_host().get_logger(__name__).info("VTN.PRETRAINED: not fetched, the checkpoint holds the backbone")
     bare = cfg.clone()
     bare.defrost()
     bare.VTN.PRETRAINED = False
     bare.freeze()
-    if source.partial and not _holds_backbone(source.path, cfg):
-        return host.build_model(cfg)
-    host.get_logger(__name__).info("VTN.PRETRAINED: not fetched, the checkpoint holds the backbone")
-    return host.build_model(bare)
+    return bare
+
+
+def build_model(cfg: CfgNode, source: Source | None) -> nn.Module:
+    """Build the model; the backbone's published weights are not fetched if `source` replaces all of them."""
+    return get_host().build_model(without_needless_download(cfg, source))
 
 
 def _holds_backbone(path: str, cfg: CfgNode) -> bool:

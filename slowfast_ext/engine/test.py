@@ -3,19 +3,21 @@
 import json
 import os
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import distributed as dist
 from torch import nn
 
-from slowfast_ext.data.ledger import FAILED, REPAIRED, accuracy_bounds
+from slowfast_ext.data.ledger import REPAIRED, accuracy_bounds
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.engine import start
 from slowfast_ext.engine.common import Batch, log_model_info, seed_everything, sentence_of_score
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
-from vtn.errors import InputError
+from slowfast_ext.report.tables import write_text
 
 
 def test(cfg) -> None:
@@ -32,7 +34,6 @@ def test(cfg) -> None:
     host.setup_logging(cfg.OUTPUT_DIR)
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
-    logger.info("Host: %s", host.DESCRIPTION)
     logger.info("Test with config:\n%s", cfg.dump())
 
     loader = host.construct_loader(cfg, "test")
@@ -66,16 +67,11 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
             meter.log_iter_stats(iteration)
         meter.iter_tic()
     _gather(meter)
+    meter.stats = score_videos(meter)
     if is_master():
-        stats = _finalize(meter, loader, cfg)
-        path = os.path.join(cfg.OUTPUT_DIR, "test_results.json")
-        with open(path, "w") as file:
-            json.dump(stats, file, indent=1)
-        seconds = time.perf_counter() - started
-        logger.info(
-            "Tested %d of %d videos x %d views in %.1f s", stats["num_videos"], videos, views, seconds
-        )
-        host.log_json_stats(stats)
+        host.log_json_stats(meter.stats)
+        write_results(meter, loader, cfg)
+        logger.info("Tested %d x %d views in %.1f s", videos, views, time.perf_counter() - started)
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
 
 
@@ -89,32 +85,52 @@ def _gather(meter) -> None:
         tensor.copy_(on_backend)
 
 
-def _finalize(meter, loader: VideoLoader, cfg) -> dict:
-    """Accuracy over the videos whose views were all scored; the others are counted, not guessed."""
-    host, ledger = get_host(), loader.ledger
-    failed = ledger.count(FAILED)
-    scored = meter.clip_count == meter.num_clips
+def _scored(meter) -> torch.Tensor:
+    """Which videos have a score of every view; main's sampler may repeat some to fill a batch."""
+    return meter.clip_count >= meter.num_clips
+
+
+def score_videos(meter) -> dict[str, Any]:
+    """Accuracy over the videos whose views were all scored; the others are counted, not guessed.
+
+    Args:
+        meter: A TestMeter of the host, after the whole test.
+
+    Returns:
+        An entry of the log, and test_results.json: top1_acc and top5_acc in percent, num_videos, num_failed,
+        num_views, and where videos failed the accuracies if those were all wrong, and all right.
+    """
+    scored = _scored(meter)
     count = int(scored.sum())
-    if not count:
-        raise InputError("no video of the test list could be read")
-    scores, labels = meter.video_preds / meter.num_clips, meter.video_labels
-    if hasattr(loader.dataset, "labels"):
-        labels = torch.tensor(loader.dataset.labels)  # also of the videos that could not be read
-    correct = [c.item() for c in host.topks_correct(scores[scored], labels[scored], (1, 5))]
+    failed = len(scored) - count
+    correct = get_host().topks_correct(meter.video_preds[scored], meter.video_labels[scored], (1, 5))
     stats = {"split": "test_final"}
-    for k, hits in zip((1, 5), correct, strict=True):
+    for k, hits in zip((1, 5), (c.item() for c in correct), strict=True):
         stats[f"top{k}_acc"] = f"{100.0 * hits / count:.2f}"
         if failed:
-            low, high = accuracy_bounds(hits, count, failed)
-            stats[f"top{k}_acc_if_failed_wrong"], stats[f"top{k}_acc_if_failed_right"] = (
-                f"{low:.2f}",
-                f"{high:.2f}",
-            )
-    stats |= {"num_videos": count, "num_repaired": ledger.count(REPAIRED), "num_failed": failed}
-    stats["num_views"] = meter.num_clips
-    host.get_logger(__name__).info(sentence_of_score("Test", correct[0], count, failed))
+            wrong, right = (f"{bound:.2f}" for bound in accuracy_bounds(hits, count, failed))
+            stats |= {f"top{k}_acc_if_failed_wrong": wrong, f"top{k}_acc_if_failed_right": right}
+    sentence = sentence_of_score("Test", correct[0].item(), count, failed)
+    get_host().get_logger(__name__).info(sentence)
+    return stats | {"num_videos": count, "num_failed": failed, "num_views": meter.num_clips}
+
+
+def write_results(meter, loader: VideoLoader, cfg) -> None:
+    """Write OUTPUT_DIR/test_results.json, and the scores if TEST.SAVE_RESULTS_PATH; only the first process.
+
+    Args:
+        meter: With `stats` of `score_videos`.
+        loader: Whose pass has ended.
+        cfg: Keys OUTPUT_DIR and TEST.SAVE_RESULTS_PATH.
+    """
+    if not is_master():
+        return
+    stats = meter.stats | {"num_repaired": loader.ledger.count(REPAIRED)}
+    write_text(Path(cfg.OUTPUT_DIR) / "test_results.json", json.dumps(stats, indent=1))
     if cfg.TEST.SAVE_RESULTS_PATH:
-        arrays = {"scores": scores.numpy(), "labels": labels.numpy(), "scored": scored.numpy()}
-        arrays["paths"] = np.array(ledger.paths)
+        labels = meter.video_labels
+        if hasattr(loader.dataset, "labels"):
+            labels = torch.tensor(loader.dataset.labels)  # also of the videos that could not be read
+        arrays = {"scores": (meter.video_preds / meter.num_clips).numpy(), "labels": labels.numpy()}
+        arrays |= {"scored": _scored(meter).numpy(), "paths": np.array(loader.ledger.paths)}
         np.savez(os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH), **arrays)
-    return stats

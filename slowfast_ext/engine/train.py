@@ -26,7 +26,6 @@ from slowfast_ext.engine.common import (
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import unwrap
 from slowfast_ext.host.precise_bn import get_bn_modules, update_bn_stats
-from vtn.errors import InputError
 
 
 def train(cfg) -> None:
@@ -44,7 +43,6 @@ def train(cfg) -> None:
     host.setup_logging(cfg.OUTPUT_DIR)
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
-    logger.info("Host: %s", host.DESCRIPTION)
     logger.info("Train with config:\n%s", cfg.dump())
 
     train_loader, val_loader = host.construct_loader(cfg, "train"), host.construct_loader(cfg, "val")
@@ -82,33 +80,32 @@ def train_epoch(train_loader: VideoLoader, model: nn.Module, optimizer, meter, e
     device = host.device_of(cfg)
     num_batches = len(train_loader)
     for iteration, loaded in enumerate(train_loader):
-        lr = _learning_rate(epoch + iteration / num_batches, cfg)
+        lr = host.get_epoch_lr(epoch + iteration / num_batches, cfg)
         host.set_lr(optimizer, lr)
-        stats = _step(Batch(loaded, device), model, optimizer, loss_function, cfg)
+        meter.data_toc()
+        *stats, grad_norm, videos = _step(Batch(loaded, device), model, optimizer, loss_function, cfg)
         meter.iter_toc()
-        meter.update_stats(*stats[:3], lr, stats[3])
+        meter.update_stats(*stats, lr, grad_norm, videos)
         meter.log_iter_stats(epoch, iteration)
         meter.iter_tic()
-    if not meter.num_samples:
-        raise InputError(
-            f"epoch {epoch + 1} of the training found no whole batch of videos that can be read: "
-            f"{train_loader.ledger.summary()}"
-        )
     meter.log_epoch_stats(epoch)
     meter.reset()
 
 
-def _learning_rate(epoch: float, cfg) -> float:
-    lr = get_host().get_epoch_lr(epoch, cfg)
-    return lr * cfg.NUM_SHARDS if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS else lr
+def _step(
+    batch: Batch, model: nn.Module, optimizer, loss_function, cfg
+) -> tuple[float, float, float, float, int]:
+    """Forward, backward, update.
 
-
-def _step(batch: Batch, model: nn.Module, optimizer, loss_function, cfg) -> tuple[float, float, float, int]:
-    """Forward, backward, update; returns top-1 and top-5 error (%), loss and videos over all processes."""
+    Returns:
+        Top-1 and top-5 error (%), loss, norm of the gradient before clipping, videos; of all processes.
+    """
     logits = model(batch.inputs)
     loss = loss_function(logits, batch.labels)
     optimizer.zero_grad()
     loss.backward()
+    # DistributedDataParallel has averaged the gradients, so all processes have the same norm.
+    grad_norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
     if cfg.SOLVER.CLIP_GRAD_VAL:
         nn.utils.clip_grad_value_(model.parameters(), cfg.SOLVER.CLIP_GRAD_VAL)
     if cfg.SOLVER.CLIP_GRAD_L2NORM:
@@ -119,7 +116,8 @@ def _step(batch: Batch, model: nn.Module, optimizer, loss_function, cfg) -> tupl
     top1, top5, loss_sum, videos = all_reduce_sum([*correct, loss.item() * len(batch), len(batch)])
     if math.isnan(loss_sum):
         raise RuntimeError(f"ERROR: Got NaN losses {datetime.now()}")
-    return 100.0 * (1 - top1 / videos), 100.0 * (1 - top5 / videos), loss_sum / videos, int(videos)
+    errors = 100.0 * (1 - top1 / videos), 100.0 * (1 - top5 / videos)
+    return *errors, loss_sum / videos, grad_norm.item(), int(videos)
 
 
 @torch.no_grad()
@@ -142,8 +140,6 @@ def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg
         meter.iter_tic()
     totals = [meter.num_top1_mis, meter.num_top5_mis, meter.num_samples]
     meter.num_top1_mis, meter.num_top5_mis, meter.num_samples = all_reduce_sum([float(x) for x in totals])
-    if not meter.num_samples:
-        raise InputError("no video of the validation list could be read")
     # The meter adds up percent times videos.
     correct, scored = meter.num_samples - meter.num_top1_mis / 100, int(meter.num_samples)
     failed = val_loader.ledger.count(FAILED)

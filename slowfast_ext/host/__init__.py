@@ -1,18 +1,21 @@
-"""The PySlowFast beneath: which one is installed, and one interface to it.
+"""The PySlowFast beneath: which one is used, and one interface to it.
 
-`get_host()` returns a module. Every host module has the same names (`wheel.py`'s `__all__` lists them), so
-the rest of the project never asks which PySlowFast it runs on. Everything that differs between PySlowFasts,
-and every patch, lives in this package.
+`get_host()` returns a module. Both host modules, `wheel` and `git`, have the same names (`__all__` lists
+them), so the rest of the project never asks which PySlowFast it runs on. Everything that differs between
+PySlowFasts, and every cure, lives in this package.
 """
 
 import functools
-import importlib.util
+import importlib
 import warnings
-from pathlib import Path
 from types import ModuleType
 
-from slowfast_ext.host.patches import apply_stubs
+from slowfast_ext.host.cures import applied_cures
+from slowfast_ext.host.find import WHEEL, Installation, find_installation
+from slowfast_ext.host.import_cures import prepare_git_import, prepare_wheel_import
 from vtn.errors import InputError
+
+get_installation = functools.cache(find_installation)
 
 
 @functools.cache
@@ -20,21 +23,48 @@ def get_host() -> ModuleType:
     """Find PySlowFast, cure it in memory and return its module of this package.
 
     Raises:
-        InputError: If no PySlowFast, or one that this version does not know, is installed.
+        InputError: If there is none that this version knows, or it cannot be imported.
     """
-    spec = importlib.util.find_spec("slowfast")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("PySlowFast is not installed: type `pip install pyslowfast==1.0`")
-    models = Path(spec.submodule_search_locations[0]) / "models"
-    if not (models / "model_builder.py").exists():
+    installation = get_installation()
+    try:
+        with warnings.catch_warnings():
+            # fvcore, which PySlowFast imports, scripts functions, and PyTorch warns of each.
+            warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+            # pytorchvideo, which main imports, uses modules that torchvision has renamed.
+            warnings.filterwarnings("ignore", message=".*torchvision.transforms._", category=UserWarning)
+            return _import(installation)
+    except InputError:
+        raise
+    except ModuleNotFoundError as error:
+        extra = "." if installation.kind == WHEEL else "'.[git]'"
         raise InputError(
-            f"the PySlowFast in {models.parent} is not the wheel 1.0, the only one this version bridges: "
-            "type `pip install pyslowfast==1.0` in an environment without the other"
-        )
-    apply_stubs()
-    with warnings.catch_warnings():
-        # fvcore, which the wheel imports, scripts functions, and PyTorch warns of each.
-        warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
-        from slowfast_ext.host import wheel
+            f"{installation.description} needs the package {error.name}, which is not installed: type "
+            f"`pip install -e {extra}` in this project's folder"
+        ) from error
+    except Exception as error:  # whatever a newer or changed PySlowFast may raise
+        raise InputError(
+            f"{installation.description} cannot be imported ({type(error).__name__}: {error}); "
+            "`python -m slowfast_ext.doctor` says more"
+        ) from error
 
-    return wheel
+
+def _import(installation: Installation) -> ModuleType:
+    if installation.kind == WHEEL:
+        prepare_wheel_import()
+    else:
+        prepare_git_import(installation.root)
+    return importlib.import_module(f"slowfast_ext.host.{installation.kind}")
+
+
+@functools.cache
+def announce_host(output_dir: str | None) -> None:
+    """Write the line of `describe_host` to the log, once for each folder that a log goes to."""
+    get_host().get_logger(__name__).info(describe_host())
+
+
+def describe_host() -> str:
+    """One line: which PySlowFast, its version or commit, which others are not used, what was cured."""
+    installation = get_installation()
+    unused = "".join(f"; not used: the one in {root}" for root in installation.unused)
+    cured = ", ".join(entry.label for entry in applied_cures()) or "nothing"
+    return f"Host: {installation.description}{unused}; cured in memory: {cured}"

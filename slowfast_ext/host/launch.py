@@ -57,6 +57,7 @@ def run(
     """
     # Registration must also happen in a spawned child, which starts from nothing.
     import slowfast_ext
+    from slowfast_ext.host import get_host
 
     slowfast_ext.register()
     cpu = cfg.NUM_GPUS == 0
@@ -65,7 +66,7 @@ def run(
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // num_proc))
     init_process_group(local_rank, num_proc, shard_id, num_shards, init_method, "gloo" if cpu else backend)
     try:
-        func(cfg)
+        func(get_host().prepare_process(cfg) if cpu else cfg)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.stderr.flush()

@@ -1,8 +1,12 @@
 """Data loaders in the place of PySlowFast's, which divides by NUM_GPUS and repeats videos."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
-from slowfast_ext.data.ledger import Ledger
+import torch
+
+from slowfast_ext.data.ledger import REPAIRED, USED, Ledger
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
 from slowfast_ext.host.launch import is_master, world_size
 from vtn.errors import InputError
@@ -11,14 +15,23 @@ from vtn.errors import InputError
 _NAMED = 20
 
 
-def construct_loader(cfg, split: str, is_precise_bn: bool = False) -> VideoLoader:
+def construct_loader(
+    cfg,
+    split: str,
+    is_precise_bn: bool = False,
+    *,
+    equal_shares: bool = False,
+    transform: Callable[[Any], Any] | None = None,
+) -> VideoLoader:
     """Build the loader of one split.
 
     Args:
         cfg: Keys {TRAIN,TEST}.{DATASET,BATCH_SIZE}, TRAIN.FAILED_VIDEOS, DATA_LOADER.*, RNG_SEED, NUM_GPUS,
             NUM_SHARDS, OUTPUT_DIR.
         split: "train", "val" or "test".
-        is_precise_bn: Accepted for PySlowFast main's signature; the loader is the same.
+        is_precise_bn: The loader is for batch-norm statistics, so its videos are in no ledger.
+        equal_shares: See VideoLoader.
+        transform: See VideoLoader.
 
     Returns:
         A loader that after each whole pass logs what became of the videos, and writes it to
@@ -29,7 +42,7 @@ def construct_loader(cfg, split: str, is_precise_bn: bool = False) -> VideoLoade
     """
     from slowfast.datasets.build import build_dataset
 
-    section = cfg.TEST if split == "test" else cfg.TRAIN
+    section = _section(cfg, split)
     dataset = build_dataset(section.DATASET, cfg, split)
     train = split == "train"
     loader = VideoLoader(
@@ -38,10 +51,12 @@ def construct_loader(cfg, split: str, is_precise_bn: bool = False) -> VideoLoade
         batch_size=section.BATCH_SIZE // world_size(cfg),
         train=train,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
-        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available() and cfg.NUM_GPUS > 0,
         timeout=cfg.DATA_LOADER.VIDEO_TIMEOUT,
         stop_on_failure=train and cfg.TRAIN.FAILED_VIDEOS == "stop",
-        finished=lambda ledger: _report(ledger, split, cfg.OUTPUT_DIR),
+        equal_shares=equal_shares,
+        transform=transform,
+        finished=None if is_precise_bn else lambda ledger: _report(ledger, split, cfg.OUTPUT_DIR),
     )
     if train and not len(loader):
         raise InputError(
@@ -51,12 +66,50 @@ def construct_loader(cfg, split: str, is_precise_bn: bool = False) -> VideoLoade
     return loader
 
 
+def _section(cfg, split: str) -> Any:
+    return cfg.TEST if split == "test" else cfg.TRAIN
+
+
+def is_ours(cfg, split: str) -> bool:
+    """Whether the data set of a split is one of VTN's, which need their own loader."""
+    from slowfast.datasets.build import DATASET_REGISTRY
+
+    from slowfast_ext.data.dataset import Vtnkinetics
+
+    name = _section(cfg, split).DATASET.capitalize()
+    if name not in DATASET_REGISTRY:
+        return False
+    found = DATASET_REGISTRY.get(name)  # some of main's are functions
+    return isinstance(found, type) and issubclass(found, Vtnkinetics)
+
+
+def dense_clips(cfg) -> Callable[[Any], Any]:
+    """A transform of batches for main's mixup, which takes the clips as a tensor."""
+
+    def densify(batch: Any) -> Any:
+        (frames, *frame_indices), *rest = batch
+        return [[frames.clips(cfg.DATA.MEAN, cfg.DATA.STD), *frame_indices], *rest]
+
+    return densify
+
+
 def _report(ledger: Ledger, split: str, output_dir: str) -> None:
-    """Log one line and the videos with a remark; write the CSV; in the first process only."""
+    """Log one line and the videos with a remark; write the CSV; in the first process only.
+
+    Raises:
+        InputError: In every process, if nothing came of the whole pass.
+    """
+    if is_master():
+        _log_and_write(ledger, split, output_dir)
+    if not ledger.count(USED) + ledger.count(REPAIRED):
+        what = {"train": "whole batch of videos", "val": "video", "test": "video"}[split]
+        name = {"train": "training", "val": "validation", "test": "test"}[split]
+        raise InputError(f"no {what} of the {name} list could be read: {ledger.summary()}")
+
+
+def _log_and_write(ledger: Ledger, split: str, output_dir: str) -> None:
     from slowfast.utils import logging
 
-    if not is_master():
-        return
     path = os.path.join(output_dir, f"ledger_{split}.csv")
     ledger.write(path)
     logger = logging.get_logger(__name__)

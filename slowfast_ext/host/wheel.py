@@ -19,10 +19,12 @@ from slowfast.utils.c2_model_loading import get_name_convert_func
 from torch import distributed as dist
 from torch import nn
 
+from slowfast_ext.host import announce_host
+from slowfast_ext.host.cures import apply_cures
 from slowfast_ext.host.heads import pool_any_length
 from slowfast_ext.host.launch import is_master, launch_job, unwrap, world_size
 from slowfast_ext.host.loader import construct_loader, shuffle_dataset
-from slowfast_ext.host.patches import apply_patches
+from slowfast_ext.host.wheel_cures import WHEEL_CURES
 from slowfast_ext.packing import take_frames
 from vtn.errors import InputError
 
@@ -134,6 +136,14 @@ def finalize_cfg(cfg: CfgNode) -> None:
         )
     if cfg.DETECTION.ENABLE:
         raise InputError(f"DETECTION.ENABLE is True: {DESCRIPTION} is bridged for classification only")
+    if cfg.DATA.DECODING_BACKEND != "pyav":
+        raise InputError(
+            f"DATA.DECODING_BACKEND is {cfg.DATA.DECODING_BACKEND!r}: it must be pyav on this host"
+        )
+    if cfg.SOLVER.OPTIMIZING_METHOD not in ("sgd", "adam", "adamw"):
+        raise InputError(
+            f"SOLVER.OPTIMIZING_METHOD is {cfg.SOLVER.OPTIMIZING_METHOD!r}: it must be sgd or adam or adamw"
+        )
     if cfg.BN.NORM_TYPE != "batchnorm":
         raise InputError(f"BN.NORM_TYPE is {cfg.BN.NORM_TYPE!r}: {DESCRIPTION} has only 'batchnorm'")
     if cfg.MODEL.LOSS_FUNC not in losses._LOSSES:
@@ -142,11 +152,19 @@ def finalize_cfg(cfg: CfgNode) -> None:
     if not hasattr(lr_policy, f"lr_func_{cfg.SOLVER.LR_POLICY}"):
         known = ", ".join(name[8:] for name in dir(lr_policy) if name.startswith("lr_func_"))
         raise InputError(f"SOLVER.LR_POLICY is {cfg.SOLVER.LR_POLICY!r}: {DESCRIPTION} has {known}")
+    if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS:  # as main's assert_and_infer_cfg does
+        for key in ("BASE_LR", "WARMUP_START_LR", "COSINE_END_LR"):
+            cfg.SOLVER[key] *= cfg.NUM_SHARDS
 
 
 def device_of(cfg: CfgNode) -> torch.device:
     """The device of this process: its GPU, or the CPU when NUM_GPUS is 0."""
     return torch.device("cuda", torch.cuda.current_device()) if cfg.NUM_GPUS > 0 else torch.device("cpu")
+
+
+def create_model(cfg: CfgNode) -> nn.Module:
+    """The model that MODEL.MODEL_NAME names, which takes lists of Frames or of packed tensors."""
+    return take_frames(MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg), cfg)
 
 
 def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
@@ -157,11 +175,16 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
         gpu_id: GPU to use instead of the current one.
     """
     device = torch.device("cuda", gpu_id) if gpu_id is not None else device_of(cfg)
-    model = take_frames(MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg), cfg).to(device)
+    model = create_model(cfg).to(device)
     if world_size(cfg) > 1 and dist.is_initialized():
         device_ids = [device] if device.type == "cuda" else None
         model = nn.parallel.DistributedDataParallel(model, device_ids=device_ids)
     return model
+
+
+def prepare_process(cfg: CfgNode) -> CfgNode:
+    """What one of several processes on a CPU runs with."""
+    return cfg
 
 
 def setup_logging(output_dir: str) -> None:
@@ -171,9 +194,21 @@ def setup_logging(output_dir: str) -> None:
         handler = python_logging.FileHandler(os.path.join(output_dir, "stdout.log"))
         handler.setFormatter(python_logging.root.handlers[0].formatter)
         python_logging.root.addHandler(handler)
+        announce_host(output_dir)
 
 
-TrainMeter, ValMeter, TestMeter = meters.TrainMeter, meters.ValMeter, meters.TestMeter
+class TrainMeter(meters.TrainMeter):
+    """Called as PySlowFast main's, of which this one notes less."""
+
+    def data_toc(self) -> None:
+        """The time that the data took is not noted."""
+
+    def update_stats(self, top1_err, top5_err, loss, lr, grad_norm, mb_size) -> None:
+        """Note one step; the norm of its gradient is not noted."""
+        super().update_stats(top1_err, top5_err, loss, lr, mb_size)
+
+
+ValMeter, TestMeter = meters.ValMeter, meters.TestMeter
 get_loss_func = losses.get_loss_func
 get_epoch_lr, set_lr = optim.get_epoch_lr, optim.set_lr
 get_logger, log_json_stats = logging.get_logger, logging.log_json_stats
@@ -186,7 +221,7 @@ def construct_optimizer(model: nn.Module, cfg: CfgNode) -> torch.optim.Optimizer
 
 
 def topks_correct(preds: torch.Tensor, labels: torch.Tensor, ks: tuple[int, ...]) -> list[torch.Tensor]:
-    """See slowfast_ext.host.patches."""
+    """See slowfast_ext.host.metrics."""
     return metrics.topks_correct(preds, labels, ks)
 
 
@@ -217,6 +252,7 @@ __all__ = [
     "caffe2_name_converter",
     "construct_loader",
     "construct_optimizer",
+    "create_model",
     "device_of",
     "finalize_cfg",
     "get_defaults",
@@ -226,6 +262,7 @@ __all__ = [
     "is_master",
     "launch_job",
     "log_json_stats",
+    "prepare_process",
     "set_lr",
     "setup_logging",
     "shuffle_dataset",
@@ -236,4 +273,4 @@ __all__ = [
     "world_size",
 ]
 
-apply_patches()
+apply_cures(WHEEL_CURES)

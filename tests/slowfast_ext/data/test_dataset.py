@@ -48,13 +48,13 @@ def equal_items(one, other):
         all(equal(x, y) for x, y in zip(one[0], other[0], strict=True))
         and torch.equal(torch.as_tensor(one[1]), torch.as_tensor(other[1]))
         and torch.equal(torch.as_tensor(one[2]), torch.as_tensor(other[2]))
-        and all(torch.equal(one[3][key], other[3][key]) for key in ("outcome", "reason"))
+        and all(torch.equal(one[4][key], other[4][key]) for key in ("outcome", "reason"))
     )
 
 
 def outcome(item):
     """(outcome, reason) of one item."""
-    return decode_outcomes({key: value[None] for key, value in item[3].items()})[0]
+    return decode_outcomes({key: value[None] for key, value in item[4].items()})[0]
 
 
 def test_val_is_the_centre_clip(cfg):
@@ -65,12 +65,13 @@ def test_val_is_the_centre_clip(cfg):
     # Span 4 * 3 = 12 frames: in 40 the middle clip begins at 14, in 25 at 6.5, in 6 at 0.
     expected = [[14, 17, 21, 25], [6, 10, 13, 17], [0, 3, 5, 5]]
     for index, item in enumerate(dataset):
-        (clip, frame_indices), label, returned, _ = item
+        (clip, frame_indices), label, returned, time, _ = item
         assert clip.shape == (1, 3, 4, 56, 56)
         assert clip.pixels.dtype == torch.uint8
         assert len(clip.pixels) == len(set(expected[index]))  # a repeated frame is there once
         assert frame_indices.dtype == torch.int64
         assert frame_indices.tolist() == painted(clip) == expected[index]
+        assert time.tolist() == [[expected[index][0], expected[index][-1], 0]]
         assert (label, returned) == (dataset.labels[index], index)
         assert outcome(item) == ("used", "")
 
@@ -102,7 +103,7 @@ def test_multi_view(cfg, num_clips, num_crops):
     dataset = Vtnkinetics(cfg, "test")
     assert dataset.num_views == num_clips * num_crops
     assert len(dataset) == 3 * dataset.num_views
-    for index, (inputs, label, _, _) in enumerate(dataset):
+    for index, (inputs, label, *_) in enumerate(dataset):
         video, view = divmod(index, num_clips * num_crops)
         clip_index, crop = divmod(view, num_crops)
         num_video_frames = (40, 25, 6)[video]
@@ -181,7 +182,7 @@ def test_any_number_of_workers_gives_the_same_batches(cfg, mode):
     assert len(here) == len(there)
     for one, other in zip(here, there, strict=True):
         assert equal_items(one, other)
-        assert one[3]["reason"].shape == (len(one[1]), 256)
+        assert one[4]["reason"].shape == (len(one[1]), 256)
 
 
 def test_survives_pickling(cfg):
@@ -231,7 +232,7 @@ def test_an_unreadable_video_says_so_and_is_not_replaced(cfg, tmp_path, mode):
     (tmp_path / "b.mp4").write_text("not a video " * 500)
     index = 1 * dataset.num_views
     item = dataset[index]
-    (clip, frame_indices), label, returned, _ = item
+    (clip, frame_indices), label, returned, _, _ = item
     assert clip.shape == (1, 3, 4, 56, 56)
     assert frame_indices.shape == (4,)
     assert not clip.pixels.any()
@@ -240,7 +241,7 @@ def test_an_unreadable_video_says_so_and_is_not_replaced(cfg, tmp_path, mode):
     assert outcome(item)[0] == "failed"
     assert "b.mp4 cannot be decoded as a video" in outcome(item)[1]
     batch = next(iter(DataLoader(dataset, batch_size=len(dataset))))
-    bad = [index for index, found in enumerate(decode_outcomes(batch[3])) if found[0] == "failed"]
+    bad = [index for index, found in enumerate(decode_outcomes(batch[4])) if found[0] == "failed"]
     assert bad == list(range(dataset.num_views, 2 * dataset.num_views))
 
 

@@ -74,7 +74,7 @@ def test_one_decode_serves_all_views_whatever_the_workers(cfg, monkeypatch, num_
     assert sorted(item for batch in batches for item in batch[2].tolist()) == list(range(NUM_VIDEOS * 6))
     assert len(batches) == len(loader)
     assert max(len(batch[1]) for batch in batches) <= batch_size
-    for (frames, numbers), labels, found, _ in batches:
+    for (frames, numbers), labels, found, _, _ in batches:
         assert isinstance(frames, Frames)
         assert frames.shape == (len(found), 3, 4, 56, 56)
         assert numbers.shape == (len(found), 4)
@@ -109,7 +109,7 @@ def test_in_training_the_next_of_the_epochs_order_takes_a_failed_ones_place(cfg,
 def test_what_slides_up_is_the_item_itself(cfg, tmp_path):
     dataset = Vtnkinetics(cfg, "train")
     (tmp_path / "2.mp4").write_bytes(b"")
-    for (frames, numbers), labels, found, meta in build(dataset, train=True, batch_size=3):
+    for (frames, numbers), labels, found, _, meta in build(dataset, train=True, batch_size=3):
         for row, item in enumerate(found.tolist()):
             (own, own_numbers), label, *_ = dataset[item]
             assert torch.equal(frames[row : row + 1].pixels, own.pixels)

@@ -1,0 +1,133 @@
+"""Checkpoints of PySlowFast main: written whole, read safely, exchanged with the other PySlowFast."""
+
+import os
+import pickle
+
+from slowfast.models.video_model_builder import MViT, ResNet, SlowFast
+from slowfast.utils import checkpoint as cu
+from torch import nn
+
+from slowfast_ext.host.cures import Cure, cure
+from slowfast_ext.host.launch import unwrap
+from vtn.errors import InputError
+
+CHECKPOINT_CURES: list[Cure] = []
+
+
+@cure(
+    CHECKPOINT_CURES,
+    "slowfast.utils.checkpoint.load_checkpoint",
+    "any version: unpickles Caffe2 files without any check, so a downloaded file can run code; tests a model "
+    "of which the file has only a part; needs entries of the optimizer that other files lack",
+)
+def mend_load_checkpoint() -> None:
+    original = cu.load_checkpoint
+
+    def load_checkpoint(
+        path_to_checkpoint, model, data_parallel=True, optimizer=None, scaler=None, **options
+    ):
+        from slowfast_ext.engine import checkpoint as ours
+        from slowfast_ext.models import VTN
+
+        if "://" not in str(path_to_checkpoint) and not os.path.isfile(path_to_checkpoint or ""):
+            raise InputError(f"checkpoint {path_to_checkpoint}: no such file")
+        target = unwrap(model)
+        groups = [dict(group, params=None) for group in optimizer.param_groups] if optimizer else []
+        # Set where the model is built: the file that TRAIN.CHECKPOINT_PARTIAL takes weights from, if any.
+        partial = optimizer is not None and path_to_checkpoint == getattr(target, "fine_tuned_from", None)
+        if isinstance(target, VTN) or options.get("convert_from_caffe2"):
+            taken = ("inflation", "convert_from_caffe2", "epoch_reset")
+            epoch = ours.load_checkpoint(
+                path_to_checkpoint,
+                target,
+                optimizer=optimizer,
+                scaler=scaler,
+                partial=partial,
+                **{name: options[name] for name in taken if name in options},
+            )
+        else:
+            if optimizer is None:
+                _require_all_weights(path_to_checkpoint, target)
+            options["epoch_reset"] = partial or options.get("epoch_reset", False)
+            epoch = _load_as_main_does(
+                original, path_to_checkpoint, model, data_parallel, optimizer, scaler, options
+            )
+        for group, before in zip(optimizer.param_groups if optimizer else (), groups, strict=True):
+            for name in ("layer_decay", "apply_LARS"):
+                group.setdefault(name, before[name])
+        return epoch
+
+    cu.load_checkpoint = load_checkpoint
+
+
+def _load_as_main_does(original, path, model, data_parallel, optimizer, scaler, options) -> int:
+    try:
+        return original(path, model, data_parallel, optimizer, scaler, **options)
+    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
+        raise InputError(f"checkpoint {path} cannot be loaded ({' '.join(str(error).split())})") from error
+
+
+def _require_all_weights(path: str, model: nn.Module) -> None:
+    """Refuse to test a model of which the file lacks weights; main would leave them random."""
+    from vtn import checkpoint as vtn_checkpoint
+
+    if not isinstance(model, (SlowFast, ResNet, MViT)):
+        return
+    found = vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
+    wanted = model.state_dict()
+    found = cu.normal_to_sub_bn(dict(found), wanted)
+    # Positions are interpolated by main where the sizes differ.
+    missing = [
+        name
+        for name, weight in wanted.items()
+        if name not in found
+        or (found[name].shape != weight.shape and "rel_pos" not in name and "pos_embed" not in name)
+    ]
+    if missing:
+        raise InputError(
+            f"checkpoint {path} lacks {len(missing)} of the model's weights, such as {missing[0]}: "
+            "a test needs every weight, so use the configuration that the file was trained with"
+        )
+
+
+@cure(
+    CHECKPOINT_CURES,
+    "slowfast.utils.checkpoint.save_checkpoint",
+    "any version: an interrupted write leaves half a file that blocks every restart",
+)
+def mend_save_checkpoint() -> None:
+    original = cu.save_checkpoint
+
+    def save_checkpoint(path_to_job, model, optimizer, epoch, cfg, scaler=None):
+        if "://" in path_to_job:  # a store of iopath's, which replaces whole objects by itself
+            return original(path_to_job, model, optimizer, epoch, cfg, scaler)
+        # main chooses the name; the file moves to its place when it is whole.
+        part = original(os.path.join(path_to_job, ".unfinished"), model, optimizer, epoch, cfg, scaler)
+        if part is None:
+            return None
+        path = cu.get_path_to_checkpoint(path_to_job, epoch + 1, cfg.TASK)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        return path
+
+    cu.save_checkpoint = save_checkpoint
+
+
+@cure(
+    CHECKPOINT_CURES,
+    "slowfast.utils.checkpoint.get_last_checkpoint",
+    "any version: the newest file is taken, also where it is half a file",
+)
+def mend_get_last_checkpoint() -> None:
+    original = cu.get_last_checkpoint
+
+    def get_last_checkpoint(path_to_job, task):
+        if task or "://" in path_to_job:
+            return original(path_to_job, task)
+        from slowfast_ext.engine.checkpoint import newest_checkpoint
+
+        return newest_checkpoint(path_to_job)
+
+    cu.get_last_checkpoint = get_last_checkpoint
