@@ -10,20 +10,22 @@ import dataclasses
 import importlib
 import json
 import os
+import shlex
 import sys
 import textwrap
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slowfast_ext.doctor_packages import (
+from slowfast_ext.doctor_machine import (
     PROJECT,
     Package,
     attempt,
     find_packages,
     pip_install,
+    raised_by,
+    read_machine,
     read_requirements,
     repair,
 )
@@ -104,7 +106,14 @@ def import_slowfast() -> str:
 
         slowfast_ext.register()
 
-    return attempt(register)[1]
+    error = attempt(register)[1]
+    if error:
+        # Importing slowfast_ext tried before; a second try meets half a PySlowFast and hides the cause.
+        halves = ("slowfast.", "slowfast_ext.host.git", "slowfast_ext.host.wheel")
+        for name in [name for name in sys.modules if f"{name}.".startswith(halves)]:
+            del sys.modules[name]
+        error = attempt(register)[1] or error
+    return error
 
 
 def read_cures() -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
@@ -117,33 +126,6 @@ def read_cures() -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         return tuple(tuple(Finding(cure.name, cure.cause) for cure in cures) for cures in lists)
 
     return attempt(read)[0] or ((), ())
-
-
-def read_machine() -> dict[str, str]:
-    """Python, FFmpeg and GPUs, in words; torch and av are imported, which alone know."""
-
-    def ffmpeg() -> str:
-        import av
-
-        return "libavcodec " + ".".join(map(str, av.library_versions["libavcodec"])) + ", in PyAV"
-
-    def cuda() -> str:
-        import torch
-
-        built = torch.version.cuda or torch.version.hip
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always")
-            gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if gpus:
-            return f"{built}, with " + ", ".join(torch.cuda.get_device_name(gpu) for gpu in range(gpus))
-        why = f"torch is built for CUDA {built} but sees no GPU" if built else "torch is built without it"
-        return f"no, {why}" + "".join(f"; {' '.join(str(note.message).split())}" for note in notes[:1])
-
-    found = {"Python": f"{sys.version.split()[0]}, {sys.executable}"}
-    for name, read in (("FFmpeg", ffmpeg), ("CUDA", cuda)):
-        text, error = attempt(read)
-        found[name] = text or f"not known: {error}"
-    return found
 
 
 def find_not_cured(kind: str, packages: Iterable[Package]) -> tuple[Finding, ...]:
@@ -173,7 +155,8 @@ def find_not_cured(kind: str, packages: Iterable[Package]) -> tuple[Finding, ...
     if any(package.name == "detectron2" and package.version is None for package in packages):
         what = "DETECTION.ENABLE True (AVA), DEMO.ENABLE True (tools/demo_net.py)"
         found.insert(0, Finding(what, "need detectron2: https://github.com/facebookresearch/detectron2"))
-    if attempt(lambda: importlib.import_module("torchvision.io").video.write_video)[1]:
+    _, error = attempt(lambda: importlib.import_module("torchvision.io").video.write_video)
+    if error.startswith("AttributeError"):
         what = "slowfast.utils.misc.plot_input_normed(output_video=True), for VIS_MASK.ENABLE True"
         found.append(Finding(what, "this torchvision has no torchvision.io.video.write_video"))
     return tuple(found)
@@ -185,20 +168,24 @@ def find_tasks(slowfast: Slowfast, packages: Iterable[Package], import_error: st
     wrong = [package for package in packages if package.problem and package.problem != "BROKEN"]
     if wrong:
         names = ", ".join(f"{package.name} ({package.problem.lower()})" for package in wrong)
-        tasks.append(Task(f"Packages are needed: {names}", (pip_install(wrong),)))
-    for package in packages:
-        if package.problem == "BROKEN":
+        command = pip_install(*(package.wanted for package in wrong))
+        tasks.append(Task(f"Packages are needed: {names}", (command,)))
+    said = {package.error for package in wrong} - {""}
+    broken = [package for package in packages if package.problem == "BROKEN"]
+    for package in sorted(broken, key=raised_by, reverse=True):
+        if package.error not in said:
+            said.add(package.error)
             what = f"{package.name} {package.version} cannot be imported: {package.error}"
             tasks.append(Task(what, (repair(package),)))
     error = slowfast.error or import_error
-    if not error or any(package.error == error for package in packages):
+    if not error or error in said:
         return tasks
     if slowfast.kind:
         return [*tasks, _task_of_import(slowfast, error)]
     if os.environ.get("SLOWFAST_HOME"):
-        commands = (*_CLONE, "or, to use the PySlowFast that is installed:", "unset SLOWFAST_HOME")
+        commands = (*_CLONE, "or, for the PySlowFast that is installed, if one is:", "unset SLOWFAST_HOME")
     elif "not installed" in error:
-        commands = (f"{sys.executable} -m pip install pyslowfast==1.0", "or:", *_CLONE)
+        commands = (pip_install("pyslowfast==1.0"), "or:", *_CLONE)
     else:
         commands = ()  # the sentence has it
     return [*tasks, Task(error, commands)]
@@ -206,9 +193,99 @@ def find_tasks(slowfast: Slowfast, packages: Iterable[Package], import_error: st
 
 def _task_of_import(slowfast: Slowfast, error: str) -> Task:
     commands = ()
-    if slowfast.kind == "wheel":
-        again = "-m pip install --force-reinstall --no-deps pyslowfast==1.0"
-        commands = (f"{sys.executable} {again}",)
+    if slowfast.kind == "wheel" and "slowfast" in error:
+        commands = (pip_install("--force-reinstall", "--no-deps", "pyslowfast==1.0"),)
     elif slowfast.tools and not slowfast.version.startswith(_TESTED_COMMIT):
-        commands = (f"git -C {slowfast.root} checkout {_TESTED_COMMIT}",)
+        commands = (shlex.join(["git", "-C", slowfast.root, "checkout", _TESTED_COMMIT]),)
     return Task(f"{slowfast.description} cannot be used: {error}", commands)
+
+
+def _task_of_metadata(kind: str, requirements: dict[str, tuple[str, str]], error: str) -> list[Task]:
+    """What to do where it is not known which packages are needed."""
+    if "packaging" in error:
+        return [Task("Package packaging is needed to read which others are", (pip_install("packaging"),))]
+    project = Path(__file__).resolve().parents[1]
+    install = (pip_install("-e", f"{project}[git]" if kind == "git" else str(project)),)
+    if error:
+        return [Task(f"{PROJECT} is not installed, so the packages that it needs are not known", install)]
+    if kind == "git" and all(extra != "git" for _, extra in requirements.values()):
+        return [Task(f"{PROJECT} was installed before it knew what PySlowFast main needs", install)]
+    return []
+
+
+def examine() -> Report:
+    """Look at everything; imports PySlowFast and cures it in this process."""
+    slowfast = find_slowfast()
+    import_error = "" if slowfast.error else import_slowfast()
+    cured, needless = read_cures()
+    requirements, metadata_error = attempt(lambda: read_requirements(slowfast.kind))
+    packages = find_packages(requirements or {}, slowfast.kind)
+    tasks = _task_of_metadata(slowfast.kind, requirements or {}, metadata_error)
+    tasks += find_tasks(slowfast, packages, import_error if import_error != metadata_error else "")
+    not_cured = find_not_cured(slowfast.kind, packages)
+    return Report(not tasks, slowfast, read_machine(), packages, cured, needless, not_cured, tuple(tasks))
+
+
+def format_report(report: Report) -> str:
+    """The report as a person reads it."""
+    slowfast = report.slowfast
+    lines = ["Found", _row("PySlowFast", slowfast.description or "none that can be used, see below")]
+    lines += [_row("not used", f"PySlowFast in {root}") for root in slowfast.unused]
+    if slowfast.kind:
+        lines.append(_row("its train and test", slowfast.tools or "none: those of slowfast_ext are used"))
+    lines += [_row(name, text) for name, text in report.machine.items()]
+    for package in report.packages:
+        needs = f"needs {package.needs}" if package.needs else ""
+        remarks = ", ".join(filter(None, (package.problem, package.remark, needs)))
+        lines.append(_row(package.name, f"{package.version or 'not installed':<21} {remarks}".rstrip()))
+    lines += ["", "Broken and cured in memory, once slowfast_ext is imported before slowfast"]
+    lines += _list(report.cured, "Nothing." if slowfast.kind else "Not looked for.")
+    if report.needless:
+        names = ", ".join(finding.name for finding in report.needless)
+        lines += _wrapped(f"Looked for and found in order: {names}", "  ")
+    lines += ["", "Not cured"]
+    lines += _list(report.not_cured, "Nothing that is known." if slowfast.kind else "Not looked for.")
+    lines += ["", "What you must do" if report.tasks else "Nothing to do."]
+    for number, task in enumerate(report.tasks, start=1):
+        lines += _wrapped(f"{number}. {task.problem}", "  ", "     ")
+        lines += [f"       {command}" for command in task.commands]
+    return "\n".join(lines)
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<23} {text}"
+
+
+def _list(findings: Iterable[Finding], nothing: str) -> list[str]:
+    lines = []
+    for finding in findings:
+        lines += [f"  {finding.name}", *_wrapped(finding.cause, "      ")]
+    return lines or [f"  {nothing}"]
+
+
+def _wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
+    rest = first if rest is None else rest
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(text, 110, initial_indent=first, subsequent_indent=rest, **options)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m slowfast_ext.doctor",
+        description="Say which PySlowFast and packages are on this machine, what is broken in them, what is "
+        "cured in memory when slowfast_ext is imported, what is not, and what you must do.",
+        epilog="Exit code: 0, everything that is needed works; 1, there is something that you must do; "
+        "2, unknown argument.",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text, same exit code")
+    args = parser.parse_args(argv)
+    with contextlib.redirect_stdout(sys.stderr):  # what packages print while they are imported
+        report = examine()
+    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may not suit the terminal
+    print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else format_report(report))
+    return 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,7 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 TINY = """
-TRAIN: {DATASET: vtnkinetics, BATCH_SIZE: 4, EVAL_FULL_VIDEO: True, EVAL_NUM_FRAMES: 12}
+TRAIN: {DATASET: vtnkinetics, BATCH_SIZE: 4, EVAL_FULL_VIDEO: True, EVAL_NUM_FRAMES: 12, EVAL_PERIOD: 1,
+        CHECKPOINT_PERIOD: 1}
 DATA: {NUM_FRAMES: 4, SAMPLING_RATE: 4, TARGET_FPS: 25, TRAIN_JITTER_SCALES: [40, 48], TRAIN_CROP_SIZE: 32,
        TEST_CROP_SIZE: 32, INPUT_CHANNEL_NUM: [3]}
 SOLVER: {BASE_LR: 0.05, LR_POLICY: steps_with_relative_lrs, STEPS: [0], LRS: [1], MAX_EPOCH: 2}

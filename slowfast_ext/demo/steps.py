@@ -130,7 +130,7 @@ def _run(step: Step, cwd: Path, say: Callable[[str], None]) -> int:
 
 def short_line(line: str) -> str | None:
     """What to show of one line of the log: an epoch's numbers, a result, a warning; None for all the rest."""
-    if "[WARNING" in line or "Error: " in line:
+    if ("[WARNING" in line and "jit_analysis" not in line) or "Error: " in line:  # fvcore names each operator
         return line.strip()
     try:
         stats = parse_stats(line)

@@ -17,6 +17,13 @@ _ANOTHER_RUN = (
 _TEST_NEEDS_ALL = "a test needs every weight: use the configuration that the file was trained with"
 
 
+def advice(*, for_test: bool, continues: bool) -> str:
+    """What to do about a file that does not fit: it is tested, continued, or started from."""
+    if for_test:
+        return _TEST_NEEDS_ALL
+    return _ANOTHER_RUN if continues else vtn_checkpoint.PARTIAL_ADVICE
+
+
 @dataclass(frozen=True)
 class Source:
     """A checkpoint file and how it is to be taken: arguments of `checkpoint.load_checkpoint`."""
@@ -40,7 +47,7 @@ def find_training_source(cfg: CfgNode) -> Source | None:
     own = checkpoint.newest_checkpoint(cfg.OUTPUT_DIR) if section.AUTO_RESUME else None
     if own is not None:
         logger.info("Load from last checkpoint, %s", own)
-        return Source(own, _ANOTHER_RUN)
+        return Source(own, advice(for_test=False, continues=True))
     if not section.CHECKPOINT_FILE_PATH:
         published = cfg.MODEL.MODEL_NAME == "VTN" and cfg.VTN.PRETRAINED
         what = "the backbone's published weights (VTN.PRETRAINED)" if published else "random weights"
@@ -51,7 +58,7 @@ def find_training_source(cfg: CfgNode) -> Source | None:
         logger.info("TRAIN.CHECKPOINT_PARTIAL: its weights only, so epoch and optimizer start anew")
     return Source(
         section.CHECKPOINT_FILE_PATH,
-        vtn_checkpoint.PARTIAL_ADVICE,
+        advice(for_test=False, continues=False),
         convert_from_caffe2=section.CHECKPOINT_TYPE == "caffe2",
         inflation=section.CHECKPOINT_INFLATE,
         epoch_reset=section.CHECKPOINT_EPOCH_RESET,

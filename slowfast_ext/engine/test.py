@@ -60,6 +60,7 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     device, started = host.device_of(cfg), time.perf_counter()
     meter.iter_tic()
     for iteration, loaded in enumerate(loader):
+        meter.data_toc()
         batch = Batch(loaded, device)
         meter.update_stats(model(batch.inputs).cpu(), batch.labels.cpu(), batch.items)
         meter.iter_toc()

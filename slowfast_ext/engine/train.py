@@ -57,7 +57,6 @@ def train(cfg) -> None:
     logger.info("Start epoch: %d", start_epoch + 1)
     for epoch in range(start_epoch, cfg.SOLVER.MAX_EPOCH):
         last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
-        seed_everything(cfg.RNG_SEED + 1 + epoch)
         host.shuffle_dataset(train_loader, epoch)
         train_epoch(train_loader, model, optimizer, train_meter, epoch, cfg)
         save = last or (epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
@@ -131,6 +130,7 @@ def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg
     meter.iter_tic()
     device = host.device_of(cfg)
     for iteration, loaded in enumerate(val_loader):
+        meter.data_toc()
         batch = Batch(loaded, device)
         correct = host.topks_correct(model(batch.inputs), batch.labels, (1, 5))
         top1_err, top5_err = (100.0 * (1 - c.item() / len(batch)) for c in correct)

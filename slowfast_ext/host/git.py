@@ -17,6 +17,7 @@ from torch import distributed as dist
 from torch import nn
 
 from slowfast_ext.host.cures import apply_cures
+from slowfast_ext.host.git_checkpoint import StartsFrom
 from slowfast_ext.host.git_checks import finalize_cfg
 from slowfast_ext.host.git_cures import GIT_CURES
 from slowfast_ext.host.git_decoding import DECODING_CURES
@@ -49,7 +50,7 @@ def device_of(cfg: CfgNode) -> torch.device:
 
 def _adapted(model: nn.Module, cfg: CfgNode) -> nn.Module:
     """Make a model take Frames, and clips of any length where its head allows; no parameter changes."""
-    model.fine_tuned_from = cfg.TRAIN.CHECKPOINT_FILE_PATH if cfg.TRAIN.CHECKPOINT_PARTIAL else None
+    model.starts_from = StartsFrom(cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_PARTIAL)
     if cfg.MODEL.MODEL_NAME in ("SlowFast", "ResNet"):
         pool_any_length(model)
     return take_frames(model, cfg)

@@ -1,7 +1,11 @@
 """Checkpoints of PySlowFast main: written whole, read safely, exchanged with the other PySlowFast."""
 
+import functools
 import os
 import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from slowfast.models.video_model_builder import MViT, ResNet, SlowFast
 from slowfast.utils import checkpoint as cu
@@ -14,11 +18,24 @@ from vtn.errors import InputError
 CHECKPOINT_CURES: list[Cure] = []
 
 
+@dataclass(frozen=True)
+class StartsFrom:
+    """What main does not tell its load_checkpoint; kept at the model.
+
+    Attributes:
+        path: TRAIN.CHECKPOINT_FILE_PATH.
+        partial: TRAIN.CHECKPOINT_PARTIAL.
+    """
+
+    path: str = ""
+    partial: bool = False
+
+
 @cure(
     CHECKPOINT_CURES,
     "slowfast.utils.checkpoint.load_checkpoint",
-    "any version: unpickles Caffe2 files without any check, so a downloaded file can run code; tests a model "
-    "of which the file has only a part; needs entries of the optimizer that other files lack",
+    "any version: unpickles Caffe2 files without any check, so a downloaded file can run code; takes what "
+    "fits of a file and leaves the rest random; needs entries of the optimizer that other files lack",
 )
 def mend_load_checkpoint() -> None:
     original = cu.load_checkpoint
@@ -26,44 +43,62 @@ def mend_load_checkpoint() -> None:
     def load_checkpoint(
         path_to_checkpoint, model, data_parallel=True, optimizer=None, scaler=None, **options
     ):
-        from slowfast_ext.engine import checkpoint as ours
-        from slowfast_ext.models import VTN
-
         if "://" not in str(path_to_checkpoint) and not os.path.isfile(path_to_checkpoint or ""):
             raise InputError(f"checkpoint {path_to_checkpoint}: no such file")
-        target = unwrap(model)
         groups = [dict(group, params=None) for group in optimizer.param_groups] if optimizer else []
-        # Set where the model is built: the file that TRAIN.CHECKPOINT_PARTIAL takes weights from, if any.
-        partial = optimizer is not None and path_to_checkpoint == getattr(target, "fine_tuned_from", None)
-        if isinstance(target, VTN) or options.get("convert_from_caffe2"):
-            taken = ("inflation", "convert_from_caffe2", "epoch_reset")
-            epoch = ours.load_checkpoint(
-                path_to_checkpoint,
-                target,
-                optimizer=optimizer,
-                scaler=scaler,
-                partial=partial,
-                **{name: options[name] for name in taken if name in options},
-            )
+        if _needs_main(unwrap(model), options):
+            load = functools.partial(_load_as_main_does, original, data_parallel=data_parallel)
         else:
-            if optimizer is None:
-                _require_all_weights(path_to_checkpoint, target)
-            options["epoch_reset"] = partial or options.get("epoch_reset", False)
-            epoch = _load_as_main_does(
-                original, path_to_checkpoint, model, data_parallel, optimizer, scaler, options
-            )
+            load = _load_all_or_nothing
+        epoch = load(path_to_checkpoint, model, optimizer=optimizer, scaler=scaler, options=options)
         for group, before in zip(optimizer.param_groups if optimizer else (), groups, strict=True):
             for name in ("layer_decay", "apply_LARS"):
-                group.setdefault(name, before[name])
+                if name in before:
+                    group.setdefault(name, before[name])
         return epoch
 
     cu.load_checkpoint = load_checkpoint
 
 
-def _load_as_main_does(original, path, model, data_parallel, optimizer, scaler, options) -> int:
+def _needs_main(model: nn.Module, options: Mapping[str, Any]) -> bool:
+    """Whether only main knows how a file becomes this model: renaming, interpolation, split batch norms."""
+    from slowfast_ext.models import VTN
+
+    if isinstance(model, VTN) or options.get("convert_from_caffe2"):
+        return False
+    if not isinstance(model, (SlowFast, ResNet)) or options.get("clear_name_pattern"):
+        return True
+    return bool(options.get("image_init")) or any(".split_bn." in name for name in model.state_dict())
+
+
+def _load_all_or_nothing(path, model, *, optimizer, scaler, options) -> int:
+    """As the other PySlowFast's loader: every weight must fit, unless TRAIN.CHECKPOINT_PARTIAL."""
+    from slowfast_ext.engine import checkpoint, start
+
+    target = unwrap(model)
+    wanted = getattr(target, "starts_from", StartsFrom())
+    advice = start.advice(for_test=optimizer is None, continues=path != wanted.path)
+    taken = ("inflation", "convert_from_caffe2", "epoch_reset")
+    return checkpoint.load_checkpoint(
+        path,
+        target,
+        optimizer=optimizer,
+        scaler=scaler,
+        partial=optimizer is not None and wanted == StartsFrom(path, partial=True),
+        advice=advice,
+        **{name: options[name] for name in taken if name in options},
+    )
+
+
+def _load_as_main_does(original, path, model, *, data_parallel, optimizer, scaler, options) -> int:
+    wanted = getattr(unwrap(model), "starts_from", StartsFrom())
+    if optimizer is not None and wanted == StartsFrom(path, partial=True):
+        options = {**options, "epoch_reset": True}
     try:
+        if optimizer is None:
+            _require_all_weights(path, unwrap(model))
         return original(path, model, data_parallel, optimizer, scaler, **options)
-    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, ValueError) as error:
         raise InputError(f"checkpoint {path} cannot be loaded ({' '.join(str(error).split())})") from error
 
 
@@ -73,8 +108,8 @@ def _require_all_weights(path: str, model: nn.Module) -> None:
 
     if not isinstance(model, (SlowFast, ResNet, MViT)):
         return
-    found = vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
     wanted = model.state_dict()
+    found = vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
     found = cu.normal_to_sub_bn(dict(found), wanted)
     # Positions are interpolated by main where the sizes differ.
     missing = [

@@ -25,7 +25,9 @@ _NOT_FOR_VTN = {
 }
 _NOT_IN_OUR_DATASETS = {
     "AUG.ENABLE": False,
+    "AUG.NUM_SAMPLE": 1,
     "DATA.MULTI_LABEL": False,
+    "DATA.USE_OFFSET_SAMPLING": False,
     "DATA.TRAIN_CROP_NUM_TEMPORAL": 1,
     "DATA.TRAIN_CROP_NUM_SPATIAL": 1,
     "DATA.TRAIN_JITTER_SCALES_RELATIVE": [],
@@ -85,7 +87,7 @@ def finalize_cfg(cfg: CfgNode) -> None:
     sections = {"train": cfg.TRAIN, "test": cfg.TEST}
     if any(section.ENABLE and is_ours(cfg, split) for split, section in sections.items()):
         _require_plain(
-            cfg, _NOT_IN_OUR_DATASETS, "with vtnkinetics or vtnmit; main's own data sets have more"
+            cfg, _NOT_IN_OUR_DATASETS, "with the data sets vtnkinetics and vtnmit (main's own have more)"
         )
         if cfg.MIXUP.ENABLE and cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH:
             raise InputError(
@@ -109,12 +111,17 @@ def _get(cfg: CfgNode, key: str) -> Any:
 
 
 def _require_plain(cfg: CfgNode, plain: Mapping[str, Any], where: str) -> None:
-    for key, value in plain.items():
-        found = _get(cfg, key)
-        if (list(found) if isinstance(found, (list, tuple)) else found) != (
-            list(value) if isinstance(value, (list, tuple)) else value
-        ):
-            raise InputError(f"{key} is {found!r}: it must be {value!r} {where}")
+    others = {key: value for key, value in plain.items() if not _same(_get(cfg, key), value)}
+    if others:
+        found = ", ".join(f"{key} is {_get(cfg, key)!r}" for key in others)
+        must = ", ".join(f"{key} {value!r}" for key, value in others.items())
+        raise InputError(f"{found}: {where} only this works: {must}")
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (list(one) if isinstance(one, tuple) else one) == (
+        list(other) if isinstance(other, tuple) else other
+    )
 
 
 def _suffixes(module: ModuleType, prefix: str) -> list[str]:

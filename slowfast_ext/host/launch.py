@@ -68,7 +68,7 @@ def run(
     try:
         func(get_host().prepare_process(cfg) if cpu else cfg)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")  # PySlowFast main silences print() in all processes but one
         sys.stderr.flush()
         os._exit(2)
     finally:

@@ -121,5 +121,12 @@ def _log_and_write(ledger: Ledger, split: str, output_dir: str) -> None:
 
 
 def shuffle_dataset(loader: VideoLoader, cur_epoch: int) -> None:
-    """Give the loader the order of epoch `cur_epoch`."""
+    """Give the loader the order of epoch `cur_epoch`, and that epoch its random numbers.
+
+    Dropout then follows from RNG_SEED and the epoch only, so an interrupted run continues as if it had not
+    been; PySlowFast seeds once, at the start.
+    """
+    from slowfast_ext.engine.common import seed_everything
+
+    seed_everything(loader.sampler.seed + 1 + cur_epoch)
     loader.sampler.set_epoch(cur_epoch)

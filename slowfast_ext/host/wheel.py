@@ -142,7 +142,8 @@ def finalize_cfg(cfg: CfgNode) -> None:
         )
     if cfg.SOLVER.OPTIMIZING_METHOD not in ("sgd", "adam", "adamw"):
         raise InputError(
-            f"SOLVER.OPTIMIZING_METHOD is {cfg.SOLVER.OPTIMIZING_METHOD!r}: it must be sgd or adam or adamw"
+            f"SOLVER.OPTIMIZING_METHOD is {cfg.SOLVER.OPTIMIZING_METHOD!r}: {DESCRIPTION} has sgd, adam and "
+            "adamw here"
         )
     if cfg.BN.NORM_TYPE != "batchnorm":
         raise InputError(f"BN.NORM_TYPE is {cfg.BN.NORM_TYPE!r}: {DESCRIPTION} has only 'batchnorm'")
@@ -197,18 +198,29 @@ def setup_logging(output_dir: str) -> None:
         announce_host(output_dir)
 
 
-class TrainMeter(meters.TrainMeter):
-    """Called as PySlowFast main's, of which this one notes less."""
+class _WithoutDataTime:
+    """Called as PySlowFast main's meters, of which these note less."""
 
     def data_toc(self) -> None:
         """The time that the data took is not noted."""
+
+
+class ValMeter(_WithoutDataTime, meters.ValMeter):
+    """Of validation."""
+
+
+class TestMeter(_WithoutDataTime, meters.TestMeter):
+    """Of tests."""
+
+
+class TrainMeter(_WithoutDataTime, meters.TrainMeter):
+    """Of training."""
 
     def update_stats(self, top1_err, top5_err, loss, lr, grad_norm, mb_size) -> None:
         """Note one step; the norm of its gradient is not noted."""
         super().update_stats(top1_err, top5_err, loss, lr, mb_size)
 
 
-ValMeter, TestMeter = meters.ValMeter, meters.TestMeter
 get_loss_func = losses.get_loss_func
 get_epoch_lr, set_lr = optim.get_epoch_lr, optim.set_lr
 get_logger, log_json_stats = logging.get_logger, logging.log_json_stats

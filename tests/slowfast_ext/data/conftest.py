@@ -23,6 +23,7 @@ def data_cfg(tmp_path) -> CfgNode:
                 "TRAIN_CROP_SIZE": 56,
                 "TEST_CROP_SIZE": 56,
                 "RANDOM_FLIP": True,
+                "REVERSE_INPUT_CHANNEL": False,
             },
             "TRAIN": {"EVAL_FULL_VIDEO": False, "EVAL_NUM_FRAMES": 10},
             "TEST": {"NUM_ENSEMBLE_VIEWS": 2, "NUM_SPATIAL_CROPS": 3},

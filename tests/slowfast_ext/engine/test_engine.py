@@ -22,6 +22,7 @@ from slowfast_ext.host import get_host
 from vtn import InputError
 
 host = get_host()
+WHEEL = host.NAME == "wheel"  # its loops are ours; main has its own
 
 
 def weights(output_dir, epoch: int = 2) -> dict[str, torch.Tensor]:
@@ -39,7 +40,9 @@ def test_train_and_test_by_command(run_net, tmp_path):
     result = run_net(tmp_path / "out", "TRAIN.EVAL_PERIOD", "1")
     assert result.returncode == 0, result.stdout + result.stderr
     log = (tmp_path / "out" / "stdout.log").read_text()
-    assert len(stats(log, _type="train_iter")) == 4  # 2 epochs of 8 videos in batches of 4
+    assert (
+        len(stats(log, _type="train_iter" if WHEEL else "train_iter_")) == 4
+    )  # 2 epochs of 8 videos in batches of 4
     assert [line["epoch"] for line in stats(log, _type="val_epoch")] == ["1/2", "2/2"]
     (final,) = stats(log, split="test_final")
     assert (final["num_videos"], final["num_failed"], final["num_views"]) == (7, 0, 1)
@@ -48,14 +51,14 @@ def test_train_and_test_by_command(run_net, tmp_path):
         float(final["top1_acc"]), abs=0.01
     )
     assert re.search(r"Params: [\d,]+\n", log)
-    assert "GFLOPs per view: " in log
+    assert ("GFLOPs per view: " if WHEEL else "Flops: ") in log
     assert f"Results and log: {tmp_path / 'out'}" in log
 
 
 def test_an_encoder_of_another_library_trains_and_tests(run_net, tmp_path):
     done = run_net(tmp_path / "out", "VTN.SEQUENCE_ENCODER", "longformer", "SOLVER.MAX_EPOCH", "1")
     assert done.returncode == 0, done.stderr
-    assert "GFLOPs per view" in done.stdout  # counting needs values for this one
+    assert ("GFLOPs per view" if WHEEL else "Flops: ") in done.stdout  # counting needs values for this one
     results = json.loads((tmp_path / "out" / "test_results.json").read_text())
     assert results["num_videos"] == 7
 
@@ -68,7 +71,7 @@ def test_one_step_equals_sgd_by_hand(tiny_cfg):
     items = [dataset[index] for index in range(8)]
     clips = torch.cat([item[0][0].clips(cfg.DATA.MEAN, cfg.DATA.STD) for item in items])
     frame_indices = torch.stack([item[0][1] for item in items])
-    seed_everything(cfg.RNG_SEED)
+    (seed_everything if WHEEL else torch.manual_seed)(cfg.RNG_SEED)
     model = host.build_model(cfg).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     logits = vtn.VTN.forward(model, clips, frame_indices)
@@ -178,7 +181,7 @@ def test_the_hosts_own_data_set_and_model(tiny_cfg, data_dir, tmp_path):
     host.train(cfg)
     host.test(cfg)
     log = (tmp_path / "out" / "stdout.log").read_text()
-    assert len(stats(log, _type="train_iter")) == 2
+    assert len(stats(log, _type="train_iter" if WHEEL else "train_iter_")) == 2
     (final,) = stats(log, split="test_final")
     assert (final["num_videos"], final["num_failed"], final["num_views"]) == (7, 0, 6)
 
@@ -215,10 +218,14 @@ def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_
     (epoch,) = stats(log, _type="val_epoch")
     right = round(5 * (1 - float(epoch["top1_err"]) / 100))
     assert (
-        f"Validation of epoch 1: top-1 accuracy {100 * right / 5:.2f} % over 5 of 7 videos; "
-        f"{100 * right / 7:.2f} % if the 2 that failed were all wrong, "
-        f"{100 * (right + 2) / 7:.2f} % if all were right"
-    ) in log
+        not WHEEL
+        or (
+            f"Validation of epoch 1: top-1 accuracy {100 * right / 5:.2f} % over 5 of 7 videos; "
+            f"{100 * right / 7:.2f} % if the 2 that failed were all wrong, "
+            f"{100 * (right + 2) / 7:.2f} % if all were right"
+        )
+        in log
+    )
     (final,) = stats(log, split="test_final")
     assert (final["num_videos"], final["num_failed"]) == (5, 2)
     right = round(float(final["top1_acc"]) * 5 / 100)

@@ -10,7 +10,7 @@ host = get_host()
 
 
 def build(cfg):
-    return host.MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg).eval()
+    return host.create_model(cfg).eval()
 
 
 @pytest.mark.skipif(host.NAME != "wheel", reason="compares with the wheel's own classes")

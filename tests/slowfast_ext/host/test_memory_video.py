@@ -29,10 +29,11 @@ VIDEOS = {
     "h264.avi": {},
     "stream.ts": {},
     "flash.flv": {},
+    "sound.flv": {"with_audio": True},
     "raw.h264": {"fps": 25},
 }
 # Seconds, by hand: frames over rate, and 0 where the file does not say.
-DURATIONS = {"no_duration.mkv": 0.0, "raw.h264": 0.0}
+DURATIONS = {"no_duration.mkv": 0.0, "raw.h264": 0.0, "sound.flv": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +109,14 @@ def test_sound_track(folder):
 
 
 def test_only_what_lies_before_the_range_is_decoded(folder, monkeypatch):
-    data = make_video(folder / "long.mp4", 300).read_bytes()
+    times = [100_000 + 40 * number for number in range(300)]
+    data = make_video(folder / "long.mp4", 300, fps=25, times=times).read_bytes()
     fed = []
     decode = memory_video.decode_packet
     monkeypatch.setattr(
         memory_video, "decode_packet", lambda stream, packet: fed.append(packet) or decode(stream, packet)
     )
-    assert read_range(data, 30, 240, 250) == list(range(240, 251))
+    assert read_range(data, 25, 240, 250) == list(range(240, 251))
     # The first frame, 12 to the keyframe, a second of margin, the 11, and the decoder's delay.
     assert len(fed) < 75
 
@@ -180,6 +182,17 @@ def test_file_that_was_cut_short(folder):
     assert numbers[:-3] == list(range(len(numbers) - 3))
     assert numbers == sorted(numbers)
     assert read_range(half, 30, 70, 74) == []
+
+
+def test_file_without_its_beginning(folder):
+    """Time begins with the first frame that can be decoded, in a whole read and in a part."""
+    data = make_video(folder / "whole.ts", NUM_FRAMES, size=(320, 240)).read_bytes()
+    rest = data[len(data) // 188 // 4 * 188 :]
+    numbers = read_numbers(read_video_from_memory(rest)[0].numpy())
+    assert numbers == list(range(numbers[0], NUM_FRAMES))
+    assert 5 < numbers[0] < 40
+    for first in (0, 33):
+        assert read_range(rest, 30, first, first + 2) == numbers[first : first + 3]
 
 
 def test_file_that_is_damaged_in_the_middle(folder):

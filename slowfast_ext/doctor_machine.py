@@ -1,4 +1,4 @@
-"""Which packages this machine has, and what is wrong with those that are needed; for slowfast_ext.doctor.
+"""What this machine has, and what is wrong with the packages that are needed; for slowfast_ext.doctor.
 
 Imports nothing that could be missing or broken before `attempt` guards it.
 """
@@ -9,8 +9,10 @@ import importlib.metadata
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -41,6 +43,11 @@ class Package:
     problem: str = ""
     error: str = ""
     remark: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """What to ask pip for."""
+        return self.name + self.needs
 
 
 def attempt(action: Callable[[], T]) -> tuple[T | None, str]:
@@ -143,19 +150,59 @@ def _satisfies(version: str, needs: str) -> bool:
     )  # a version that is none, such as a build's own name, is let through
 
 
-def pip_install(packages: Iterable[Package], *options: str) -> str:
+def pip_install(*words: str) -> str:
     """The command, for the Python that runs this."""
-    wanted = [package.name + package.needs for package in packages]
-    return shlex.join([sys.executable, "-m", "pip", "install", *options, *wanted])
+    return shlex.join([sys.executable, "-m", "pip", "install", *words])
+
+
+def raised_by(package: Package) -> bool:
+    """Whether the error of a broken package comes from its own files, and not from one that it imports."""
+    path = _path(package)
+    return path is not None and str(path) in package.error
 
 
 def repair(package: Package) -> str:
     """A command, or words, for a package that is installed and cannot be imported."""
     if package.error.startswith("ModuleNotFoundError"):
-        return pip_install([package])  # also installs what the package itself needs
+        return pip_install(package.wanted)  # also installs what the package itself needs
+    home, _ = attempt(lambda: Path(importlib.metadata.distribution(package.name).locate_file("")))
+    path = _path(package)
+    if path and home and path.parent != home:
+        return f"take {path} out of Python's way: it hides the {package.name} in {home}"
+    return pip_install("--force-reinstall", "--no-deps", package.wanted)
+
+
+def _path(package: Package) -> Path | None:
+    """The folder or file that `import` takes."""
     spec, _ = attempt(lambda: importlib.machinery.PathFinder.find_spec(_module(package.name)))
-    folder = next(iter(spec.submodule_search_locations or ()), spec.origin) if spec else None
-    home, _ = attempt(lambda: str(importlib.metadata.distribution(package.name).locate_file("").resolve()))
-    if folder and home and not folder.startswith(home):
-        return f"take {folder} out of Python's way: it hides the {package.name} in {home}"
-    return pip_install([package], "--force-reinstall", "--no-deps")
+    if spec is None or not spec.origin:
+        return None
+    path = Path(spec.origin)
+    return path.parent if path.stem == "__init__" else path
+
+
+def read_machine() -> dict[str, str]:
+    """Python, FFmpeg and GPUs, in words; torch and av are imported, which alone know."""
+
+    def ffmpeg() -> str:
+        import av
+
+        return "libavcodec " + ".".join(map(str, av.library_versions["libavcodec"])) + ", in PyAV"
+
+    def cuda() -> str:
+        import torch
+
+        built = torch.version.cuda or torch.version.hip
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if gpus:
+            return f"{built}, with " + ", ".join(torch.cuda.get_device_name(gpu) for gpu in range(gpus))
+        why = f"torch is built for CUDA {built} but sees no GPU" if built else "torch is built without it"
+        return f"no, {why}" + "".join(f"; {' '.join(str(note.message).split())}" for note in notes[:1])
+
+    found = {"Python": f"{sys.version.split()[0]}, {sys.executable}"}
+    for name, read in (("FFmpeg", ffmpeg), ("CUDA", cuda)):
+        text, error = attempt(read)
+        found[name] = text or f"not known: {error}"
+    return found
