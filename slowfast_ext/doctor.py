@@ -106,14 +106,7 @@ def import_slowfast() -> str:
 
         slowfast_ext.register()
 
-    error = attempt(register)[1]
-    if error:
-        # Importing slowfast_ext tried before; a second try meets half a PySlowFast and hides the cause.
-        halves = ("slowfast.", "slowfast_ext.host.git", "slowfast_ext.host.wheel")
-        for name in [name for name in sys.modules if f"{name}.".startswith(halves)]:
-            del sys.modules[name]
-        error = attempt(register)[1] or error
-    return error
+    return attempt(register)[1]
 
 
 def read_cures() -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:

@@ -91,7 +91,7 @@ def read_requirements(kind: str) -> dict[str, tuple[str, str]]:
     if kind == "wheel":
         lines += attempt(lambda: importlib.metadata.requires("pyslowfast"))[0] or ()
     found: dict[str, tuple[str, str]] = {}
-    for extra in sorted(_EXTRAS, key=lambda extra: extra not in ("", kind)):
+    for extra in _EXTRAS:  # what is needed comes first
         for entry in map(Requirement, lines):
             asks = entry.marker.evaluate({"extra": extra}) if entry.marker else not extra
             if asks and entry.name != "pyslowfast":  # which is found otherwise

@@ -1,5 +1,6 @@
 """Shared fixtures: configurations of the demo's size, and random numbers that do not leak between tests."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,17 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_report_header() -> str:
+    """Which PySlowFast these tests run on, and whether the other one is there."""
+    from slowfast_ext.host import describe_host, get_host
+
+    get_host()
+    other = (
+        "" if os.environ.get("SLOWFAST_HOME") else "; SLOWFAST_HOME is not set: main from git is not tested"
+    )
+    return f"{describe_host()}{other}"
 
 
 @pytest.fixture(autouse=True)

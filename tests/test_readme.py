@@ -1,6 +1,7 @@
 """What the pages tell a reader to type or to open exists."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "projects/vtn/README.md
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_paths_exist(page):
     text = (ROOT / page).read_text()
+    headings = {"#" + line.lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
     for link in re.findall(r"\]\(([^)]+)\)", text):
-        if not link.startswith("http"):
+        if link.startswith("#"):
+            assert link in headings, link
+        elif not link.startswith("http"):
             assert ((ROOT / page).parent / link).exists(), link
     for path in re.findall(
-        r"\b((?:configs|tools|tests|slowfast_ext|projects|benchmarks|docs)/[\w./-]*\w)", text
+        r"(?<!/)\b((?:configs|tools|tests|slowfast_ext|projects|benchmarks|docs)/[\w./-]*\w)", text
     ):
         assert "NAME" in path or (ROOT / path).exists(), path
 
@@ -41,9 +45,9 @@ def test_make_targets_exist(page):
         assert target in targets, target
 
 
-def test_python_example_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_python_examples_run():
     names: dict = {}
-    exec(code, names)
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        exec(textwrap.dedent(code), names)
     assert names["logits"].shape == (1, 400)
     assert names["attention"].shape == (1, 3, 12, 16)

@@ -5,8 +5,10 @@ them), so the rest of the project never asks which PySlowFast it runs on. Everyt
 PySlowFasts, and every cure, lives in this package.
 """
 
+import contextlib
 import functools
 import importlib
+import sys
 import warnings
 from types import ModuleType
 
@@ -18,34 +20,51 @@ from vtn.errors import InputError
 get_installation = functools.cache(find_installation)
 
 
-@functools.cache
 def get_host() -> ModuleType:
     """Find PySlowFast, cure it in memory and return its module of this package.
 
     Raises:
         InputError: If there is none that this version knows, or it cannot be imported.
     """
-    installation = get_installation()
+    found = _host_or_error()
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+@functools.cache
+def _host_or_error() -> ModuleType | InputError:
+    """The first answer stands: a second import would find half of PySlowFast loaded, and fail otherwise."""
     try:
-        with warnings.catch_warnings():
+        installation = get_installation()
+    except InputError as error:
+        return error
+    try:
+        # What PySlowFast prints at import is for people, not part of a program's output.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             # fvcore, which PySlowFast imports, scripts functions, and PyTorch warns of each.
             warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
             # pytorchvideo, which main imports, uses modules that torchvision has renamed.
             warnings.filterwarnings("ignore", message=".*torchvision.transforms._", category=UserWarning)
             return _import(installation)
-    except InputError:
-        raise
+    except InputError as error:
+        return error
     except ModuleNotFoundError as error:
         extra = "." if installation.kind == WHEEL else "'.[git]'"
-        raise InputError(
+        sentence = (
             f"{installation.description} needs the package {error.name}, which is not installed: type "
             f"`pip install -e {extra}` in this project's folder"
-        ) from error
+        )
+        cause = error
     except Exception as error:  # whatever a newer or changed PySlowFast may raise
-        raise InputError(
+        sentence = (
             f"{installation.description} cannot be imported ({type(error).__name__}: {error}); "
             "`python -m slowfast_ext.doctor` says more"
-        ) from error
+        )
+        cause = error
+    failure = InputError(sentence)
+    failure.__cause__ = cause
+    return failure
 
 
 def _import(installation: Installation) -> ModuleType:

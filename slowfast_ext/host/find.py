@@ -1,7 +1,6 @@
 """Which PySlowFast is used: the checkout of SLOWFAST_HOME, main where it is importable, or the wheel."""
 
 import importlib.metadata
-import importlib.util
 import json
 import os
 import sys
@@ -55,12 +54,12 @@ def find_installation() -> Installation:
             wheel over main, so that neither is whole.
     """
     home = os.environ.get("SLOWFAST_HOME", "")
-    roots = _importable_roots()
-    first = roots[0] if roots else None
+    folders = _folders()
+    roots = [root for root in folders if (root / "slowfast" / "models").is_dir()]
     if home:
         chosen = _checkout(home)
     elif roots:
-        chosen = next((root for root in roots if _kind(root / "slowfast") == GIT), first)
+        chosen = next((root for root in roots if _kind(root / "slowfast") == GIT), roots[0])
     else:
         raise InputError(f"PySlowFast is not installed: {_HOW_TO_GET_ONE}")
     kind = _kind(chosen / "slowfast")
@@ -69,19 +68,20 @@ def find_installation() -> Installation:
             f"the PySlowFast in {chosen / 'slowfast'} is neither 1.0 from PyPI nor main: {_HOW_TO_GET_ONE}"
         )
     _require_not_imported_from_elsewhere(chosen)
-    if chosen != first:
+    if folders[:1] != [chosen]:
         sys.path.insert(0, str(chosen))
     unused = tuple(root for root in roots if root != chosen)
     return Installation(kind, chosen, _version(kind, chosen), unused)
 
 
-def _importable_roots() -> list[Path]:
-    """Folders from which `slowfast` could be imported; first the one that Python takes."""
-    roots = [Path(entry or ".").resolve() for entry in sys.path]
-    spec = importlib.util.find_spec("slowfast")  # also finds editable installs, which are in no folder
-    if spec is not None and spec.submodule_search_locations:
-        roots.insert(0, Path(next(iter(spec.submodule_search_locations))).resolve().parent)
-    return [root for root in dict.fromkeys(roots) if (root / "slowfast" / "models").is_dir()]
+def _folders() -> list[Path]:
+    """Folders from which `slowfast` might be imported; first the one that Python takes."""
+    finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    # Each is asked, because pip's editable installs are in no folder and come after all folders.
+    specs = [find("slowfast", None) for find in finders if find]
+    places = [place for spec in specs if spec for place in spec.submodule_search_locations or [spec.origin]]
+    folders = [Path(place).resolve().parent for place in places]
+    return list(dict.fromkeys([*folders, *(Path(entry or ".").resolve() for entry in sys.path)]))
 
 
 def _checkout(home: str) -> Path:
@@ -111,10 +111,10 @@ def _kind(package: Path) -> str | None:
 
 def _require_not_imported_from_elsewhere(root: Path) -> None:
     loaded = sys.modules.get("slowfast")
-    found = getattr(loaded, "__file__", None)
-    if found and Path(found).resolve().parent.parent != root:
+    package = next(iter(getattr(loaded, "__path__", ())), None)
+    if package and Path(package).resolve().parent != root:
         raise InputError(
-            f"slowfast was already imported from {Path(found).parent}, but {root} is to be used: "
+            f"slowfast was already imported from {package}, but {root} is to be used: "
             "`import slowfast_ext` before anything of slowfast"
         )
 

@@ -5,6 +5,7 @@ each entry of `GIT_CURES`, which has those of git_checkpoint.py and git_torch_cu
 """
 
 import importlib
+import warnings
 
 import torch
 from slowfast.datasets import loader
@@ -189,10 +190,21 @@ def mend_setup_logging() -> None:
     logging.setup_logging = setup_logging
 
 
+def _warns_of_gradients() -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            misc.check_nan_losses(torch.ones((), requires_grad=True))
+    except UserWarning:
+        return True
+    return False
+
+
 @cure(
     GIT_CURES,
     "slowfast.utils.misc.check_nan_losses",
-    "torch >= 2.5: warns that a number is taken of a tensor with a gradient",
+    "this torch warns that a number is taken of a tensor with a gradient",
+    present=_warns_of_gradients,
 )
 def mend_check_nan_losses() -> None:
     check = misc.check_nan_losses

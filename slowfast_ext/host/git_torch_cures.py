@@ -53,7 +53,7 @@ def mend_autocast() -> None:
 @cure(
     TORCH_CURES,
     "torch.optim._multi_tensor",
-    "torch >= 2.0: gone, SOLVER.OPTIMIZING_METHOD mt_adamw needs it",
+    "gone from torch, SOLVER.OPTIMIZING_METHOD mt_adamw needs it",
     present=lambda: not hasattr(torch.optim, "_multi_tensor"),
 )
 def mend_multi_tensor() -> None:

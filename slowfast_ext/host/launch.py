@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import distributed as dist
@@ -89,6 +90,9 @@ def launch_job(cfg, init_method: str, func: Callable) -> None:
     if world_size(cfg) == 1:
         func(cfg)
         return
+    if cfg.NUM_SHARDS == 1 and init_method.startswith("file://"):
+        # One that is left from processes that are gone sends the new ones to addresses where nobody is.
+        Path(init_method.removeprefix("file://")).unlink(missing_ok=True)
     procs = num_processes(cfg)
     args = (procs, func, init_method, cfg.SHARD_ID, cfg.NUM_SHARDS, cfg.DIST_BACKEND, cfg)
     try:
