@@ -128,9 +128,8 @@ def _check_solver(cfg: CfgNode) -> None:
     if solver.LR_POLICY == "steps_with_relative_lrs":
         starts_at_zero = bool(solver.STEPS) and solver.STEPS[0] == 0
         _require(starts_at_zero, "SOLVER.STEPS", list(solver.STEPS), "a list of epochs that starts with 0")
-        _require(
-            len(solver.LRS) >= len(solver.STEPS), "SOLVER.LRS", list(solver.LRS), "as long as SOLVER.STEPS"
-        )
+        reached = sum(step < solver.MAX_EPOCH for step in solver.STEPS)
+        _require(len(solver.LRS) >= reached, "SOLVER.LRS", list(solver.LRS), "as long as SOLVER.STEPS")
     for name, section in (("TRAIN", cfg.TRAIN), ("TEST", cfg.TEST)):
         kind = section.CHECKPOINT_TYPE
         _require(kind in ("pytorch", "caffe2"), f"{name}.CHECKPOINT_TYPE", kind, "pytorch or caffe2")
