@@ -140,9 +140,8 @@ def _commit(git: Path) -> str:
             return head
         name = head.removeprefix("ref: ")
         shared = git / (git / "commondir").read_text().strip() if (git / "commondir").exists() else git
-        for folder in (git, shared):
-            if (folder / name).is_file():
-                return (folder / name).read_text().strip()
+        if (shared / name).is_file():
+            return (shared / name).read_text().strip()
         packed = (shared / "packed-refs").read_text().splitlines()
     except OSError:
         return ""

@@ -56,8 +56,17 @@ def _adapted(model: nn.Module, cfg: CfgNode) -> nn.Module:
     return take_frames(model, cfg)
 
 
+def _thawed(cfg: CfgNode) -> CfgNode:
+    """MViT writes what it infers into the configuration."""
+    if cfg.is_frozen():
+        cfg = cfg.clone()
+        cfg.defrost()
+    return cfg
+
+
 def create_model(cfg: CfgNode) -> nn.Module:
     """The model that MODEL.MODEL_NAME names, which takes lists of Frames or of packed tensors."""
+    cfg = _thawed(cfg)
     return _adapted(MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg), cfg)
 
 
@@ -68,6 +77,7 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
         cfg: Keys MODEL.MODEL_NAME, NUM_GPUS and the model's own.
         gpu_id: GPU to use instead of the current one.
     """
+    cfg = _thawed(cfg)
     if cfg.NUM_GPUS == 0 or torch.cuda.is_available():
         model = _build_model(cfg, gpu_id)
         _adapted(unwrap(model), cfg)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slowfast.models.video_model_builder import MViT, ResNet, SlowFast
+from slowfast.models.video_model_builder import X3D, MViT, ResNet, SlowFast
 from slowfast.utils import checkpoint as cu
 from torch import nn
 
@@ -66,7 +66,7 @@ def _needs_main(model: nn.Module, options: Mapping[str, Any]) -> bool:
 
     if isinstance(model, VTN) or options.get("convert_from_caffe2"):
         return False
-    if not isinstance(model, (SlowFast, ResNet)) or options.get("clear_name_pattern"):
+    if not isinstance(model, (SlowFast, ResNet, X3D)) or options.get("clear_name_pattern"):
         return True
     return bool(options.get("image_init")) or any(".split_bn." in name for name in model.state_dict())
 
@@ -106,7 +106,7 @@ def _require_all_weights(path: str, model: nn.Module) -> None:
     """Refuse to test a model of which the file lacks weights; main would leave them random."""
     from vtn import checkpoint as vtn_checkpoint
 
-    if not isinstance(model, (SlowFast, ResNet, MViT)):
+    if not isinstance(model, (SlowFast, ResNet, X3D, MViT)):
         return
     wanted = model.state_dict()
     found = vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
