@@ -18,7 +18,7 @@ from torch import nn
 
 from slowfast_ext.host.cures import apply_cures
 from slowfast_ext.host.git_checkpoint import StartsFrom
-from slowfast_ext.host.git_checks import finalize_cfg
+from slowfast_ext.host.git_checks import finalize_cfg, thawed
 from slowfast_ext.host.git_cures import GIT_CURES
 from slowfast_ext.host.git_decoding import DECODING_CURES
 from slowfast_ext.host.git_loops import test, train
@@ -56,17 +56,9 @@ def _adapted(model: nn.Module, cfg: CfgNode) -> nn.Module:
     return take_frames(model, cfg)
 
 
-def _thawed(cfg: CfgNode) -> CfgNode:
-    """MViT writes what it infers into the configuration."""
-    if cfg.is_frozen():
-        cfg = cfg.clone()
-        cfg.defrost()
-    return cfg
-
-
 def create_model(cfg: CfgNode) -> nn.Module:
     """The model that MODEL.MODEL_NAME names, which takes lists of Frames or of packed tensors."""
-    cfg = _thawed(cfg)
+    cfg = thawed(cfg) if cfg.is_frozen() else cfg
     return _adapted(MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg), cfg)
 
 
@@ -77,7 +69,7 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
         cfg: Keys MODEL.MODEL_NAME, NUM_GPUS and the model's own.
         gpu_id: GPU to use instead of the current one.
     """
-    cfg = _thawed(cfg)
+    cfg = thawed(cfg) if cfg.is_frozen() else cfg
     if cfg.NUM_GPUS == 0 or torch.cuda.is_available():
         model = _build_model(cfg, gpu_id)
         _adapted(unwrap(model), cfg)
@@ -92,8 +84,7 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
 def prepare_process(cfg: CfgNode) -> CfgNode:
     """What one of several processes on a CPU runs with: main's loops take NUM_GPUS for their number."""
     nn.Module.cuda = torch.Tensor.cuda = lambda self, *args, **kwargs: self
-    cfg = cfg.clone()
-    cfg.defrost()
+    cfg = thawed(cfg)
     cfg.NUM_GPUS = cfg.VTN.CPU_PROCESSES
     return cfg
 

@@ -68,6 +68,13 @@ _NOT_BY_THIS_COMMAND = {
 }
 
 
+def thawed(cfg: CfgNode) -> CfgNode:
+    """A copy that main may write into, as its loops and its MViT do."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    return cfg
+
+
 def finalize_cfg(cfg: CfgNode) -> None:
     """Check what main's own checks and registries know, and let main infer what it infers, in place.
 

@@ -10,6 +10,7 @@ from slowfast.utils import logging
 
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.host import get_installation
+from slowfast_ext.host.git_checks import thawed
 
 logger = logging.get_logger(__name__)
 
@@ -27,13 +28,6 @@ def _test_tool() -> ModuleType:
     return tool
 
 
-def _thawed(cfg: CfgNode) -> CfgNode:
-    """A copy that main's loops may write into, as they do."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    return cfg
-
-
 def train(cfg: CfgNode) -> None:
     """Train and validate: tools/train_net.py of main.
 
@@ -48,7 +42,7 @@ def train(cfg: CfgNode) -> None:
         return
     logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_training_source(cfg)
-    _tool("train_net").train(_thawed(start.without_needless_download(cfg, source)))
+    _tool("train_net").train(thawed(start.without_needless_download(cfg, source)))
     logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
 
 
@@ -66,7 +60,7 @@ def test(cfg: CfgNode) -> None:
         return
     logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_test_source(cfg)
-    _test_tool().test(_thawed(start.without_needless_download(cfg, source)))
+    _test_tool().test(thawed(start.without_needless_download(cfg, source)))
     logger.info("Results and log: %s", cfg.OUTPUT_DIR)
 
 
@@ -79,7 +73,7 @@ def _writing_results(perform_test: Callable) -> Callable:
             return perform_test(test_loader, model, test_meter, cfg, writer)
         from slowfast_ext.engine.test import write_results
 
-        without_pickle = _thawed(cfg)
+        without_pickle = thawed(cfg)
         without_pickle.TEST.SAVE_RESULTS_PATH = ""
         test_meter = perform_test(test_loader, model, test_meter, without_pickle, writer)
         write_results(test_meter, test_loader, cfg)
