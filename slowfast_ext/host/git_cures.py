@@ -4,17 +4,19 @@ main must be importable first (import_cures.py). `tests/slowfast_ext/host/test_g
 each entry of `GIT_CURES`, which has those of git_checkpoint.py and git_torch_cures.py too.
 """
 
+import functools
 import importlib
 import warnings
 
 import torch
-from slowfast.datasets import loader
+from slowfast.datasets import kinetics, loader
 from slowfast.models import build
 from slowfast.utils import logging, meters, metrics, misc, parser
 
 from slowfast_ext.host.cures import Cure, cure
 from slowfast_ext.host.git_checkpoint import CHECKPOINT_CURES
 from slowfast_ext.host.git_torch_cures import TORCH_CURES, no_cuda
+from vtn.errors import InputError
 
 GIT_CURES: list[Cure] = []
 
@@ -85,6 +87,25 @@ def mend_construct_loader() -> None:
         put_in_order(data_loader, cur_epoch)
 
     loader.construct_loader, loader.shuffle_dataset = construct_loader, shuffle_dataset
+
+
+@cure(
+    GIT_CURES,
+    "slowfast.datasets.kinetics.Kinetics",
+    "any version: gives None for a video that it cannot read, on which the loader fails without naming it",
+)
+def mend_kinetics() -> None:
+    get = kinetics.Kinetics.__getitem__
+
+    @functools.wraps(get)
+    def get_or_say(self, index):
+        item = get(self, index)
+        if item is None:
+            video = index[0] if isinstance(index, tuple) else index  # multigrid adds a size
+            raise InputError(f"{self._path_to_videos[video]} cannot be read, nor others tried in its place")
+        return item
+
+    kinetics.Kinetics.__getitem__ = get_or_say
 
 
 @cure(

@@ -1,8 +1,9 @@
 """Training and testing by PySlowFast main's own loops; by ours where the installation ships no tools/."""
 
+import contextlib
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from fvcore.common.config import CfgNode
@@ -11,6 +12,7 @@ from slowfast.utils import logging
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.host import get_installation
 from slowfast_ext.host.git_checks import thawed
+from vtn.errors import InputError
 
 logger = logging.get_logger(__name__)
 
@@ -28,6 +30,17 @@ def _test_tool() -> ModuleType:
     return tool
 
 
+@contextlib.contextmanager
+def _assertions_told() -> Iterator[None]:
+    """main asserts what a list or a checkpoint must be; its sentence is for people, where it was is not."""
+    try:
+        yield
+    except AssertionError as error:
+        if not str(error):
+            raise
+        raise InputError(" ".join(str(error).split())) from error
+
+
 def train(cfg: CfgNode) -> None:
     """Train and validate: tools/train_net.py of main.
 
@@ -42,7 +55,8 @@ def train(cfg: CfgNode) -> None:
         return
     logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_training_source(cfg)
-    _tool("train_net").train(thawed(start.without_needless_download(cfg, source)))
+    with _assertions_told():
+        _tool("train_net").train(thawed(start.without_needless_download(cfg, source)))
     logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
 
 
@@ -60,7 +74,8 @@ def test(cfg: CfgNode) -> None:
         return
     logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_test_source(cfg)
-    _test_tool().test(thawed(start.without_needless_download(cfg, source)))
+    with _assertions_told():
+        _test_tool().test(thawed(start.without_needless_download(cfg, source)))
     logger.info("Results and log: %s", cfg.OUTPUT_DIR)
 
 

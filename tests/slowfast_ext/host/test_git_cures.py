@@ -107,6 +107,22 @@ def test_construct_loader(tiny_cfg):
     loader.shuffle_dataset(theirs, 3)
 
 
+def test_kinetics(tiny_cfg, tmp_path):
+    """A test video that cannot be read. Multi-view tests try the same file again and again."""
+    from slowfast.datasets.kinetics import Kinetics
+
+    (tmp_path / "bad.mp4").write_text("not a video")
+    (tmp_path / "test.csv").write_text(f"{tmp_path}/bad.mp4 0\n")
+    cfg = tiny_cfg(*"MODEL.MODEL_NAME ResNet MODEL.ARCH i3d TRAIN.EVAL_FULL_VIDEO False".split())
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATA.PATH_TO_DATA_DIR = str(tmp_path)
+    dataset = Kinetics(cfg, "test", num_retries=9)
+    with pytest.raises(InputError, match=r"bad\.mp4 cannot be read"):
+        dataset[0]
+    assert Kinetics.__getitem__.__wrapped__(dataset, 0) is None
+
+
 def test_testmeter():
     """Three videos of two clips: one right, one of class 0 without scores, one with a repeated clip."""
     from slowfast.utils import meters

@@ -85,7 +85,8 @@ for mode in ("train", "val"):
         result[f"{mode} {backend}".removesuffix(" torchvision")] = read(sys.argv[1], mode, backend)
 result["damaged val"] = [index for numbers, index, _ in read(sys.argv[2], "val", "torchvision")]
 damaged = data_set(sys.argv[2], "test", "torchvision")
-result["damaged test"] = [damaged[index] is None for index in range(len(damaged))]
+as_published = type(damaged).__getitem__.__wrapped__  # None in place of an error that names the file
+result["damaged test"] = [as_published(damaged, index) is None for index in range(len(damaged))]
 
 def said(container, backend):
     decode = getattr(decoder.decode, "__wrapped__", decoder.decode)
