@@ -11,7 +11,7 @@ HOST = Path(__file__).resolve().parents[3] / "slowfast_ext" / "host"
 def names(module: str) -> list[str]:
     """`__all__` of a host module, read from its text: only one of the two can be imported."""
     for statement in ast.parse((HOST / f"{module}.py").read_text()).body:
-        if isinstance(statement, ast.Assign) and statement.targets[0].id == "__all__":
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
             return ast.literal_eval(statement.value)
     raise AssertionError(f"{module} has no __all__")
 
