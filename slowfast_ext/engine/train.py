@@ -14,7 +14,7 @@ from torch import distributed as dist
 from torch import nn
 
 from slowfast_ext.data.ledger import FAILED
-from slowfast_ext.data.loader import VideoLoader
+from slowfast_ext.data.loader import VideoLoader, take_batches
 from slowfast_ext.engine import checkpoint, start
 from slowfast_ext.engine.common import (
     Batch,
@@ -154,7 +154,11 @@ def update_precise_bn(loader: VideoLoader, model: nn.Module, cfg) -> None:
     """Replace running statistics of batch norms by averages over BN.NUM_BATCHES_PRECISE training batches."""
     device = get_host().device_of(cfg)
     count = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
-    update_bn_stats(unwrap(model), (Batch(loaded, device).inputs for loaded in loader), count)
+    update_bn_stats(
+        unwrap(model),
+        (Batch(loaded, device).inputs for loaded in take_batches(lambda: iter(loader), count)),
+        count,
+    )
     if dist.is_initialized():
         _average_buffers(unwrap(model))
 

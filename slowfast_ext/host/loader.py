@@ -1,7 +1,7 @@
 """Data loaders in the place of PySlowFast's, which divides by NUM_GPUS and repeats videos."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,6 +13,13 @@ from vtn.errors import InputError
 
 # Videos named in the log; all of them are in the CSV.
 _NAMED = 20
+
+
+class PreciseLoader(VideoLoader):
+    """Training batches for batch-norm statistics: as many as its length says, also where videos fail."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return take_batches(super().__iter__, len(self))
 
 
 def construct_loader(
@@ -45,7 +52,7 @@ def construct_loader(
     section = _section(cfg, split)
     dataset = build_dataset(section.DATASET, cfg, split)
     train = split == "train"
-    loader = VideoLoader(
+    loader = (PreciseLoader if is_precise_bn else VideoLoader)(
         dataset,
         VideoSampler(dataset, shuffle=train, seed=cfg.RNG_SEED),
         batch_size=section.BATCH_SIZE // world_size(cfg),

@@ -4,6 +4,8 @@ import torch
 from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import nn
 
+from slowfast_ext.data.loader import take_batches
+
 
 @torch.no_grad()
 def compute_and_update_bn_stats(model: nn.Module, data_loader, num_batches: int = 200) -> None:
@@ -14,9 +16,9 @@ def compute_and_update_bn_stats(model: nn.Module, data_loader, num_batches: int 
         data_loader: Has a length.
         num_batches: At most so many are used.
     """
-    device = next(model.parameters()).device
-    batches = ([x.to(device, non_blocking=True) for x in item[0]] for item in data_loader)
-    update_bn_stats(model, batches, min(num_batches, len(data_loader)))
+    device, count = next(model.parameters()).device, min(num_batches, len(data_loader))
+    items = take_batches(lambda: iter(data_loader), count)
+    update_bn_stats(model, ([x.to(device, non_blocking=True) for x in item[0]] for item in items), count)
 
 
 __all__ = ["compute_and_update_bn_stats", "get_bn_modules", "update_bn_stats"]

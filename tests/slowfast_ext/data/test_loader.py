@@ -16,7 +16,7 @@ from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.decoding import decode_frames
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
-from slowfast_ext.data.loader import VideoLoader, VideoSampler
+from slowfast_ext.data.loader import VideoLoader, VideoSampler, take_batches
 from vtn.errors import InputError
 
 NUM_VIDEOS = 7
@@ -282,3 +282,16 @@ def test_inside_a_loader_of_pytorch_with_its_distributed_sampler(cfg):
         for batch in DataLoader(dataset, batch_size=4, sampler=sampler, num_workers=2):
             found += batch[2].tolist()
     assert sorted(found) == list(range(NUM_VIDEOS * 6))
+
+
+def test_take_batches_starts_over():
+    passes = []
+
+    def one_pass():
+        passes.append(len(passes))
+        return iter(["a", "b", "c"])
+
+    assert list(take_batches(one_pass, 3)) == ["a", "b", "c"]
+    assert passes == [0]
+    assert list(take_batches(one_pass, 5)) == ["a", "b", "c", "a", "b"]
+    assert list(take_batches(lambda: iter([]), 2)) == []

@@ -241,6 +241,17 @@ def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_
     assert results["labels"].tolist() == [number % 5 for number in range(7)]
 
 
+def test_failed_videos_do_not_stop_precise_batch_norms(tiny_cfg, broken_data_dir, tmp_path):
+    """Six of eight videos can be read: batches of two are three, where the list promises four."""
+    cfg = tiny_cfg(
+        *("DATA.PATH_TO_DATA_DIR", str(broken_data_dir), "SOLVER.MAX_EPOCH", "2", "TRAIN.BATCH_SIZE", "2"),
+        *"MODEL.MODEL_NAME ResNet MODEL.ARCH i3d RESNET.WIDTH_PER_GROUP 8 LOG_MODEL_INFO False".split(),
+        *"BN.USE_PRECISE_STATS True BN.NUM_BATCHES_PRECISE 200".split(),
+    )
+    host.train(cfg)
+    assert checkpoint.newest_checkpoint(cfg.OUTPUT_DIR) == checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 2)
+
+
 def test_no_readable_video_at_all(tiny_cfg, data_dir, tmp_path):
     folder = tmp_path / "empty"
     shutil.copytree(data_dir, folder)
