@@ -11,10 +11,10 @@ import torch
 from common import in_turn, ratio, seconds_per_video
 from loader_videos import decode_only
 
-from slowfast_ext.data.decoding import decode_frames, probe_video
-from slowfast_ext.data.sampling import clip_frame_indices, full_video_frame_indices
 from slowfast_ext.data.shared_memory import allocate_shared
-from slowfast_ext.data.transforms import take_view, uniform_view
+from slowfast_ext.video.decoding import decode_frames, probe_video
+from slowfast_ext.video.sampling import clip_frame_indices, full_video_frame_indices
+from slowfast_ext.video.transforms import take_view, uniform_view
 
 
 def against_torchcodec(videos: list[Path]) -> list[dict]:

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import torch
 
-from slowfast_ext.data.decoding import probe_video, read_frames
+from slowfast_ext.video.decoding import probe_video, read_frames
 from vtn.errors import InputError
 
 # What Kinetics usually is stored as.

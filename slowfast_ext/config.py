@@ -65,8 +65,8 @@ def add_vtn_config(cfg: CfgNode) -> None:
     # Head. Its dropout is MODEL.DROPOUT_RATE.
     cfg.VTN.MLP_DIM = 0  # width of the hidden layer; 0 is HIDDEN_DIM
     # Data.
-    # The released code's evaluation: its indices (see slowfast_ext/data/sampling.py) and, where DATA.MEAN and
-    # DATA.STD are not given, its normalisation.
+    # The released code's evaluation: its indices (see slowfast_ext/video/sampling.py) and its normalisation,
+    # where DATA.MEAN and DATA.STD are not given.
     cfg.VTN.AUTHORS_PROTOCOL = False
     # Machine.
     cfg.VTN.CPU_PROCESSES = 1  # processes when NUM_GPUS is 0

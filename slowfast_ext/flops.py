@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from slowfast_ext.data.sampling import slow_pathway_indices
+from slowfast_ext.video.sampling import slow_pathway_indices
 
 
 def _fused_attention_flops(query_shape, key_shape, value_shape, *args, **kwargs) -> int:

@@ -10,7 +10,7 @@ from fvcore.common.config import CfgNode
 from torch import nn
 
 from slowfast_ext.data.frames import Frames
-from slowfast_ext.data.sampling import slow_pathway_indices
+from slowfast_ext.video.sampling import slow_pathway_indices
 from vtn.errors import InputError
 
 

@@ -1,1 +1,1 @@
-"""From a list of video files to what a model takes: sampling, decoding, transforms, data sets."""
+"""From a list of video files to batches of what a model takes: data sets, loader, ledger."""

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 
-from slowfast_ext.data import sampling
-from slowfast_ext.data.decoding import MissingFrames, decode_frames, repair_video
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
-from slowfast_ext.data.probing import VideoError, VideoInfo, probe_video
 from slowfast_ext.data.shared_memory import Segment, allocate
-from slowfast_ext.data.transforms import (
+from slowfast_ext.data.video_list import read_video_list
+from slowfast_ext.packing import require_packing
+from slowfast_ext.video import sampling
+from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
+from slowfast_ext.video.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.video.transforms import (
     SpatialView,
     crop_frames,
     random_view,
@@ -27,8 +29,6 @@ from slowfast_ext.data.transforms import (
     take_view,
     uniform_view,
 )
-from slowfast_ext.data.video_list import read_video_list
-from slowfast_ext.packing import require_packing
 from vtn.errors import InputError
 
 _MODES = ("train", "val", "test")

@@ -11,12 +11,12 @@ import torch
 
 from slowfast_ext.config import load_config
 from slowfast_ext.data.dataset import Vtnkinetics
-from slowfast_ext.data.decoding import read_frames
 from slowfast_ext.demo.dataset import ANNOTATIONS
 from slowfast_ext.demo.layout import Layout
 from slowfast_ext.engine.checkpoint import load_checkpoint
 from slowfast_ext.models import build_model
 from slowfast_ext.report.attention import AttentionStrip, attention_inside, even_frames
+from slowfast_ext.video.decoding import read_frames
 
 _SHOWN_FRAMES = 16
 _NUM_STRIPS = 3

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from slowfast_ext.data.ledger import REPAIRED, USED, Ledger
-from slowfast_ext.data.loader import VideoLoader, VideoSampler
+from slowfast_ext.data.loader import VideoLoader, VideoSampler, take_batches
 from slowfast_ext.host.launch import is_master, world_size
 from vtn.errors import InputError
 

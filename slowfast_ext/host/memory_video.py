@@ -17,7 +17,7 @@ import torch
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from slowfast_ext.data.probing import decode_packet, packets_of
+from slowfast_ext.video.probing import decode_packet, packets_of
 
 # Unit of the times that main is told and asks in. Not the file's own: main takes its numerator for 1, which
 # it need not be in AVI, and rounds down to it, which would lose frames in Matroska's milliseconds.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import av
 
-from slowfast_ext.data.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.data.probing import VideoError, VideoInfo, probe_video
 from slowfast_ext.prepare.reencode import copy_size, reencode_video
+from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
+from slowfast_ext.video.probing import VideoError, VideoInfo, probe_video
 from vtn.errors import InputError
 
 # Every further video would fail as well.

@@ -14,8 +14,8 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from slowfast_ext.data.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.data.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
+from slowfast_ext.video.probing import VideoError, VideoInfo, probe_video
 
 _KEYFRAME_SECONDS = 1
 # Times are kept in the units of the source, if these are not so fine that mp4 may not hold them.

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from slowfast_ext.config import load_config
-from slowfast_ext.data.sampling import temporal_footprint
 from slowfast_ext.flops import load_on_meta
 from slowfast_ext.models import VTN
+from slowfast_ext.video.sampling import temporal_footprint
 
 ROOT = Path(__file__).resolve().parents[2]
 VTN_VIT_B = ROOT / "configs" / "Kinetics" / "VTN_ViT_B.yaml"

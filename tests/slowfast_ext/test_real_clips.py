@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tiny_runs import ROOT
 
-from slowfast_ext.data.decoding import probe_video, read_frames
-from slowfast_ext.data.sampling import full_video_frame_indices
+from slowfast_ext.video.decoding import probe_video, read_frames
+from slowfast_ext.video.sampling import full_video_frame_indices
 
 
 def clip_path(name: str) -> Path:

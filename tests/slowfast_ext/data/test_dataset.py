@@ -11,12 +11,12 @@ from videos import make_video, read_numbers
 
 from slowfast_ext.data import dataset as dataset_module
 from slowfast_ext.data.dataset import Vtnkinetics, Vtnmit
-from slowfast_ext.data.decoding import decode_frames, read_frames
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import decode_outcomes
-from slowfast_ext.data.sampling import clip_frame_indices, full_video_frame_indices
-from slowfast_ext.data.transforms import crop_frames, scale_frames, uniform_view
 from slowfast_ext.packing import pack_pathways
+from slowfast_ext.video.decoding import decode_frames, read_frames
+from slowfast_ext.video.sampling import clip_frame_indices, full_video_frame_indices
+from slowfast_ext.video.transforms import crop_frames, scale_frames, uniform_view
 from vtn.errors import InputError
 
 

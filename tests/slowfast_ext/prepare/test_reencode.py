@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from videos import make_video, paint, read_numbers
 
-from slowfast_ext.data.decoding import read_frames
-from slowfast_ext.data.probing import VideoError, probe_video
 from slowfast_ext.prepare.reencode import copy_size, reencode_video
+from slowfast_ext.video.decoding import read_frames
+from slowfast_ext.video.probing import VideoError, probe_video
 
 
 def copy(source, tmp_path, short_side=64):

@@ -7,7 +7,7 @@ from slowfast.datasets import transform as host_transform
 from torch.nn import functional as F
 
 from slowfast_ext.data.frames import Frames
-from slowfast_ext.data.transforms import (
+from slowfast_ext.video.transforms import (
     SpatialView,
     crop_frames,
     random_view,

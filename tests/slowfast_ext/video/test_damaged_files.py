@@ -7,8 +7,8 @@ import av
 import pytest
 from videos import make_video, read_number, read_numbers
 
-from slowfast_ext.data.decoding import MissingFrames, decode_frames, read_frames, repair_video
-from slowfast_ext.data.probing import VideoError, probe_video
+from slowfast_ext.video.decoding import MissingFrames, decode_frames, read_frames, repair_video
+from slowfast_ext.video.probing import VideoError, probe_video
 
 
 def numbers(path, indices, info=None):

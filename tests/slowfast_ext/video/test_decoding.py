@@ -9,9 +9,9 @@ import pytest
 import torch
 from videos import make_video, read_numbers
 
-from slowfast_ext.data import decoding
-from slowfast_ext.data.decoding import MissingFrames, decode_frames, read_frames
-from slowfast_ext.data.probing import probe_video
+from slowfast_ext.video import decoding
+from slowfast_ext.video.decoding import MissingFrames, decode_frames, read_frames
+from slowfast_ext.video.probing import probe_video
 from vtn.errors import InputError
 
 NUM_FRAMES = 60

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
-from slowfast_ext.data.probing import (
+from slowfast_ext.video.probing import (
     VideoError,
     VideoInfo,
     count_frames,

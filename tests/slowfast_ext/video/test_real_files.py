@@ -12,9 +12,9 @@ import torch
 from av.stream import Disposition
 from videos import make_video, paint, read_numbers
 
-from slowfast_ext.data.decoding import read_frames
-from slowfast_ext.data.probing import probe_video
-from slowfast_ext.data.sampling import full_video_frame_indices
+from slowfast_ext.video.decoding import read_frames
+from slowfast_ext.video.probing import probe_video
+from slowfast_ext.video.sampling import full_video_frame_indices
 
 ROOT = Path(__file__).resolve().parents[3]
 INTERLACED = {"options": {"flags": "+ilme+ildct"}}
@@ -212,9 +212,9 @@ def test_a_video_of_two_hours(two_hours):
 
 _MEASURE = """
 import sys
-from slowfast_ext.data.decoding import decode_frames
-from slowfast_ext.data.probing import probe_video
-from slowfast_ext.data.sampling import full_video_frame_indices
+from slowfast_ext.video.decoding import decode_frames
+from slowfast_ext.video.probing import probe_video
+from slowfast_ext.video.sampling import full_video_frame_indices
 for path in sys.argv[1:]:
     info = probe_video(path)
     indices = full_video_frame_indices(info.num_frames, num_frames=250).tolist()

@@ -10,7 +10,8 @@ from slowfast.datasets import video_container as host_container
 from slowfast.datasets.utils import pack_pathway_output
 from videos import make_video, read_numbers
 
-from slowfast_ext.data.sampling import (
+from slowfast_ext.host import get_host
+from slowfast_ext.video.sampling import (
     authors_clip_frame_indices,
     authors_full_video_frame_indices,
     clip_frame_indices,
@@ -19,7 +20,6 @@ from slowfast_ext.data.sampling import (
     slow_pathway_indices,
     temporal_footprint,
 )
-from slowfast_ext.host import get_host
 from vtn.errors import InputError
 
 CLIP_16X8 = {"num_frames": 16, "sampling_rate": 8, "target_fps": 25}
