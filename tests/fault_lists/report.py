@@ -1,0 +1,5 @@
+"""Faults of the area `report`."""
+
+from fault_lists import Fault
+
+FAULTS: list[Fault] = []
