@@ -1,5 +1,7 @@
 """A tiny VTN that trains in seconds, and the command line that a user types for it."""
 
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -39,3 +41,9 @@ def command(config: Path, data_dir: Path, output_dir: Path, *overrides: str) -> 
         str(output_dir),
         *overrides,
     ]
+
+
+def stats(log: str, **wanted: str) -> list[dict]:
+    """The json_stats lines whose entries include `wanted`."""
+    lines = [json.loads(text) for text in re.findall(r"json_stats: (\{.*\})", log)]
+    return [line for line in lines if wanted.items() <= line.items()]

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from tiny_runs import MULTI_VIEW, NO_DROPOUT, ROOT, command
+from tiny_runs import MULTI_VIEW, NO_DROPOUT, ROOT, command, stats
 
 import vtn
 from slowfast_ext.engine import checkpoint
@@ -28,12 +28,6 @@ WHEEL = host.NAME == "wheel"  # its loops are ours; main has its own
 def weights(output_dir, epoch: int = 2) -> dict[str, torch.Tensor]:
     path = checkpoint.checkpoint_path(str(output_dir), epoch)
     return torch.load(path, weights_only=True)["model_state"]
-
-
-def stats(log: str, **wanted: str) -> list[dict]:
-    """The json_stats lines whose entries include `wanted`."""
-    lines = [json.loads(text) for text in re.findall(r"json_stats: (\{.*\})", log)]
-    return [line for line in lines if wanted.items() <= line.items()]
 
 
 def test_train_and_test_by_command(run_net, tmp_path):
