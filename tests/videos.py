@@ -4,7 +4,7 @@ The number is painted as 4 x 4 black and white squares in the middle of the pict
 makes the count of white squares odd. The squares survive compression, scaling and centre crops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,6 +31,7 @@ def make_video(
     times: Sequence[int] | None = None,
     rotation: int = 0,
     pixel_aspect: Fraction | int = 1,
+    picture: Callable[[int, tuple[int, int]], np.ndarray] | None = None,
 ) -> Path:
     """Write frames numbered 0 to num_frames - 1; the same arguments give the same pictures every time.
 
@@ -43,6 +44,7 @@ def make_video(
         times: When each frame is shown, in milliseconds; evenly at fps if not given.
         rotation: Write pictures lying on their side, and a tag that asks for this turn, degrees clockwise.
         pixel_aspect: Width of a pixel over its height, as stored.
+        picture: What gives each picture instead of `paint`, from the same arguments.
     """
     encoder = {"g": "12", "threads": "1"}
     if codec == "libx264":
@@ -58,8 +60,9 @@ def make_video(
         stream.codec_context.time_base = unit
         audio = container.add_stream("aac", rate=8000) if with_audio else None
         for number in range(num_frames):
-            picture = np.ascontiguousarray(np.rot90(paint(number, size), rotation // 90))
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            upright = (picture or paint)(number, size)
+            turned = np.ascontiguousarray(np.rot90(upright, rotation // 90))
+            frame = av.VideoFrame.from_ndarray(turned, format="rgb24")
             frame.pts, frame.time_base = number if times is None else times[number], unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -1,0 +1,165 @@
+"""The judge: what was read, against what the undamaged video shows.
+
+It knows nothing of how the project reads. A picture that looks like one of the undamaged video is that one;
+its place is the time at which a player shows it there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fuzzing.reading import Outcome, Pictures, Readings
+from slowfast_ext.data.ledger import FAILED, USED
+
+FINDINGS = (
+    "crash",
+    "hang",
+    "memory",
+    "foreign error",
+    "no reason",
+    "silent loss",
+    "misplaced",
+    "wrong pictures",
+    "seek differs",
+    "clip of a lossy file used",
+)
+# Less than this part of the frames is a loss that must be told.
+_ENOUGH = 0.8
+# Frames may be this many frames from their place, and this many may be further.
+_NEAR, _FEW = 5, 5
+# Part of the pictures that may be wrong without a word.
+_FEW_WRONG = 0.2
+# Grey levels by which the mean of an 8 x 8 square may be off. Undamaged pictures decode to the same bits.
+_SAME = 8.0
+_FEWEST_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that must not be.
+
+    Attributes:
+        name: One of FINDINGS.
+        detail: What was seen.
+    """
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What may be shown, and when: the undamaged video, and the one behind it where there is one.
+
+    Attributes:
+        small: See block_means, (m, rows, columns).
+        painted: Number in each picture, (m,).
+        times: When each is shown, seconds after the first, (m,).
+        num_frames: Frames of the undamaged video alone.
+        interval: Seconds between its frames, on average.
+    """
+
+    small: np.ndarray
+    painted: np.ndarray
+    times: np.ndarray
+    num_frames: int
+    interval: float
+
+
+def judge(readings: Readings, truth: Truth) -> list[Finding]:
+    """All findings on one file, each name once."""
+    found: dict[str, Finding] = {}
+    for finding in _all_findings(readings, truth):
+        found.setdefault(finding.name, finding)
+    return list(found.values())
+
+
+def _all_findings(readings: Readings, truth: Truth) -> Iterator[Finding]:
+    for way, what in readings.errors:
+        yield Finding("foreign error", f"{way}: {what}")
+    for way, outcome in readings.outcomes.items():
+        if outcome.outcome != USED and not _says_why(outcome):
+            yield Finding("no reason", f"{way}: {outcome.outcome}, {outcome.reason!r}")
+    used = {way for way, outcome in readings.outcomes.items() if outcome.outcome == USED}
+    there, intact = 0, np.empty(0, int)
+    if readings.pictures is not None and len(readings.pictures.frames):
+        intact = identify(readings.pictures, truth)
+        there = _count_distinct(intact)
+    if used & {"in order", "preparation"}:
+        yield from _findings_of_a_used_file(readings, truth, intact, there)
+    yield from _seeking(readings)
+    clips = sorted(used & {"training clip", "validation item"})
+    if clips and there < _ENOUGH * truth.num_frames:
+        yield Finding(
+            "clip of a lossy file used", f"{', '.join(clips)}: {there} of {truth.num_frames} frames there"
+        )
+
+
+def _says_why(outcome: Outcome) -> bool:
+    return len(outcome.reason.split()) >= _FEWEST_WORDS and "None" not in outcome.reason
+
+
+def identify(pictures: Pictures, truth: Truth) -> np.ndarray:
+    """Which picture of the truth each one is, (n,); -1 for one that is none of them."""
+    nearest = np.empty(len(pictures.small), int)
+    for index, small in enumerate(pictures.small):
+        off = np.abs(truth.small - small).max(axis=(1, 2))
+        nearest[index] = off.argmin() if off.min() <= _SAME else -1
+    return nearest
+
+
+def _count_distinct(intact: np.ndarray) -> int:
+    """Frames that are there: a picture that comes again, in place of a lost one, counts once."""
+    return len(set(intact[intact >= 0].tolist())) + int((intact < 0).sum())
+
+
+def _findings_of_a_used_file(
+    readings: Readings, truth: Truth, intact: np.ndarray, there: int
+) -> Iterator[Finding]:
+    if there < _ENOUGH * truth.num_frames:
+        yield Finding("silent loss", f"{there} of {truth.num_frames} frames there")
+    if not len(intact):
+        return
+    misplaced = count_misplaced(readings, truth, intact)
+    if misplaced > _FEW:
+        yield Finding("misplaced", f"{misplaced} of {len(intact)} frames far from their place")
+    wrong = int((intact < 0).sum())
+    if there >= _ENOUGH * truth.num_frames and wrong > _FEW_WRONG * len(intact):
+        yield Finding("wrong pictures", f"{wrong} of {len(intact)} pictures")
+
+
+def count_misplaced(readings: Readings, truth: Truth, intact: np.ndarray) -> int:
+    """Frames that are shown far from where a player shows them in the undamaged video.
+
+    Where the start is lost, all others are where they should be from the first frame on.
+    """
+    painted = np.where(intact >= 0, truth.painted[intact], readings.pictures.painted)
+    shown, places = [], []
+    for time, number in zip(readings.times, painted, strict=False):
+        where = truth.times[truth.painted == number]
+        if len(where):
+            shown.append(time)
+            places.append(np.resize(where, 2))  # there twice where two videos are one behind the other
+    if not shown:
+        return 0
+    off = np.array(places) - np.array(shown)[:, None]
+    shifts = np.unique(np.append(off.ravel(), 0.0).round(3))
+    far = np.abs(off[None] - shifts[:, None, None]).min(axis=2) > (_NEAR + 0.5) * truth.interval
+    return int(far.sum(axis=1).min())
+
+
+def _seeking(readings: Readings) -> Iterator[Finding]:
+    """Compare what was read by seeking with what was read in order, whatever the outcome."""
+    if readings.pictures is None or not len(readings.pictures.frames):
+        return
+    in_order = dict(zip(readings.pictures.frames, readings.pictures.small, strict=True))
+    differing, total = [], 0
+    for pictures in readings.sought:
+        for number, small in zip(pictures.frames, pictures.small, strict=True):
+            total += 1
+            if number in in_order and np.abs(in_order[number] - small).max() > _SAME:
+                differing.append(int(number))
+    if differing:
+        outcome = readings.outcomes.get("in order", Outcome(FAILED)).outcome
+        yield Finding("seek differs", f"{outcome}: {len(differing)} of {total}, as frame {differing[0]}")
