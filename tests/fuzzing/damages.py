@@ -102,14 +102,13 @@ def _header_fields(data: bytes, rng: random.Random, _: bytes) -> bytes:
 
 def _huge(data: bytes, rng: random.Random, _: bytes) -> bytes:
     """Sizes and counts near one to three landmarks, wherever in the file they are."""
-    places = [place for landmark in _LANDMARKS for place in _places(data, landmark)]
+    places = [found for landmark in _LANDMARKS if (found := _places(data, landmark))]
     damaged = bytearray(data)
     for _field in range(rng.randint(1, 3)):
-        # Mostly behind its name; the size of a box stands before it.
-        place = (rng.choice(places) if places else rng.randrange(min(_HEADER, len(data)))) + rng.randint(
-            -4, 24
-        )
-        _write_number(damaged, max(0, place), rng)
+        place = rng.choice(rng.choice(places)) if places else rng.randrange(min(_HEADER, len(data)))
+        # Mostly behind the name, at a whole number of words; the size of a box stands before its name.
+        offset = rng.choice((-8, 0, 4, 8, 12, 16, rng.randint(-4, 24)))
+        _write_number(damaged, max(0, place + offset), rng)
     return bytes(damaged)
 
 

@@ -60,10 +60,11 @@ def _kind(suffix: str, codec: str = "libx264", **fields) -> Kind:
     return Kind(suffix, codec, **own, more=fields)
 
 
+_WIDE = Fraction(4, 3)  # pixels
 _B_FRAMES = {"bf": "2"}
 _FAST_START = {"movflags": "faststart"}
 KINDS: dict[str, Kind] = {
-    "mp4 h264": _kind("mp4", container_options=_FAST_START, with_audio=True),
+    "mp4 h264": _kind("mp4", container_options=_FAST_START, with_audio=True, pixel_aspect=_WIDE),
     "mp4 h264 fragments": _kind(
         "mp4", num_frames=60, container_options={"movflags": "frag_keyframe+empty_moov"}
     ),
@@ -75,8 +76,8 @@ KINDS: dict[str, Kind] = {
         container_options=_FAST_START,
         options={"x265-params": "log-level=none:pools=none:frame-threads=1:bframes=3"},
     ),
-    "mp4 mpeg4": _kind("mp4", "mpeg4", options=_B_FRAMES),
-    "mov mjpeg": _kind("mov", "mjpeg", num_frames=40, pix_fmt="yuvj420p"),
+    "mp4 mpeg4": _kind("mp4", "mpeg4", options=_B_FRAMES, pixel_aspect=_WIDE),
+    "mov mjpeg": _kind("mov", "mjpeg", num_frames=40, pix_fmt="yuvj420p", pixel_aspect=_WIDE),
     "mov png": _kind("mov", "png", num_frames=40, pix_fmt="rgb24", container_options=_FAST_START),
     "mov prores": _kind("mov", "prores_ks", num_frames=40, pix_fmt="yuv422p10le"),
     "avi mpeg4": _kind("avi", "mpeg4", num_frames=60, fps=25),
@@ -87,7 +88,7 @@ KINDS: dict[str, Kind] = {
     "mkv h264": _kind("mkv", with_audio=True),
     "mkv h264 varied rate": _kind("mkv", varied=True),
     "mkv ffv1": _kind("mkv", "ffv1", num_frames=40),
-    "mkv mpeg2": _kind("mkv", "mpeg2video", num_frames=60, fps=25, options=_B_FRAMES),
+    "mkv mpeg2": _kind("mkv", "mpeg2video", num_frames=60, fps=25, options=_B_FRAMES, pixel_aspect=_WIDE),
     "webm vp8": _kind("webm", "libvpx", options={"cpu-used": "8"}),
     "webm vp8 alpha": _kind(
         "webm", "libvpx", pix_fmt="yuva420p", options={"cpu-used": "8", "auto-alt-ref": "0"}
@@ -102,7 +103,7 @@ KINDS: dict[str, Kind] = {
     "flv h264": _kind("flv", with_audio=True),
     "wmv": _kind("wmv", "wmv2"),
     "asf msmpeg4": _kind("asf", "msmpeg4"),
-    "mxf mpeg2": _kind("mxf", "mpeg2video", fps=25, options=_B_FRAMES),
+    "mxf mpeg2": _kind("mxf", "mpeg2video", fps=25, options=_B_FRAMES, pixel_aspect=_WIDE),
     "ogv vp8": _kind("ogv", "libvpx", options={"cpu-used": "8"}),
     "3gp mpeg4": _kind("3gp", "mpeg4", container_options=_FAST_START),
     "y4m": _kind("y4m", "wrapped_avframe", num_frames=40),
