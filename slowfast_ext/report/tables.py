@@ -1,5 +1,6 @@
 """Result tables: the same rows as Markdown to read, CSV for a spreadsheet and JSON for a program."""
 
+import contextlib
 import csv
 import io
 import json
@@ -86,6 +87,8 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
 
 

@@ -1,5 +1,162 @@
-"""Faults of the area `data`."""
+"""Faults of the area `data`: the data set, and reading video beneath it."""
 
 from fault_lists import Fault
 
-FAULTS: list[Fault] = []
+DATASET = "slowfast_ext/data/dataset.py"
+TRANSFORMS = "slowfast_ext/video/transforms.py"
+SAMPLING = "slowfast_ext/video/sampling.py"
+FRAMES = "slowfast_ext/data/frames.py"
+LIST = "slowfast_ext/data/video_list.py"
+LEDGER = "slowfast_ext/data/ledger.py"
+TESTS = "tests/slowfast_ext/data"
+OF_VIDEO = "tests/slowfast_ext/video"
+
+FAULTS = [
+    Fault(
+        "TEST_CROP_SIZE ignored",
+        DATASET,
+        'cfg.DATA.TEST_CROP_SIZE if mode == "test" else cfg.DATA.TRAIN_CROP_SIZE',
+        "cfg.DATA.TRAIN_CROP_SIZE",
+        f"{TESTS}/test_dataset.py::test_multi_view",
+    ),
+    Fault(
+        "validation crops as the test does",
+        DATASET,
+        'cfg.DATA.TEST_CROP_SIZE if mode == "test"',
+        'cfg.DATA.TEST_CROP_SIZE if mode != "train"',
+        f"{TESTS}/test_dataset.py::test_val_is_the_centre_clip",
+    ),
+    Fault(
+        "evaluation scales to the largest of TRAIN_JITTER_SCALES",
+        DATASET,
+        "short_side=data.TRAIN_JITTER_SCALES[0]",
+        "short_side=data.TRAIN_JITTER_SCALES[1]",
+        f"{TESTS}/test_dataset.py::test_multi_view",
+    ),
+    Fault(
+        "pixel aspect ignored",
+        DATASET,
+        "width * info.pixel_aspect",
+        "width",
+        f"{TESTS}/test_dataset.py::test_pixels_that_are_not_square_are_shown_as_wide_as_they_are",
+    ),
+    Fault(
+        "pixel aspect turned over",
+        DATASET,
+        "width * info.pixel_aspect",
+        "width / info.pixel_aspect",
+        f"{TESTS}/test_dataset.py::test_pixels_that_are_not_square_are_shown_as_wide_as_they_are",
+    ),
+    Fault(
+        "clips and crops of a view mixed up",
+        DATASET,
+        "clip_index, position_index = divmod(view, len(self._positions))",
+        "position_index, clip_index = divmod(view, len(self._starts))",
+        f"{TESTS}/test_dataset.py::test_multi_view",
+    ),
+    Fault(
+        "every epoch draws the same clips",
+        DATASET,
+        "[self.cfg.RNG_SEED, self.epoch, video]",
+        "[self.cfg.RNG_SEED, video]",
+        f"{TESTS}/test_dataset.py::test_train_augmentation",
+    ),
+    Fault(
+        "a failed video counts as used",
+        DATASET,
+        "encode_outcome(FAILED, str(error))",
+        "encode_outcome(USED, str(error))",
+        f"{TESTS}/test_dataset.py::test_an_unreadable_video_says_so_and_is_not_replaced",
+    ),
+    Fault(
+        "the next video is shown with the frames of the last",
+        DATASET,
+        "if self._last_decoded is not None and self._last_decoded[0] == video:",
+        "if self._last_decoded is not None:",
+        f"{TESTS}/test_dataset.py::test_multi_view",
+    ),
+    Fault(
+        "RANDOM_FLIP ignored",
+        TRANSFORMS,
+        "bool(rng.random() < 0.5) and flip",
+        "bool(rng.random() < 0.5)",
+        f"{OF_VIDEO}/test_transforms.py",
+    ),
+    Fault(
+        "the last column is never cropped",
+        TRANSFORMS,
+        "left = int(rng.integers(width - crop_size, endpoint=True))",
+        "left = int(rng.integers(max(width - crop_size, 1)))",
+        f"{OF_VIDEO}/test_transforms.py",
+    ),
+    Fault(
+        "left and right crop swapped",
+        TRANSFORMS,
+        "(0, left, width - crop_size)[position]",
+        "(width - crop_size, left, 0)[position]",
+        f"{OF_VIDEO}/test_transforms.py",
+    ),
+    Fault(
+        "mirrored top to bottom",
+        TRANSFORMS,
+        "return square.flip(2) if view.flip else square\n\n\ndef",
+        "return square.flip(1) if view.flip else square\n\n\ndef",
+        f"{OF_VIDEO}/test_transforms.py",
+    ),
+    Fault(
+        "a clip's length ignores the video's frame rate",
+        SAMPLING,
+        "span = max(footprint * video_fps, 1.0)",
+        "span = max(footprint * target_fps, 1.0)",
+        f"{OF_VIDEO}/test_sampling.py",
+    ),
+    Fault(
+        "the full video leaves out its last frame",
+        SAMPLING,
+        "* (num_video_frames - 1) // max(num_frames - 1, 1)",
+        "* num_video_frames // num_frames",
+        f"{OF_VIDEO}/test_sampling.py",
+    ),
+    Fault(
+        "the slow pathway rounds down",
+        SAMPLING,
+        "math.ceil(num_frames / alpha)",
+        "num_frames // alpha",
+        f"{OF_VIDEO}/test_sampling.py {TESTS}/test_dataset.py::test_full_video_slow_pathway_rounds_up",
+    ),
+    Fault(
+        "bytes are not scaled to [0, 1]",
+        FRAMES,
+        "images.div_(255).sub_",
+        "images.sub_",
+        f"{TESTS}/test_frames.py",
+    ),
+    Fault(
+        "a batch's clips all show the first one's frames",
+        FRAMES,
+        "index.append(frames.index + before)",
+        "index.append(frames.index)",
+        f"{TESTS}/test_frames.py",
+    ),
+    Fault(
+        "a path with a space is split at the first one",
+        LIST,
+        "row.strip().rpartition(separator)",
+        "row.strip().partition(separator)",
+        f"{TESTS}/test_video_list.py",
+    ),
+    Fault(
+        "a label equal to the number of classes passes",
+        LIST,
+        "if label >= num_classes:",
+        "if label > num_classes:",
+        f"{TESTS}/test_video_list.py",
+    ),
+    Fault(
+        "failed videos do not lower the bound of an accuracy",
+        LEDGER,
+        "return 100.0 * correct / total,",
+        "return 100.0 * correct / scored,",
+        f"{TESTS}/test_ledger.py",
+    ),
+]

@@ -2,4 +2,43 @@
 
 from fault_lists import Fault
 
-FAULTS: list[Fault] = []
+PACKING = "slowfast_ext/packing.py"
+TESTS = "tests/slowfast_ext/test_packing.py"
+
+FAULTS = [
+    Fault(
+        "mean and std swapped for I3D and SlowFast",
+        PACKING,
+        "clips(cfg.DATA.MEAN, cfg.DATA.STD)",
+        "clips(cfg.DATA.STD, cfg.DATA.MEAN)",
+        f"{TESTS}::test_a_single_pathway_gets_the_normalised_clips",
+    ),
+    Fault(
+        "slow and fast pathway swapped",
+        PACKING,
+        "return [clip.index_select(-3, indices), clip]",
+        "return [clip, clip.index_select(-3, indices)]",
+        f"{TESTS}::test_two_pathways_get_the_normalised_clips_and_some_of_their_frames",
+    ),
+    Fault(
+        "the slow pathway takes the first frames",
+        PACKING,
+        "clip.index_select(-3, indices)",
+        "clip[..., : len(indices), :, :]",
+        f"{TESTS}::test_two_pathways_get_the_normalised_clips_and_some_of_their_frames",
+    ),
+    Fault(
+        "a model that takes frames gets tensors",
+        PACKING,
+        'if not getattr(model, "takes_frames", False):',
+        "if True:",
+        f"{TESTS}::test_a_model_that_takes_frames_gets_them",
+    ),
+    Fault(
+        "other arguments of a model are dropped",
+        PACKING,
+        "cfg.DATA.STD)), *rest)",
+        "cfg.DATA.STD)),)",
+        f"{TESTS}::test_a_single_pathway_gets_the_normalised_clips",
+    ),
+]

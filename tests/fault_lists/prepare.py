@@ -2,4 +2,113 @@
 
 from fault_lists import Fault
 
-FAULTS: list[Fault] = []
+PREPARE = "slowfast_ext/prepare"
+TESTS = "tests/slowfast_ext/prepare"
+
+FAULTS = [
+    Fault(
+        "a class is left without training videos",
+        f"{PREPARE}/folders.py",
+        "if num_test + num_val >= len(files)",
+        "if num_test + num_val > len(files)",
+        f"{TESTS}/test_split_plans.py::test_folders_are_split_by_a_hash",
+    ),
+    Fault(
+        "a small class gets no validation video",
+        f"{PREPARE}/folders.py",
+        "max(1, round(count * fraction))",
+        "round(count * fraction)",
+        f"{TESTS}/test_split_plans.py::test_folders_are_split_by_a_hash",
+    ),
+    Fault(
+        "videos are split in the order of their names",
+        f"{PREPARE}/folders.py",
+        'hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest()',
+        "file",
+        f"{TESTS}/test_split_plans.py::test_folders_are_split_by_a_hash",
+    ),
+    Fault(
+        "the journal does not look at the time of a change",
+        f"{PREPARE}/journal.py",
+        '"mtime_ns": changed, ',
+        "",
+        f"{TESTS}/test_run.py::test_what_was_done_is_not_done_again_unless_it_changed",
+    ),
+    Fault(
+        "the journal does not look at what was done",
+        f"{PREPARE}/journal.py",
+        '"work": job.work.name, ',
+        "",
+        f"{TESTS}/test_run.py::test_what_was_done_is_not_done_again_unless_it_changed",
+    ),
+    Fault(
+        "a copy that is gone counts as done",
+        f"{PREPARE}/journal.py",
+        "_size(job.copy) != outcome.copy_bytes",
+        "False",
+        f"{TESTS}/test_run.py::test_what_was_done_is_not_done_again_unless_it_changed",
+    ),
+    Fault(
+        "two runs write one journal",
+        f"{PREPARE}/journal.py",
+        "fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        f"{TESTS}/test_run.py::test_a_journal_belongs_to_one_run",
+    ),
+    Fault(
+        "times of a Kinetics name are rounded",
+        f"{PREPARE}/kinetics.py",
+        "(int(time) for time in self.times)",
+        "(round(time) for time in self.times)",
+        f"{TESTS}/test_plans.py::test_kinetics_splits_missing_videos_and_lists_without_classes",
+    ),
+    Fault(
+        "the file of another class is taken",
+        f"{PREPARE}/find.py",
+        "best = max(map(fit, candidates))",
+        "best = fit(candidates[0])",
+        f"{TESTS}/test_plans.py::test_kinetics_prefers_the_folder_of_class_and_split",
+    ),
+    Fault(
+        "videos from a Mac's hidden copies are listed",
+        f"{PREPARE}/find.py",
+        'if name.startswith("."):',
+        "if False:",
+        f"{TESTS}/test_split_plans.py::test_folders_with_splits",
+    ),
+    Fault(
+        "a process that died is not given a second chance",
+        f"{PREPARE}/workers.py",
+        "_DEATHS = 2",
+        "_DEATHS = 1",
+        f"{TESTS}/test_workers.py::test_poisonous_tasks_do_not_stop_the_others",
+    ),
+    Fault(
+        "full verification reads packets only",
+        f"{PREPARE}/process.py",
+        'if job.work.verify == "full":',
+        'if job.work.verify == "all":',
+        f"{TESTS}/test_run.py::test_full_verification_finds_what_quick_does_not",
+    ),
+    Fault(
+        "small videos are enlarged",
+        f"{PREPARE}/reencode.py",
+        "scale = min(1.0, short_side / min(width, height))",
+        "scale = short_side / min(width, height)",
+        f"{TESTS}/test_reencode.py",
+    ),
+    Fault(
+        "a copy has a keyframe at its start only",
+        f"{PREPARE}/reencode.py",
+        "_KEYFRAME_SECONDS = 1\n",
+        "_KEYFRAME_SECONDS = 1000\n",
+        f"{TESTS}/test_reencode.py",
+    ),
+    Fault(
+        "a list that an earlier run left stays",
+        f"{PREPARE}/lists.py",
+        '(out / f"{split}.csv").unlink(missing_ok=True)',
+        "pass",
+        f"{TESTS}/test_run.py",
+    ),
+]

@@ -2,12 +2,132 @@
 
 from fault_lists import Fault
 
+VTN = "projects/vtn"
+TESTS = "tests/projects/vtn"
+WINDOW = f"{TESTS}/test_window_attention.py"
+MODEL = f"{TESTS}/test_vtn_model.py"
+
 FAULTS = [
     Fault(
         "dropout of the head is off",
-        "projects/vtn/heads.py",
+        f"{VTN}/heads.py",
         "nn.Dropout(dropout)",
         "nn.Dropout(0.0)",
-        "tests/projects/vtn/test_vtn_model.py -k dropout",
+        f"{MODEL} -k dropout",
+    ),
+    Fault(
+        "the head drops half whatever it is told",
+        f"{VTN}/heads.py",
+        "nn.Dropout(dropout)",
+        "nn.Dropout(0.5)",
+        f"{MODEL} -k dropout",
+    ),
+    Fault(
+        "attention_dropout goes to the hidden states",
+        f"{VTN}/temporal_encoder.py",
+        "ffn_dim, attention_dropout, hidden_dropout, attention)",
+        "ffn_dim, hidden_dropout, attention_dropout, attention)",
+        f"{TESTS}/test_temporal_encoder.py {MODEL} -k dropout",
+    ),
+    Fault(
+        "the window reaches its whole width to each side",
+        f"{VTN}/window_attention.py",
+        "attention_window // 2, query.device",
+        "attention_window, query.device",
+        WINDOW,
+    ),
+    Fault(
+        "the query of CLS is not scaled",
+        f"{VTN}/window_attention.py",
+        " * query.shape[-1] ** -0.5",
+        "",
+        WINDOW,
+    ),
+    Fault(
+        "under dropout the value's bias of CLS counts once",
+        f"{VTN}/window_attention.py",
+        "value_bias * (kept_total / total)",
+        "value_bias",
+        WINDOW,
+    ),
+    Fault(
+        "what CLS has summed is not scaled down for a higher score",
+        f"{VTN}/window_attention.py",
+        "seen if summed is None else summed * decay + seen",
+        "seen if summed is None else summed + seen",
+        WINDOW,
+    ),
+    Fault(
+        "position row of CLS and padding swapped",
+        f"{VTN}/positions.py",
+        "return nn.functional.pad(frame_rows, (1, 0), value=cls_row)",
+        "return nn.functional.pad(frame_rows, (1, 0), value=cls_row + 1)",
+        f"{TESTS}/test_positions.py",
+    ),
+    Fault(
+        "frame indices wrap one row too late",
+        f"{VTN}/positions.py",
+        "frame_indices.long() % cls_row",
+        "frame_indices.long() % (cls_row + 1)",
+        f"{TESTS}/test_positions.py",
+    ),
+    Fault(
+        "types of CLS and frames swapped",
+        f"{VTN}/temporal_encoder.py",
+        "frame_type, cls_type = self.token_types.weight",
+        "cls_type, frame_type = self.token_types.weight",
+        f"{TESTS}/test_authors_reference.py",
+    ),
+    Fault(
+        "a frozen backbone goes back to training",
+        f"{VTN}/model.py",
+        "        if self.freeze_backbone:\n            self.backbone.eval()\n        return self",
+        "        return self",
+        f"{MODEL} -k frozen",
+    ),
+    Fault(
+        "frames are stacked video by video the wrong way round",
+        f"{VTN}/backbone.py",
+        "frames = clip.transpose(1, 2).flatten(0, 1)",
+        "frames = clip.permute(2, 0, 1, 3, 4).flatten(0, 1)",
+        f"{MODEL} -k stacked",
+    ),
+    Fault(
+        "equal frame numbers count as equal frames",
+        f"{VTN}/backbone.py",
+        "repeated[some] = (frames[some] == frames[some - 1]).flatten(1).all(1)",
+        "pass",
+        f"{TESTS}/test_distinct_frames.py",
+    ),
+    Fault(
+        "shuffled frames keep their positions",
+        f"{VTN}/model.py",
+        "features = features.take_along_dim(order[..., None], dim=1)",
+        "features, frame_indices = (\n"
+        "                features.take_along_dim(order[..., None], dim=1),\n"
+        "                frame_indices.take_along_dim(order, dim=1),\n"
+        "            )",
+        f"{TESTS}/test_shuffling_and_uniform_attention.py",
+    ),
+    Fault(
+        "attention is told in the shuffled order",
+        f"{VTN}/model.py",
+        "order.argsort(1)[:, None, None]",
+        "order[:, None, None]",
+        f"{TESTS}/test_shuffling_and_uniform_attention.py",
+    ),
+    Fault(
+        "a checkpoint of another model is loaded in part",
+        f"{VTN}/checkpoint.py",
+        "bool(report.kept or report.unexpected)",
+        "useless",
+        f"{TESTS}/test_vtn_checkpoint.py",
+    ),
+    Fault(
+        "a checkpoint may run code",
+        f"{VTN}/checkpoint.py",
+        "weights_only=True",
+        "weights_only=False",
+        f"{TESTS}/test_vtn_checkpoint.py",
     ),
 ]

@@ -189,6 +189,12 @@ BAD = [
         "DATA.NUM_FRAMES many",
         "DATA.NUM_FRAMES is 'many' (in the command line): it takes a value like 16, of type int",
     ),
+    # YAML's True is Python's 1 for isinstance.
+    ("SOLVER.BASE_LR True", "SOLVER.BASE_LR is True (in the command line): it takes a value like 0."),
+    ("DATA.NUM_FRAMES True", "DATA.NUM_FRAMES is True (in the command line): it takes a value like"),
+    ("VTN.ATTENTION_WINDOW True", "VTN.ATTENTION_WINDOW is True (in the command line): it takes a value"),
+    ("VTN.BACKBONE True", "VTN.BACKBONE is True (in the command line): it takes a value like 'vit_base"),
+    ("TRAIN.EVAL_FULL_VIDEO 1", "TRAIN.EVAL_FULL_VIDEO is 1 (in the command line): it takes a value like"),
     ("DATA 5", "DATA (in the command line) is a section"),
     ("LOG_PERIOD.x 5", "LOG_PERIOD (in the command line) is a value, not a section"),
     ("DATA.NUM_FRAMES", "overrides come as KEY VALUE pairs; 'DATA.NUM_FRAMES' has no partner"),

@@ -1,6 +1,7 @@
 """Tables, curves and pictures, against hand-written text and the colours in the picture itself."""
 
 import json
+import resource
 
 import cv2
 import numpy as np
@@ -48,6 +49,20 @@ def test_write_tables(tmp_path):
     assert json.loads(paths[2].read_text()) == {"rows": ROWS}
     with pytest.raises(InputError, match=r"cannot write .*nowhere/results\.md"):
         write_tables(ROWS, COLUMNS, tmp_path / "nowhere" / "results")
+
+
+def test_a_table_is_written_whole_or_not_at_all(tmp_path):
+    """The disk is full after the first 1,000 bytes: what was there stays, and nothing is left behind."""
+    write_tables(ROWS, COLUMNS, tmp_path / "results")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*results\.md: File too large"):
+            write_tables(ROWS * 500, COLUMNS, tmp_path / "results")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def train_line(epoch, loss, error):

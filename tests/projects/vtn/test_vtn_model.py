@@ -160,6 +160,25 @@ def test_dropout_is_off_in_evaluation_and_on_in_training(small_model):
     assert torch.equal(model(clip, indices), model(clip, indices))
 
 
+@pytest.mark.parametrize("alone", ["attention_dropout", "hidden_dropout", "head_dropout", None])
+def test_each_dropout_works_alone(small_model, alone):
+    rates = dict.fromkeys(["attention_dropout", "hidden_dropout", "head_dropout"], 0.0)
+    model, (clip, indices) = small_model(**rates | ({alone: 0.5} if alone else {})), random_clip()
+    assert torch.equal(model(clip, indices), model(clip, indices)) == (alone is None)
+
+
+def test_the_head_drops_the_part_of_its_hidden_units_that_it_is_told(small_model):
+    head, seen = small_model(mlp_dim=4000, head_dropout=0.3).mlp_head, []
+    head[-1].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    state = torch.randn(1, 12)
+    head.train()(state)
+    head.eval()(state)
+    dropped, whole = seen
+    kept = dropped != 0
+    assert 1 - kept.float().mean().item() == pytest.approx(0.3, abs=0.05)
+    torch.testing.assert_close(dropped[kept], whole[kept] / 0.7)
+
+
 def test_start_of_cls_token_and_head(small_model):
     model = small_model(mlp_dim=400)
     assert (

@@ -3,11 +3,12 @@
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from slowfast.datasets.utils import pack_pathway_output
 from torch.utils.data import DataLoader
-from videos import make_video, read_numbers
+from videos import make_video, paint, read_numbers
 
 from slowfast_ext.data import dataset as dataset_module
 from slowfast_ext.data.dataset import Vtnkinetics, Vtnmit
@@ -117,13 +118,28 @@ def test_multi_view(cfg, num_clips, num_crops):
         )
         frames = read_frames(dataset.paths[video], numbers.tolist())
         position = 1 if num_crops == 1 else crop
-        place = uniform_view(*frames.shape[1:3], short_side=64, crop_size=56, position=position)
+        place = uniform_view(*frames.shape[1:3], short_side=64, crop_size=60, position=position)
         expected = crop_frames(scale_frames(frames, place.height, place.width), place)
         assert torch.equal(inputs[0].pixels[inputs[0].index[0]], expected)
         assert inputs[1].tolist() == numbers.tolist()
         assert label == dataset.labels[video]
         if position == 1:
             assert painted(inputs[0]) == numbers.tolist()
+
+
+@pytest.mark.parametrize("mode", ["val", "test"])
+def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(cfg, mode, tmp_path):
+    """Stored as 64 x 64, shown as 128 x 64: the expected picture has each column of the painted one twice."""
+    cfg.TEST.NUM_ENSEMBLE_VIEWS = cfg.TEST.NUM_SPATIAL_CROPS = 1
+    make_video(tmp_path / "a.mp4", 40, size=(64, 64), pixel_aspect=2)
+    size = {"val": 56, "test": 60}[mode]
+    top, left = (64 - size) // 2, (128 - size) // 2
+    (frames, frame_indices), *_ = Vtnkinetics(cfg, mode)[0]
+    for picture, number in zip(frames.pixels[frames.index[0]], frame_indices.tolist(), strict=True):
+        shown = np.repeat(paint(number, (64, 64)), 2, axis=1).astype(int)
+        expected = shown[top : top + size, left : left + size]
+        # Only at the edges of the squares is the scaled picture softer than the painted one.
+        assert (abs(picture.numpy() - expected) > 60).mean() < 0.1, number
 
 
 def test_one_decoding_serves_all_views_of_a_video(cfg, monkeypatch):
@@ -142,7 +158,7 @@ def test_one_decoding_serves_all_views_of_a_video(cfg, monkeypatch):
 
 
 def test_train_frames_are_the_ones_it_names(cfg):
-    cfg.DATA.RANDOM_FLIP, cfg.DATA.TRAIN_CROP_SIZE = False, 64
+    cfg.DATA.RANDOM_FLIP, cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TRAIN_JITTER_SCALES = False, 64, [64, 64]
     square = make_video(os.path.join(cfg.DATA.PATH_TO_DATA_DIR, "a.mp4"), 40, size=(64, 64))
     dataset = Vtnkinetics(cfg, "train")
     starts = set()
@@ -159,7 +175,6 @@ def test_train_frames_are_the_ones_it_names(cfg):
 
 
 def test_train_augmentation(cfg):
-    cfg.DATA.TRAIN_JITTER_SCALES = [64, 80]
     dataset = Vtnkinetics(cfg, "train")
     items = []
     for epoch in range(4):
@@ -233,7 +248,8 @@ def test_an_unreadable_video_says_so_and_is_not_replaced(cfg, tmp_path, mode):
     index = 1 * dataset.num_views
     item = dataset[index]
     (clip, frame_indices), label, returned, _, _ = item
-    assert clip.shape == (1, 3, 4, 56, 56)
+    size = 60 if mode == "test" else 56
+    assert clip.shape == (1, 3, 4, size, size)
     assert frame_indices.shape == (4,)
     assert not clip.pixels.any()
     assert not frame_indices.any()

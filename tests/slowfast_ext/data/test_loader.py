@@ -76,7 +76,7 @@ def test_one_decode_serves_all_views_whatever_the_workers(cfg, monkeypatch, num_
     assert max(len(batch[1]) for batch in batches) <= batch_size
     for (frames, numbers), labels, found, _, _ in batches:
         assert isinstance(frames, Frames)
-        assert frames.shape == (len(found), 3, 4, 56, 56)
+        assert frames.shape == (len(found), 3, 4, 60, 60)
         assert numbers.shape == (len(found), 4)
         assert labels.tolist() == [item // 6 % 5 for item in found.tolist()]
     assert loader.ledger.summary() == "7 videos: 7 used, 0 repaired, 0 failed"

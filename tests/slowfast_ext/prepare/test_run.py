@@ -94,18 +94,22 @@ def test_what_was_done_is_not_done_again_unless_it_changed(folder, tmp_path):
     prepare_folder(folder, out, short_side=32)
     assert len(journal_paths(out)) == len(set(journal_paths(out))) == 8
     journal = out / "journal.jsonl"
-    # A line that a killed run did not finish, a copy that is gone, an original that is another now.
+    # A line that a killed run did not finish, a copy that is gone, and originals that are others now: one of
+    # another size, one of the same.
     lines = journal.read_text(encoding="utf-8").splitlines()
     journal.write_text("\n".join([*lines[:-1], lines[-1][:30]]), encoding="utf-8")
     unfinished = json.loads(lines[-1])["path"]
     gone = folder / "val" / "a:b" / "clip, 2 1.mp4"
     (out / "videos" / "val" / "a:b" / "clip, 2 1.mp4").unlink()
     changed = make_video(folder / "train" / "a:b" / "broken.mp4", 30)
+    spoilt = folder / "val" / "jump rope" / "clip, 0 1.mp4"
+    spoilt.write_bytes(bytes(spoilt.stat().st_size))
     say: list[str] = []
     result = prepare_folder(folder, out, say, short_side=32)
     done = {line["path"] for line in map(_parsed, journal.read_text().splitlines()[8:]) if line}
-    assert done == {unfinished, str(gone), str(changed)}
-    assert result.count("failed") == 0
+    assert done == {unfinished, str(gone), str(changed), str(spoilt)}
+    assert [problem["path"] for problem in problems(out) if problem["outcome"] == "failed"] == [str(spoilt)]
+    assert result.count("failed") == 1
     # Other work is other work.
     say.clear()
     prepare_folder(folder, out, say, short_side=48)

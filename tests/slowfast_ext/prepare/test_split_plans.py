@@ -67,16 +67,23 @@ def test_folders_with_splits(videos):
 
 
 def test_folders_are_split_by_a_hash(videos):
-    index = videos(*(f"{name}/{i}.mp4" for name in "ab" for i in range(20)), "single/0.mp4", "stray.mp4")
+    sizes = {"a": 20, "b": 20, "three": 3, "pair": 2, "single": 1}
+    files = [f"{name}/{i}.mp4" for name, size in sizes.items() for i in range(size)]
+    index = videos(*files, "stray.mp4")
     plan = plan_folders(index, val_fraction=0.2, test_fraction=0.1)
+    rows = listed(plan, index)
     counts = {
-        (split, name): sum(row[:2] == (split, name) for row in listed(plan, index))
-        for split in ("train", "val", "test")
-        for name in ("a", "b", "single")
+        name: [sum(row[:2] == (split, name) for row in rows) for split in ("train", "val", "test")]
+        for name in sizes
     }
-    assert [counts[split, "a"] for split in ("train", "val", "test")] == [14, 4, 2]
-    assert [counts[split, "b"] for split in ("train", "val", "test")] == [14, 4, 2]
-    assert [counts[split, "single"] for split in ("train", "val", "test")] == [1, 0, 0]
+    # At least one for each list; where that leaves none for training, all are for training.
+    assert counts == {
+        "a": [14, 4, 2],
+        "b": [14, 4, 2],
+        "three": [1, 1, 1],
+        "pair": [2, 0, 0],
+        "single": [1, 0, 0],
+    }
     assert plan.entries == plan_folders(index, val_fraction=0.2, test_fraction=0.1).entries
     # Not simply the first files by name.
     assert {entry.name for entry in plan.entries if entry.split == "val"} != {

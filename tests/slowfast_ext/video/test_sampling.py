@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from fvcore.common.config import CfgNode
 from slowfast.datasets import decoder as host_decoder
 from slowfast.datasets import video_container as host_container
 from slowfast.datasets.utils import pack_pathway_output
@@ -191,10 +192,10 @@ def test_authors_clip_counts_from_the_clip():
 
 @pytest.mark.parametrize("num_frames", [4, 8, 16, 32, 64, 160, 400])
 @pytest.mark.parametrize("alpha", [2, 4])
-def test_slow_pathway_is_the_hosts_where_alpha_divides(slowfast_cfg, num_frames, alpha):
-    slowfast_cfg.SLOWFAST.ALPHA = alpha
-    numbers = torch.arange(num_frames).view(1, -1, 1, 1)
-    theirs, _ = pack_pathway_output(slowfast_cfg, numbers)
+def test_slow_pathway_is_the_hosts_where_alpha_divides(num_frames, alpha):
+    model = {"ARCH": "slowfast", "SINGLE_PATHWAY_ARCH": ["i3d"], "MULTI_PATHWAY_ARCH": ["slowfast"]}
+    cfg = CfgNode({"DATA": {"REVERSE_INPUT_CHANNEL": False}, "MODEL": model, "SLOWFAST": {"ALPHA": alpha}})
+    theirs, _ = pack_pathway_output(cfg, torch.arange(num_frames).view(1, -1, 1, 1))
     assert slow_pathway_indices(num_frames, alpha=alpha).tolist() == theirs.flatten().tolist()
 
 
