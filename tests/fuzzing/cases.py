@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from itertools import count, islice
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from fuzzing.damages import DAMAGES
-from fuzzing.kinds import KINDS, Kind, make_kind
+from fuzzing.kinds import KINDS, SIZE, Kind, make_kind, paint_textured
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,18 @@ class Reference:
 
     Attributes:
         kind: Of file.
-        pictures: Shape (frames, height, width, 3) uint8: as PyAV gives them, without the project.
+        small: Brightness of squares of its pictures, see block_means, (frames, rows, columns).
+        noise: Grey levels by which the codec changed one at the most.
     """
 
     kind: Kind
-    pictures: np.ndarray
+    small: np.ndarray
+    noise: float
 
     @property
-    def times(self) -> np.ndarray:
-        """Seconds after the first frame at which each is shown."""
-        return self.kind.times
-
-    @cached_property
-    def small(self) -> np.ndarray:
-        """Means over squares of 8 x 8 pixels, (frames, rows, columns) float32: what pictures are told by."""
-        return block_means(self.pictures)
+    def painted(self) -> np.ndarray:
+        """Number in each picture, (frames,)."""
+        return np.arange(self.kind.skipped, self.kind.num_frames)
 
 
 def block_means(pictures: np.ndarray, side: int = 8) -> np.ndarray:
@@ -100,9 +97,10 @@ def block_means(pictures: np.ndarray, side: int = 8) -> np.ndarray:
 
 @cache
 def reference(kind: str, folder: Path) -> Reference:
-    """Decode the undamaged video of a kind."""
+    """Decode the undamaged video of a kind as PyAV does, without the project."""
     with av.open(str(original(kind, folder))) as container:
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    if len(pictures) != len(KINDS[kind].times):
-        raise RuntimeError(f"{kind}: {len(pictures)} frames decode instead of {len(KINDS[kind].times)}")
-    return Reference(KINDS[kind], np.stack(pictures))
+    small, told = block_means(np.stack(pictures)), KINDS[kind]
+    numbers = range(told.skipped, told.num_frames)
+    painted = block_means(np.stack([paint_textured(number, SIZE) for number in numbers]))
+    return Reference(told, small, float(np.abs(small - painted).max()))

@@ -30,8 +30,8 @@ _ENOUGH = 0.8
 _NEAR, _FEW = 5, 5
 # Part of the pictures that may be wrong without a word.
 _FEW_WRONG = 0.2
-# Grey levels by which the mean of an 8 x 8 square may be off. Undamaged pictures decode to the same bits.
-_SAME = 8.0
+# Grey levels by which the mean of an 8 x 8 square may be off, or what the codec changes if that is more.
+_LEAST_NOISE = 8.0
 _FEWEST_WORDS = 3
 
 
@@ -56,8 +56,9 @@ class Truth:
         small: See block_means, (m, rows, columns).
         painted: Number in each picture, (m,).
         times: When each is shown, seconds after the first, (m,).
-        num_frames: Frames of the undamaged video alone.
+        num_frames: Frames of the undamaged video; those of the one behind it come after them.
         interval: Seconds between its frames, on average.
+        noise: Grey levels by which the codec changes the mean of a square.
     """
 
     small: np.ndarray
@@ -65,6 +66,7 @@ class Truth:
     times: np.ndarray
     num_frames: int
     interval: float
+    noise: float
 
 
 def judge(readings: Readings, truth: Truth) -> list[Finding]:
@@ -88,7 +90,7 @@ def _all_findings(readings: Readings, truth: Truth) -> Iterator[Finding]:
         there = _count_distinct(intact)
     if used & {"in order", "preparation"}:
         yield from _findings_of_a_used_file(readings, truth, intact, there)
-    yield from _seeking(readings)
+    yield from _seeking(readings, truth)
     clips = sorted(used & {"training clip", "validation item"})
     if clips and there < _ENOUGH * truth.num_frames:
         yield Finding(
@@ -105,7 +107,7 @@ def identify(pictures: Pictures, truth: Truth) -> np.ndarray:
     nearest = np.empty(len(pictures.small), int)
     for index, small in enumerate(pictures.small):
         off = np.abs(truth.small - small).max(axis=(1, 2))
-        nearest[index] = off.argmin() if off.min() <= _SAME else -1
+        nearest[index] = off.argmin() if off.min() <= max(truth.noise, _LEAST_NOISE) else -1
     return nearest
 
 
@@ -132,34 +134,44 @@ def _findings_of_a_used_file(
 def count_misplaced(readings: Readings, truth: Truth, intact: np.ndarray) -> int:
     """Frames that are shown far from where a player shows them in the undamaged video.
 
-    Where the start is lost, all others are where they should be from the first frame on.
+    Where the start is lost, all others are where they should be from the first frame on. Of two videos, one
+    behind the other, each is judged by itself.
     """
     painted = np.where(intact >= 0, truth.painted[intact], readings.pictures.painted)
-    shown, places = [], []
-    for time, number in zip(readings.times, painted, strict=False):
-        where = truth.times[truth.painted == number]
-        if len(where):
-            shown.append(time)
-            places.append(np.resize(where, 2))  # there twice where two videos are one behind the other
-    if not shown:
-        return 0
-    off = np.array(places) - np.array(shown)[:, None]
-    shifts = np.unique(np.append(off.ravel(), 0.0).round(3))
-    far = np.abs(off[None] - shifts[:, None, None]).min(axis=2) > (_NEAR + 0.5) * truth.interval
-    return int(far.sum(axis=1).min())
+    shown = readings.times[: len(painted)]
+    misplaced = np.isin(painted, truth.painted)
+    for part in (slice(None, truth.num_frames), slice(truth.num_frames, None)):
+        place = dict(zip(truth.painted[part].tolist(), truth.times[part].tolist(), strict=True))
+        left = np.flatnonzero(misplaced & np.isin(painted, list(place)))
+        if len(left):
+            off = np.array([place[number] for number in painted[left].tolist()]) - shown[left]
+            misplaced[left] = _far(off, (_NEAR + 0.5) * truth.interval)
+    return int(misplaced.sum())
 
 
-def _seeking(readings: Readings) -> Iterator[Finding]:
-    """Compare what was read by seeking with what was read in order, whatever the outcome."""
+def _far(off: np.ndarray, allowed: float) -> np.ndarray:
+    """Which times are off by more than is allowed after the shift that suits the most, (n,) bool."""
+    shifts = np.unique(np.append(off, 0.0).round(3))
+    far = np.abs(off - shifts[:, None]) > allowed
+    return far[far.sum(axis=1).argmin()]
+
+
+def _seeking(readings: Readings, truth: Truth) -> Iterator[Finding]:
+    """Compare what was read by seeking with what was read in order, whatever the outcome.
+
+    A damaged picture may look different each time, because what the decoder fills in is what it has seen;
+    but it must not be another frame, and a picture that is whole in order must be whole.
+    """
     if readings.pictures is None or not len(readings.pictures.frames):
         return
-    in_order = dict(zip(readings.pictures.frames, readings.pictures.small, strict=True))
+    in_order = dict(zip(readings.pictures.frames.tolist(), identify(readings.pictures, truth), strict=True))
     differing, total = [], 0
     for pictures in readings.sought:
-        for number, small in zip(pictures.frames, pictures.small, strict=True):
+        for number, intact in zip(pictures.frames.tolist(), identify(pictures, truth), strict=True):
             total += 1
-            if number in in_order and np.abs(in_order[number] - small).max() > _SAME:
-                differing.append(int(number))
+            other = in_order.get(number, -1)
+            if other >= 0 and truth.painted[other] != (truth.painted[intact] if intact >= 0 else -1):
+                differing.append(number)
     if differing:
         outcome = readings.outcomes.get("in order", Outcome(FAILED)).outcome
         yield Finding("seek differs", f"{outcome}: {len(differing)} of {total}, as frame {differing[0]}")

@@ -77,7 +77,13 @@ def run_cases(
 
 
 def _death(task: Task, lost: Lost) -> Finding:
-    """What a process without an answer means."""
+    """What a process without an answer means.
+
+    Raises:
+        RuntimeError: If it raised: a fault of the tests, where whatever a file leads to is a finding.
+    """
+    if not lost.reason.startswith(("the process", "it took")):
+        raise RuntimeError(f"case {task.number}: {lost.reason}")
     stage = task.stage_file.read_text() if task.stage_file.exists() else "before reading"
     task.stage_file.unlink(missing_ok=True)
     name = "crash"

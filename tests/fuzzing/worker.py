@@ -70,14 +70,15 @@ def run_case(task: Task) -> Report:
 def truth_of(case: Case, folder: Path) -> Truth:
     """What may be seen in the file of a case."""
     first = reference(case.kind, folder)
-    interval = float(first.times[-1]) / (len(first.times) - 1)
-    painted, times, small = first.kind.skipped + np.arange(len(first.times)), first.times, first.small
+    painted, times, small, noise = first.painted, first.kind.times, first.small, first.noise
     if case.appended is not None:
         second = reference(case.appended, folder)
-        painted = np.append(painted, second.kind.skipped + np.arange(len(second.times)))
-        times = np.append(times, times[-1] + interval + second.times)
-        small = np.concatenate([small, second.small])
-    return Truth(small, painted, times, len(first.times), interval)
+        painted = np.append(painted, second.painted)
+        times = np.append(times, second.kind.times)
+        small, noise = np.concatenate([small, second.small]), max(noise, second.noise)
+    num_frames = len(first.painted)
+    interval = float(times[num_frames - 1]) / (num_frames - 1)
+    return Truth(small, painted, times, num_frames, interval, noise)
 
 
 @contextmanager
