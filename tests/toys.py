@@ -1,13 +1,15 @@
 """Models of a few numbers on items of a few numbers, to follow a whole run by hand in tenths of a second.
 
-Register them with the fixture `toy_cfg`; in a process of its own, with `register_toys`.
+Fixtures register them, see engine/conftest.py; a process of its own calls `register_toys`.
 
 Legend: N items of a batch, F = 4 numbers of an item, K = 7 classes.
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
+from tiny_runs import stats
 from torch import nn
 
 from slowfast_ext.data.ledger import FAILED, USED, encode_outcome
@@ -134,3 +136,19 @@ def items_of(steps: list[torch.Tensor]) -> list[list[int]]:
     """Numbers of the training items in each step."""
     rows = table("train")[0].tolist()
     return [[rows.index(row) for row in step.tolist()] for step in steps]
+
+
+def errors(inputs: torch.Tensor, labels: torch.Tensor) -> tuple[float, float, float]:
+    """Top-1 and top-5 error (%) and loss of the initial weights, by how many classes score better."""
+    weights = initial_weights()
+    logits = inputs @ weights["linear.weight"].T + weights["linear.bias"]
+    right = logits[range(len(labels)), labels]
+    better = (logits > right[:, None]).sum(1)
+    loss = (logits.exp().sum(1).log() - right).mean()
+    return 100 * (better >= 1).float().mean().item(), 100 * (better >= 5).float().mean().item(), loss.item()
+
+
+def logged(cfg, kind: str) -> list[dict]:
+    """The json_stats lines of a kind, of both PySlowFasts' meters."""
+    log = Path(cfg.OUTPUT_DIR, "stdout.log").read_text()
+    return [line for name in (kind, f"{kind}_") for line in stats(log, _type=name)]

@@ -1,5 +1,158 @@
-"""Faults of the area `host`."""
+"""Faults of the area `host`, which are also those of the processes."""
 
 from fault_lists import Fault
 
-FAULTS: list[Fault] = []
+_GIT_CHECKPOINT = "slowfast_ext/host/git_checkpoint.py"
+_HEADS = "slowfast_ext/host/heads.py"
+_LAUNCH = "slowfast_ext/host/launch.py"
+_LOADER = "slowfast_ext/host/loader.py"
+_OPTIMIZER = "slowfast_ext/host/optimizer.py"
+_SHARES = "slowfast_ext/data/loader.py"
+_WHEEL = "slowfast_ext/host/wheel.py"
+_BY_HAND = "tests/slowfast_ext/engine/test_train.py"
+_TESTS = "tests/slowfast_ext/host"
+
+FAULTS = [
+    Fault(
+        "dropout depends on what ran before",
+        _LOADER,
+        "    seed_everything(loader.sampler.seed + 1 + cur_epoch)\n",
+        "",
+        f"{_BY_HAND} -k dropout",
+    ),
+    Fault(
+        "every epoch has the same order",
+        _LOADER,
+        "    loader.sampler.set_epoch(cur_epoch)\n",
+        "",
+        f"{_BY_HAND} -k order_of_its_own",
+    ),
+    Fault(
+        "evaluation is shuffled",
+        _LOADER,
+        "shuffle=train, seed=cfg.RNG_SEED",
+        "shuffle=True, seed=cfg.RNG_SEED",
+        f"{_TESTS}/test_wheel_cures.py -k test_construct_loader",
+    ),
+    Fault(
+        "processes have unequal shares of the training list",
+        _SHARES,
+        "order[self.rank : total - total % self.world : self.world]",
+        "order[self.rank :: self.world]",
+        "tests/slowfast_ext/data/test_loader.py -k cannot_be_divided",
+    ),
+    Fault(
+        "processes read the same videos",
+        _SHARES,
+        "order[self.rank : total - total % self.world : self.world]",
+        "order[: total // self.world]",
+        "tests/slowfast_ext/data/test_loader.py -k cannot_be_divided",
+    ),
+    Fault(
+        "ranks of the second machine collide with the first's",
+        _LAUNCH,
+        "rank=shard_id * local_world_size + local_rank",
+        "rank=local_rank",
+        f"{_TESTS}/test_launch.py -k rank",
+    ),
+    Fault(
+        "the group is as large as one machine",
+        _LAUNCH,
+        "world_size=local_world_size * num_shards",
+        "world_size=local_world_size",
+        f"{_TESTS}/test_launch.py -k rank",
+    ),
+    Fault(
+        "every machine is the first",
+        _LAUNCH,
+        "init_method, cfg.SHARD_ID, cfg.NUM_SHARDS",
+        "init_method, 0, cfg.NUM_SHARDS",
+        f"{_TESTS}/test_launch.py -k rank",
+    ),
+    Fault(
+        "a stale meeting place is kept",
+        _LAUNCH,
+        'Path(init_method.removeprefix("file://")).unlink(missing_ok=True)',
+        "pass",
+        f"{_TESTS}/test_launch.py -k meeting",
+    ),
+    Fault(
+        "a meeting place of other machines is removed",
+        _LAUNCH,
+        "if cfg.NUM_SHARDS == 1 and init_method",
+        "if init_method",
+        f"{_TESTS}/test_launch.py -k meeting",
+    ),
+    Fault(
+        "one-dimensional weights are decayed",
+        _OPTIMIZER,
+        '(parameter.ndim == 1 or name == "bias")',
+        'name == "bias"',
+        f"{_TESTS}/test_optimizer.py -k decayed",
+    ),
+    Fault(
+        "batch norms are decayed as other weights",
+        _OPTIMIZER,
+        '"params": batch_norm, "weight_decay": cfg.BN.WEIGHT_DECAY',
+        '"params": batch_norm, "weight_decay": cfg.SOLVER.WEIGHT_DECAY',
+        f"{_TESTS}/test_optimizer.py -k decayed",
+    ),
+    Fault(
+        "BETAS are ignored by adamw",
+        _OPTIMIZER,
+        "torch.optim.AdamW(groups, lr=solver.BASE_LR, betas=tuple(solver.BETAS))",
+        "torch.optim.AdamW(groups, lr=solver.BASE_LR)",
+        f"{_TESTS}/test_optimizer.py -k adams",
+    ),
+    Fault(
+        "BETAS are ignored by adam",
+        _OPTIMIZER,
+        "torch.optim.Adam(groups, lr=solver.BASE_LR, betas=tuple(solver.BETAS))",
+        "torch.optim.Adam(groups, lr=solver.BASE_LR)",
+        f"{_TESTS}/test_optimizer.py -k adams",
+    ),
+    Fault(
+        "momentum is ignored",
+        _OPTIMIZER,
+        "            momentum=solver.MOMENTUM,\n            dampening=solver.DAMPENING,\n"
+        "            nesterov=solver.NESTEROV,\n",
+        "",
+        f"{_BY_HAND} -k fresh_gradients",
+    ),
+    Fault(
+        "several machines do not scale the learning rate",
+        _WHEEL,
+        "if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS:",
+        "if False:",
+        f"{_TESTS}/test_optimizer.py -k machines",
+    ),
+    Fault(
+        "several machines scale the learning rate but not the warm-up's",
+        _WHEEL,
+        '("BASE_LR", "WARMUP_START_LR", "COSINE_END_LR")',
+        '("BASE_LR",)',
+        f"{_TESTS}/test_optimizer.py -k machines",
+    ),
+    Fault(
+        "the pool jumps by its window",
+        _HEADS,
+        "(x.shape[2], height, width), stride=1)",
+        "(x.shape[2], height, width))",
+        f"{_TESTS}/test_baselines.py",
+    ),
+    Fault(
+        "the pool sees the first frame only",
+        _HEADS,
+        "F.avg_pool3d(x, (x.shape[2],",
+        "F.avg_pool3d(x[:, :, :1], (1,",
+        f"{_TESTS}/test_baselines.py",
+    ),
+    Fault(
+        "a checkpoint of main may not be on disk when it has its name",
+        _GIT_CHECKPOINT,
+        '        with open(part, "rb+") as file:\n            os.fsync(file.fileno())\n',
+        "",
+        f"{_TESTS}/test_git_cures.py -k on_disk",
+        main=True,
+    ),
+]

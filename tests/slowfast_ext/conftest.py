@@ -42,9 +42,12 @@ def tiny_cfg(tiny_config, data_dir, tmp_path):
 
 @pytest.fixture
 def run_net(tiny_config, data_dir):
-    """Run tools/run_net.py as a user does; returns the finished process."""
+    """Run tools/run_net.py as a user does; returns the finished process.
 
-    def run(output_dir: Path, *overrides: str, timeout: float = 240) -> subprocess.CompletedProcess:
+    The limit only ends what hangs: two processes take over two minutes where several programs share a core.
+    """
+
+    def run(output_dir: Path, *overrides: str, timeout: float = 900) -> subprocess.CompletedProcess:
         line = command(tiny_config, data_dir, output_dir, *overrides)
         return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=timeout)
 

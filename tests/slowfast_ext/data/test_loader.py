@@ -273,6 +273,19 @@ def test_training_shares_are_those_of_one_process(cfg, tmp_path):
         assert together == [set(batch) for batch in alone]
 
 
+@pytest.mark.parametrize("world", [2, 3, 4, 5])
+def test_training_shares_are_equal_where_the_list_cannot_be_divided(cfg, world):
+    """Seven videos: each process reads as many as the others, and nobody reads one twice."""
+    shares = []
+    for rank in range(world):
+        sampler = VideoSampler(Vtnkinetics(cfg, "train"), shuffle=True, seed=1)
+        sampler.world, sampler.rank = world, rank
+        shares.append(list(sampler))
+        assert len(sampler) == len(shares[-1]) == NUM_VIDEOS // world
+    read = [item for share in shares for item in share]
+    assert len(read) == len(set(read))
+
+
 def test_inside_a_loader_of_pytorch_with_its_distributed_sampler(cfg):
     """Foreign loaders and samplers lose nothing; only the one decode is up to their order."""
     dataset = Vtnkinetics(cfg, "test")

@@ -6,13 +6,20 @@ import toys
 from slowfast_ext.host import get_host
 
 
-@pytest.fixture
-def toy_cfg(tiny_cfg, monkeypatch):
-    """Load the configuration of a toy with overrides; nothing is seen yet."""
+@pytest.fixture(scope="module")
+def registered_toys():
+    """The toys are in the registries while the tests of a module run."""
     host = get_host()
-    for model in toys.MODELS:
-        monkeypatch.setitem(host.MODEL_REGISTRY._obj_map, model.__name__, model)
-    monkeypatch.setitem(host.DATASET_REGISTRY._obj_map, "Numbers", toys.Numbers)
+    with pytest.MonkeyPatch.context() as patch:
+        for model in toys.MODELS:
+            patch.setitem(host.MODEL_REGISTRY._obj_map, model.__name__, model)
+        patch.setitem(host.DATASET_REGISTRY._obj_map, "Numbers", toys.Numbers)
+        yield
+
+
+@pytest.fixture
+def toy_cfg(tiny_cfg, registered_toys, monkeypatch):
+    """Load the configuration of a toy with overrides; nothing is seen yet."""
     monkeypatch.setattr(toys.ToyLinear, "seen", [])
 
     def load(*overrides: str):

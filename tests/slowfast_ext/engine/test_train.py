@@ -1,21 +1,13 @@
 """The training loop of this project, step by step: what it does to the weights, the log and the order."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import stats
-from toys import ToyLinear, initial_weights, items_of, table, train_steps
+from toys import ToyLinear, errors, initial_weights, items_of, logged, table, train_steps
 
 from slowfast_ext.engine import checkpoint
 from slowfast_ext.engine.train import train
-
-
-def logged(cfg, kind: str) -> list[dict]:
-    """The json_stats lines of a kind, of both PySlowFasts' meters."""
-    log = Path(cfg.OUTPUT_DIR, "stdout.log").read_text()
-    return [line for name in (kind, f"{kind}_") for line in stats(log, _type=name)]
 
 
 def trained(cfg, epoch: int) -> dict[str, torch.Tensor]:
@@ -76,16 +68,6 @@ def test_every_step_starts_from_fresh_gradients(toy_cfg):
     train(cfg)
     expected = by_hand(cfg, [cfg.SOLVER.BASE_LR] * 4, clip_value=math.inf, clip_norm=math.inf)
     assert_equal_weights(trained(cfg, 2), expected)
-
-
-def errors(inputs: torch.Tensor, labels: torch.Tensor) -> tuple[float, float, float]:
-    """Top-1 and top-5 error (%) and loss of the initial weights, by how many classes score better."""
-    weights = initial_weights()
-    logits = inputs @ weights["linear.weight"].T + weights["linear.bias"]
-    right = logits[range(len(labels)), labels]
-    better = (logits > right[:, None]).sum(1)
-    loss = (logits.exp().sum(1).log() - right).mean()
-    return 100 * (better >= 1).float().mean().item(), 100 * (better >= 5).float().mean().item(), loss.item()
 
 
 def test_errors_and_loss_in_the_log_are_those_of_the_logits(toy_cfg):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from slowfast_ext.host import get_host
+from slowfast_ext.host.heads import AnyLengthAvgPool3d
 from slowfast_ext.packing import pack_pathways
 
 host = get_host()
@@ -15,8 +16,10 @@ def build(cfg):
 
 @pytest.mark.skipif(host.NAME != "wheel", reason="compares with the wheel's own classes")
 @pytest.mark.parametrize("name", ["I3D", "SlowFast"])
+@pytest.mark.parametrize("times", [1, 2])
 @torch.no_grad()
-def test_at_the_trained_length_nothing_changes(name, demo_cfg):
+def test_at_the_trained_length_nothing_changes(name, times, demo_cfg):
+    """Nor where the crop is larger: the head then looks at every place of it and takes the mean."""
     from slowfast.models import video_model_builder
 
     cfg = demo_cfg(name)
@@ -25,7 +28,7 @@ def test_at_the_trained_length_nothing_changes(name, demo_cfg):
     cfg.DATA.CROP_SIZE = cfg.DATA.TRAIN_CROP_SIZE
     theirs = getattr(video_model_builder, f"{cfg.MODEL.MODEL_NAME}Model")(cfg).eval()
     theirs.load_state_dict(ours.state_dict())
-    crop = cfg.DATA.TRAIN_CROP_SIZE
+    crop = times * cfg.DATA.TRAIN_CROP_SIZE
     clip = torch.randn(3, cfg.DATA.NUM_FRAMES, crop, crop)
     inputs = [x[None] for x in pack_pathways(cfg, clip)]
     expected = theirs(list(inputs))
@@ -44,6 +47,13 @@ def test_any_length_runs(name, num_frames, demo_cfg):
     if name == "SlowFast":
         assert inputs[0].shape[2] == -(-num_frames // cfg.SLOWFAST.ALPHA)
     assert build(cfg)(inputs).shape == (1, cfg.MODEL.NUM_CLASSES)
+
+
+def test_the_window_of_the_pool_moves_cell_by_cell():
+    """A row of four cells in two frames, windows of two: the means of neighbours, over both frames."""
+    cells = torch.tensor([[1.0, 3.0, 5.0, 9.0], [3.0, 5.0, 7.0, 11.0]]).reshape(1, 1, 2, 1, 4)
+    pooled = AnyLengthAvgPool3d((1, 2))(cells)
+    torch.testing.assert_close(pooled, torch.tensor([3.0, 5.0, 8.0]).reshape(1, 1, 1, 1, 3))
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from disk import assert_on_disk_before_its_name, watch_disk
 from test_wheel_cures import Payload
 from torch import nn
 
@@ -333,6 +334,17 @@ def test_save_checkpoint(demo_cfg, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         uncured("utils.checkpoint").save_checkpoint(job, model, optimizer, 0, cfg)
     assert Path(path).read_bytes() == b"half"
+
+
+def test_save_checkpoint_is_on_disk_before_it_has_its_name(demo_cfg, tmp_path, monkeypatch):
+    from slowfast.utils import checkpoint as cu
+
+    cfg = demo_cfg("VTN")
+    model = host.build_model(cfg)
+    optimizer = host.construct_optimizer(model, cfg)
+    done = watch_disk(monkeypatch)
+    path = cu.save_checkpoint(str(tmp_path / "run"), model, optimizer, 0, cfg)
+    assert_on_disk_before_its_name(path, done)
 
 
 def test_get_last_checkpoint(demo_cfg, tmp_path):
