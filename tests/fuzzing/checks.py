@@ -22,6 +22,7 @@ FINDINGS = (
     "misplaced",
     "wrong pictures",
     "seek differs",
+    "preparation differs",
     "clip of a lossy file used",
 )
 # Less than this part of the frames is a loss that must be told.
@@ -88,14 +89,22 @@ def _all_findings(readings: Readings, truth: Truth) -> Iterator[Finding]:
     if readings.pictures is not None and len(readings.pictures.frames):
         intact = identify(readings.pictures, truth)
         there = _count_distinct(intact)
-    if used & {"in order", "preparation"}:
+    if "in order" in used:
         yield from _findings_of_a_used_file(readings, truth, intact, there)
     yield from _seeking(readings, truth)
+    yield from _preparation(readings)
     clips = sorted(used & {"training clip", "validation item"})
     if clips and there < _ENOUGH * truth.num_frames:
         yield Finding(
             "clip of a lossy file used", f"{', '.join(clips)}: {there} of {truth.num_frames} frames there"
         )
+
+
+def _preparation(readings: Readings) -> Iterator[Finding]:
+    """Compare what preparation lists with what is found on reading: both read all of the file."""
+    said, found = readings.outcomes.get("preparation"), readings.outcomes.get("in order")
+    if said and found and said.outcome != found.outcome:
+        yield Finding("preparation differs", f"it says {said.outcome}, but {found.outcome}: {found.reason}")
 
 
 def _says_why(outcome: Outcome) -> bool:

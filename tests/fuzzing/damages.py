@@ -134,11 +134,11 @@ def _append(data: bytes, _: random.Random, other: bytes) -> bytes:
 
 
 def _random_header(data: bytes, rng: random.Random, _: bytes) -> bytes:
-    """Some of the bytes at the beginning, a few or nearly all."""
-    damaged, share = bytearray(data), rng.choice((0.01, 0.05, 0.2, 0.8))
-    for place in range(min(_size(data, rng) + 8, len(data))):
-        if rng.random() < share:
-            damaged[place] = rng.randrange(256)
+    """Some of the bytes at the beginning, one or a few or nearly all."""
+    damaged, size = bytearray(data), min(_size(data, rng) + 8, len(data))
+    how_many = max(1, int(size * rng.choice((0.01, 0.05, 0.2, 0.8))))
+    for place in rng.sample(range(size), how_many):
+        damaged[place] ^= rng.randint(1, 255)
     return bytes(damaged)
 
 

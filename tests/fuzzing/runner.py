@@ -15,7 +15,8 @@ from fuzzing.checks import FINDINGS, Finding
 from fuzzing.damages import DAMAGES
 from fuzzing.explained import EXPLAINED
 from fuzzing.kinds import KINDS
-from fuzzing.worker import TOO_MUCH_MEMORY, Report, Task, run_case
+from fuzzing.watch import TOO_MUCH_MEMORY
+from fuzzing.worker import Report, Task, run_case
 from slowfast_ext.data.ledger import OUTCOMES
 from slowfast_ext.prepare.workers import Lost, run_tasks
 from slowfast_ext.report.tables import Column, to_markdown
@@ -70,13 +71,13 @@ def run_cases(
     tasks = [Task(case.number, str(folder), cpu_seconds, memory) for case in cases]
     for task, answer in run_tasks(run_case, tasks, jobs=jobs, seconds=_WALL_PER_CPU * cpu_seconds):
         case = Case.of(task.number)
-        report = Report([_death(task, answer)], {}) if isinstance(answer, Lost) else answer
+        report = Report([death_of(task, answer)], {}) if isinstance(answer, Lost) else answer
         outcome = report.outcomes["in order"].outcome if "in order" in report.outcomes else ""
         num_bytes = len(case.make(folder)) if report.findings else 0
         yield Result(case, report.findings, outcome, num_bytes)
 
 
-def _death(task: Task, lost: Lost) -> Finding:
+def death_of(task: Task, lost: Lost) -> Finding:
     """What a process without an answer means.
 
     Raises:

@@ -2,12 +2,20 @@
 
 import pytest
 from fuzzing.cases import Case, choose_cases
+from fuzzing.checks import FINDINGS
 from fuzzing.kinds import KINDS
-from fuzzing.runner import run_cases
+from fuzzing.runner import is_explained, run_cases
 
 NUM_CASES = 144
-# Findings that are never there, whatever is wrong with a file.
-NEVER = ("crash", "hang", "memory", "foreign error", "no reason")
+# What is still found today. A name leaves this list when nothing of it is found any more; then the test fails
+# until it does.
+NOT_YET = (
+    "silent loss",
+    "wrong pictures",
+    "seek differs",
+    "preparation differs",
+    "clip of a lossy file used",
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +31,19 @@ def test_every_case_ends(results):
     assert {result.outcome for result in results.values()} == {"used", "repaired", "failed"}
 
 
-@pytest.mark.parametrize("name", NEVER)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(name in NOT_YET, reason="still found", strict=True))
+        for name in FINDINGS
+    ],
+)
 def test_what_no_damage_leads_to(results, name):
     found = [
         f"case {number}: {result.case.kind}, {result.case.damage}: {finding.detail}"
         for number, result in sorted(results.items())
         for finding in result.findings
-        if finding.name == name
+        if finding.name == name and not is_explained(result, finding)
     ]
     assert not found, "\n".join(found)
 
