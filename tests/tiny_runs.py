@@ -47,3 +47,8 @@ def stats(log: str, **wanted: str) -> list[dict]:
     """The json_stats lines whose entries include `wanted`."""
     lines = [json.loads(text) for text in re.findall(r"json_stats: (\{.*\})", log)]
     return [line for line in lines if wanted.items() <= line.items()]
+
+
+def without_costs(stats: dict) -> dict:
+    """The entries that do not depend on the machine, nor on the processes that share the work."""
+    return {name: value for name, value in stats.items() if not name.endswith(("_seconds", "_mib"))}

@@ -144,5 +144,6 @@ def short_line(line: str) -> str | None:
     if stats.get("_type") == "val_epoch":
         return f"epoch {stats['epoch']}, top-1 on validation videos {100 - stats['top1_err']:.1f} %"
     if stats.get("split") == "test_final":
-        return f"top-1 {stats['top1_acc']} %, top-5 {stats['top5_acc']} % of {stats['num_videos']} videos"
+        top5 = f", top-5 {stats['top5_acc']} %" if "top5_acc" in stats else ""
+        return f"top-1 {stats['top1_acc']} %{top5} of {stats['num_videos']} videos"
     return None

@@ -1,7 +1,6 @@
 """What came out of the demonstration: a table, three pictures, and where to find them."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -13,9 +12,6 @@ from slowfast_ext.report.attention import plot_strips
 from slowfast_ext.report.curves import plot_curves, read_curves
 from slowfast_ext.report.scatter import Point, plot_scatter
 from slowfast_ext.report.tables import Column, to_markdown, write_tables
-
-_PARAMS = re.compile(r"Params: ([\d,]+)")
-_GFLOPS = re.compile(r"GFLOPs per view: ([\d.]+) .* at (\d+) frames")
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Result:
         train_seconds: Wall time of the training command, validation included.
         test_seconds: Wall time of the test command, start-up included.
         top1: Percent of the videos that were counted.
-        top5: The same.
+        top5: The same; None where five classes or fewer make it meaningless.
         num_videos: Videos that were counted.
         num_failed: Videos that could not be read.
     """
@@ -48,7 +44,7 @@ class Result:
     train_seconds: float
     test_seconds: float
     top1: float
-    top5: float
+    top5: float | None
     num_videos: int
     num_failed: int
 
@@ -69,34 +65,35 @@ _COLUMNS = (
     Column("num_failed", "unreadable"),
 )
 
+_NEEDED = ("parameters", "gflops_per_view", "frames_per_view")
+
 
 def read_result(
     step: Step, *, model: str, protocol: str, train_seconds: float, test_seconds: float
 ) -> Result:
-    """Collect what a finished test left: its results file, and the model's facts from its log.
+    """Collect what a finished test left in its results file.
 
     Raises:
-        StepError: If the log does not say what it should.
+        StepError: If the file lacks what the table needs.
     """
-    stats = json.loads((step.folder / "test_results.json").read_text())
-    log = step.log.read_text(encoding="utf-8", errors="replace")
-    params, costs = _PARAMS.findall(log), _GFLOPS.findall(log)
-    if not params or not costs:
-        raise StepError(f"{step.log} does not give the model's parameters and GFLOPs.")
-    per_view, frames = float(costs[-1][0]), int(costs[-1][1])
+    path = step.folder / "test_results.json"
+    stats = json.loads(path.read_text())
+    missing = [name for name in _NEEDED if name not in stats]
+    if missing:
+        raise StepError(f"{path} does not give {', '.join(missing)}: run the test with LOG_MODEL_INFO True.")
     views = stats["num_views"]
     return Result(
         model=model,
         protocol=protocol,
-        params_M=int(params[-1].replace(",", "")) / 1e6,
-        frames=frames,
+        params_M=stats["parameters"] / 1e6,
+        frames=stats["frames_per_view"],
         views=views,
-        gflops_per_view=per_view,
-        gflops=per_view * views,
+        gflops_per_view=stats["gflops_per_view"],
+        gflops=stats["gflops_per_view"] * views,
         train_seconds=train_seconds,
         test_seconds=test_seconds,
         top1=float(stats["top1_acc"]),
-        top5=float(stats["top5_acc"]),
+        top5=float(stats["top5_acc"]) if "top5_acc" in stats else None,
         num_videos=stats["num_videos"],
         num_failed=stats["num_failed"],
     )
@@ -114,8 +111,9 @@ def write_summary(
         say: Receives the table and the list.
     """
     rows = [asdict(result) for result in results]
-    files = write_tables(rows, _COLUMNS, layout.out / "results")
-    say("\n" + to_markdown(rows, _COLUMNS))
+    columns = [column for column in _COLUMNS if any(row[column.key] is not None for row in rows)]
+    files = write_tables(rows, columns, layout.out / "results")
+    say("\n" + to_markdown(rows, columns))
 
     files.append(layout.out / "accuracy_vs_gflops.png")
     points = [Point(result.model, result.protocol, result.gflops, result.top1) for result in results]

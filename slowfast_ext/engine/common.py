@@ -1,16 +1,12 @@
-"""What training and testing share: seeds, batches, sums over processes, the model's facts."""
+"""What training and testing share: seeds, batches, sums over processes."""
 
 import random
 
 import numpy as np
 import torch
 from torch import distributed as dist
-from torch import nn
 
 from slowfast_ext.data.ledger import accuracy_bounds
-from slowfast_ext.flops import count_flops, count_parameters, example_inputs, view_shape
-from slowfast_ext.host import get_host
-from slowfast_ext.host.launch import is_master, unwrap
 
 
 def seed_everything(seed: int) -> None:
@@ -58,23 +54,3 @@ def all_reduce_sum(values: list[float]) -> list[float]:
         tensor = tensor.cuda()
     dist.all_reduce(tensor)
     return tensor.tolist()
-
-
-def log_model_info(model: nn.Module, cfg, *, train: bool) -> None:
-    """Log parameters and multiply-adds of one view; only the first process does, if LOG_MODEL_INFO."""
-    if not (is_master() and cfg.LOG_MODEL_INFO):
-        return
-    logger = get_host().get_logger(__name__)
-    frames, crop = view_shape(cfg, train=train)
-    count = count_flops(unwrap(model), example_inputs(cfg, frames, crop))
-    logger.info("Model:\n%s", unwrap(model))
-    logger.info("Params: %s", f"{count_parameters(model):,}")
-    logger.info(
-        "GFLOPs per view: %.3f (multiply-adds of convolutions and linear layers at %d frames of %dx%d; "
-        "attention and non-local products add %.3f)",
-        count.conv_linear,
-        frames,
-        crop,
-        crop,
-        count.products,
-    )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,12 @@ from torch import nn
 from slowfast_ext.data.ledger import REPAIRED, accuracy_bounds
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.engine import start
-from slowfast_ext.engine.common import Batch, log_model_info, seed_everything, sentence_of_score
+from slowfast_ext.engine.common import Batch, seed_everything, sentence_of_score
+from slowfast_ext.engine.facts import facts_for_log, log_model_info
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
+from slowfast_ext.host.memory import peak_memory
+from slowfast_ext.host.metrics import without_needless_top5
 from slowfast_ext.report.tables import write_text
 
 
@@ -57,7 +59,8 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     videos = len(dataset) // views
     num_batches = len(loader)
     meter = host.TestMeter(videos, views, cfg.MODEL.NUM_CLASSES, num_batches)
-    device, started = host.device_of(cfg), time.perf_counter()
+    meter.facts = facts_for_log(model, cfg, train=False)
+    device = host.device_of(cfg)
     meter.iter_tic()
     for iteration, loaded in enumerate(loader):
         meter.data_toc()
@@ -70,9 +73,9 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     _gather(meter)
     meter.stats = score_videos(meter)
     if is_master():
-        host.log_json_stats(meter.stats)
+        host.log_json_stats(without_needless_top5(meter.stats, cfg.MODEL.NUM_CLASSES))
         write_results(meter, loader, cfg)
-        logger.info("Tested %d x %d views in %.1f s", videos, views, time.perf_counter() - started)
+        logger.info("Tested %d x %d views in %.1f s", videos, views, meter.stats["evaluation_seconds"])
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
 
 
@@ -95,11 +98,11 @@ def score_videos(meter) -> dict[str, Any]:
     """Accuracy over the videos whose views were all scored; the others are counted, not guessed.
 
     Args:
-        meter: A TestMeter of the host, after the whole test.
+        meter: A TestMeter of the host, after the whole test; its `facts`, if it has any, are of the model.
 
     Returns:
-        An entry of the log, and test_results.json: top1_acc and top5_acc in percent, num_videos, num_failed,
-        num_views, and where videos failed the accuracies if those were all wrong, and all right.
+        An entry of the log, and test_results.json, see docs/results.md. Its top-5 is there for main's loop,
+        which asks for it, also where five classes or fewer make it meaningless.
     """
     scored = _scored(meter)
     count = int(scored.sum())
@@ -113,22 +116,27 @@ def score_videos(meter) -> dict[str, Any]:
             stats |= {f"top{k}_acc_if_failed_wrong": wrong, f"top{k}_acc_if_failed_right": right}
     sentence = sentence_of_score("Test", correct[0].item(), count, failed)
     get_host().get_logger(__name__).info(sentence)
-    return stats | {"num_videos": count, "num_failed": failed, "num_views": meter.num_clips}
+    stats |= {"num_videos": count, "num_failed": failed, "num_views": meter.num_clips}
+    return stats | getattr(meter, "facts", {}) | {"evaluation_seconds": meter.seconds} | peak_memory()
 
 
-def write_results(meter, loader: VideoLoader, cfg) -> None:
+def write_results(meter, loader: Any, cfg) -> None:
     """Write OUTPUT_DIR/test_results.json, and the scores if TEST.SAVE_RESULTS_PATH; only the first process.
 
     Args:
         meter: With `stats` of `score_videos`.
-        loader: Whose pass has ended.
-        cfg: Keys OUTPUT_DIR and TEST.SAVE_RESULTS_PATH.
+        loader: Whose pass has ended. One of main's own data sets has no ledger, and its scores are not
+            written here.
+        cfg: Keys OUTPUT_DIR, MODEL.NUM_CLASSES and TEST.SAVE_RESULTS_PATH.
     """
     if not is_master():
         return
-    stats = meter.stats | {"num_repaired": loader.ledger.count(REPAIRED)}
-    write_text(Path(cfg.OUTPUT_DIR) / "test_results.json", json.dumps(stats, indent=1))
-    if cfg.TEST.SAVE_RESULTS_PATH:
+    with_ledger = isinstance(loader, VideoLoader)
+    stats = without_needless_top5(meter.stats, cfg.MODEL.NUM_CLASSES)
+    if with_ledger:
+        stats["num_repaired"] = loader.ledger.count(REPAIRED)
+    write_text(Path(cfg.OUTPUT_DIR) / "test_results.json", json.dumps(stats, indent=1) + "\n")
+    if cfg.TEST.SAVE_RESULTS_PATH and with_ledger:
         labels = meter.video_labels
         if hasattr(loader.dataset, "labels"):
             labels = torch.tensor(loader.dataset.labels)  # also of the videos that could not be read

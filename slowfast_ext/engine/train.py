@@ -19,10 +19,10 @@ from slowfast_ext.engine import checkpoint, start
 from slowfast_ext.engine.common import (
     Batch,
     all_reduce_sum,
-    log_model_info,
     seed_everything,
     sentence_of_score,
 )
+from slowfast_ext.engine.facts import log_model_info
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import unwrap
 from slowfast_ext.host.precise_bn import get_bn_modules, update_bn_stats

@@ -94,7 +94,6 @@ def setup_logging(output_dir: str) -> None:
     logging.setup_logging(output_dir)
 
 
-TrainMeter, ValMeter, TestMeter = meters.TrainMeter, meters.ValMeter, meters.TestMeter
 get_loss_func = losses.get_loss_func
 construct_optimizer = optim.construct_optimizer
 get_epoch_lr, set_lr = optim.get_epoch_lr, optim.set_lr
@@ -142,3 +141,6 @@ __all__ = [
 ]
 
 apply_cures([*GIT_CURES, *DECODING_CURES])
+
+# Cured by now; the functions above are looked up when they are called.
+TrainMeter, ValMeter, TestMeter = meters.TrainMeter, meters.ValMeter, meters.TestMeter

@@ -135,13 +135,27 @@ def mend_test_meter() -> None:
             finalize(self, ks)
             return
         from slowfast_ext.engine.test import score_videos
+        from slowfast_ext.host.metrics import without_needless_top5
 
         self.stats = score_videos(self)
-        logging.log_json_stats(self.stats)
+        logging.log_json_stats(without_needless_top5(self.stats, self.video_preds.shape[1]))
 
     meters.TestMeter.reset = reset_stats
     meters.TestMeter.update_stats = update_stats
     meters.TestMeter.finalize_metrics = finalize_metrics
+
+
+@cure(
+    GIT_CURES,
+    "slowfast.utils.meters.TrainMeter",
+    "any version: the lines of epochs give the time of no iteration for that of the epoch, and an eta of 0",
+)
+def mend_times() -> None:
+    from slowfast_ext.host.meters import Timed, TrainTimes, ValTimes
+
+    for name, times in (("TrainMeter", TrainTimes), ("ValMeter", ValTimes), ("TestMeter", Timed)):
+        published = getattr(meters, name)
+        setattr(meters, name, type(name, (times, published), {"__doc__": published.__doc__}))
 
 
 @cure(

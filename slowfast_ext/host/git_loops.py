@@ -3,11 +3,13 @@
 import contextlib
 import functools
 import importlib
+import logging as python_logging
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from fvcore.common.config import CfgNode
-from slowfast.utils import logging
+from slowfast.utils import logging, misc
+from torch import nn
 
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.host import get_installation
@@ -15,12 +17,27 @@ from slowfast_ext.host.git_checks import thawed
 from vtn.errors import InputError
 
 logger = logging.get_logger(__name__)
+_mains_log_model_info = misc.log_model_info
 
 
 @functools.cache
 def _tool(name: str) -> ModuleType:
     """A module of main's tools/, under the name by which main's own run_net.py imports it."""
-    return importlib.import_module(f"vision.fair.slowfast.tools.{name}")
+    tool = importlib.import_module(f"vision.fair.slowfast.tools.{name}")
+    misc.log_model_info = _log_model_info
+    return tool
+
+
+def _log_model_info(model: nn.Module, cfg: CfgNode, use_train_input: bool = True) -> tuple[float, int]:
+    """In the place of main's: GFLOPs of one view as ours are counted, and parameters."""
+    from slowfast_ext.engine import facts
+
+    if not facts.is_counted(cfg):
+        python_logging.getLogger("fvcore.nn.jit_analysis").setLevel(python_logging.ERROR)
+        return _mains_log_model_info(model, cfg, use_train_input)
+    facts.log_model_info(model, cfg, train=use_train_input)
+    found = facts.model_facts(model, cfg, train=use_train_input)
+    return found.gflops_per_view, found.parameters
 
 
 @functools.cache
@@ -84,12 +101,15 @@ def _writing_results(perform_test: Callable) -> Callable:
 
     @functools.wraps(perform_test)
     def perform(test_loader, model, test_meter, cfg, writer=None):
-        if not isinstance(test_loader, VideoLoader):
-            return perform_test(test_loader, model, test_meter, cfg, writer)
+        from slowfast_ext.engine.facts import facts_for_log
         from slowfast_ext.engine.test import write_results
 
+        if cfg.DETECTION.ENABLE:
+            return perform_test(test_loader, model, test_meter, cfg, writer)
+        test_meter.facts = facts_for_log(model, cfg, train=False)
         without_pickle = thawed(cfg)
-        without_pickle.TEST.SAVE_RESULTS_PATH = ""
+        if isinstance(test_loader, VideoLoader):
+            without_pickle.TEST.SAVE_RESULTS_PATH = ""
         test_meter = perform_test(test_loader, model, test_meter, without_pickle, writer)
         write_results(test_meter, test_loader, cfg)
         return test_meter

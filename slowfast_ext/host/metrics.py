@@ -1,5 +1,8 @@
 """Counting of right answers, for both PySlowFasts."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 
@@ -19,3 +22,15 @@ def topks_correct(preds: torch.Tensor, labels: torch.Tensor, ks: tuple[int, ...]
     best = preds.topk(min(max(ks), preds.size(1)), dim=1).indices
     hits = best.eq(labels.view(-1, 1))
     return [hits[:, :k].any(dim=1).float().sum() for k in ks]
+
+
+def ks_that_tell(num_classes: int) -> tuple[int, ...]:
+    """The k of top-k that say something: among five classes or fewer every answer is in the top 5."""
+    return (1, 5) if num_classes > 5 else (1,)
+
+
+def without_needless_top5(stats: Mapping[str, Any], num_classes: int) -> dict[str, Any]:
+    """Statistics of a log line, without its top-5 entries where those say nothing."""
+    if 5 in ks_that_tell(num_classes):
+        return dict(stats)
+    return {name: value for name, value in stats.items() if "top5" not in name}

@@ -24,6 +24,7 @@ from slowfast_ext.host.cures import apply_cures
 from slowfast_ext.host.heads import pool_any_length
 from slowfast_ext.host.launch import is_master, launch_job, unwrap, world_size
 from slowfast_ext.host.loader import construct_loader, shuffle_dataset
+from slowfast_ext.host.meters import Timed, TrainTimes, ValTimes
 from slowfast_ext.host.wheel_cures import WHEEL_CURES
 from slowfast_ext.packing import take_frames
 from vtn.errors import InputError
@@ -205,16 +206,16 @@ class _WithoutDataTime:
         """The time that the data took is not noted."""
 
 
-class ValMeter(_WithoutDataTime, meters.ValMeter):
-    """Of validation."""
+class ValMeter(ValTimes, _WithoutDataTime, meters.ValMeter):
+    """Meter for the validation loop."""
 
 
-class TestMeter(_WithoutDataTime, meters.TestMeter):
-    """Of tests."""
+class TestMeter(Timed, _WithoutDataTime, meters.TestMeter):
+    """Meter for the test loop."""
 
 
-class TrainMeter(_WithoutDataTime, meters.TrainMeter):
-    """Of training."""
+class TrainMeter(TrainTimes, _WithoutDataTime, meters.TrainMeter):
+    """Meter for the training loop."""
 
     def update_stats(self, top1_err, top5_err, loss, lr, grad_norm, mb_size) -> None:
         """Note one step; the norm of its gradient is not noted."""

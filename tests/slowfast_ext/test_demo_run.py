@@ -86,6 +86,10 @@ def test_interrupted_step_keeps_its_time_and_is_not_finished(tmp_path):
             'json_stats: {"split": "test_final", "top1_acc": "25.00", "top5_acc": "75.00", "num_videos": 8}',
             "top-1 25.00 %, top-5 75.00 % of 8 videos",
         ),
+        (
+            'json_stats: {"split": "test_final", "top1_acc": "25.00", "num_videos": 8}',
+            "top-1 25.00 % of 8 videos",
+        ),
         ("[WARNING: test.py: 9]: 1 could not be read:\n", "[WARNING: test.py: 9]: 1 could not be read:"),
         ('json_stats: {"_type": "train_iter", "epoch": "3/40", "loss": 1.5}', None),
         ('json_stats: {"_type": "train_ep', None),
@@ -96,18 +100,32 @@ def test_short_line(line, shown):
     assert short_line(line) == shown
 
 
+RESULTS = {
+    **{"top1_acc": "87.50", "top5_acc": "100.00", "num_videos": 8, "num_failed": 1, "num_views": 30},
+    **{"parameters": 1234567, "gflops_per_view": 0.25, "frames_per_view": 16, "crop_size_px": 64},
+}
+ROW = {"model": "VTN", "protocol": "multi-view", "train_seconds": 2.0, "test_seconds": 1.0}
+
+
 def test_read_result(tmp_path):
+    """From the file alone: the log says nothing."""
     step = Step("test", tmp_path, ("x",))
-    stats = {"top1_acc": "87.50", "top5_acc": "100.00", "num_videos": 8, "num_failed": 1, "num_views": 30}
-    (tmp_path / "test_results.json").write_text(json.dumps(stats))
-    step.log.write_text("Params: 1,234,567\nGFLOPs per view: 0.250 (multiply-adds at 16 frames of 64x64)\n")
-    result = read_result(step, model="VTN", protocol="multi-view", train_seconds=2.0, test_seconds=1.0)
+    (tmp_path / "test_results.json").write_text(json.dumps(RESULTS))
+    result = read_result(step, **ROW)
     assert (result.params_M, result.frames, result.views) == (1.234567, 16, 30)
     assert (result.gflops_per_view, result.gflops) == (0.25, 7.5)
     assert (result.top1, result.top5, result.num_videos, result.num_failed) == (87.5, 100.0, 8, 1)
-    step.log.write_text("nothing\n")
-    with pytest.raises(StepError, match=r"run\.log does not give the model's parameters and GFLOPs"):
-        read_result(step, model="VTN", protocol="multi-view", train_seconds=2.0, test_seconds=1.0)
+
+
+def test_read_result_of_few_classes_and_of_a_model_that_was_not_counted(tmp_path):
+    step = Step("test", tmp_path, ("x",))
+    few = {name: value for name, value in RESULTS.items() if name != "top5_acc"}
+    (tmp_path / "test_results.json").write_text(json.dumps(few))
+    assert read_result(step, **ROW).top5 is None
+    uncounted = {name: value for name, value in RESULTS.items() if name != "gflops_per_view"}
+    (tmp_path / "test_results.json").write_text(json.dumps(uncounted))
+    with pytest.raises(StepError, match=r"test_results\.json does not give gflops_per_view: run"):
+        read_result(step, **ROW)
 
 
 def test_newest_checkpoint(tmp_path):

@@ -53,8 +53,9 @@ def test_full_size_vtn_trains_a_step_and_tests_a_full_video(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     log = (tmp_path / "out" / "stdout.log").read_text()
-    assert "Params: 113,502,352" in log
-    assert "at 250 frames of 224x224" in log
+    results = json.loads((tmp_path / "out" / "test_results.json").read_text())
+    assert (results["parameters"], results["frames_per_view"]) == (113502352, 250)
+    assert results["crop_size_px"] == 224
     lines = [json.loads(text) for text in re.findall(r"json_stats: (\{.*\})", log)]
     (step,) = [line for line in lines if line.get("_type") == "train_iter"]
     assert step["loss"] == pytest.approx(5.99, abs=1.0)  # chance among 400 classes is ln 400

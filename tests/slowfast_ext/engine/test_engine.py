@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from tiny_runs import MULTI_VIEW, NO_DROPOUT, ROOT, command, stats
+from tiny_runs import MULTI_VIEW, NO_DROPOUT, ROOT, command, stats, without_costs
 
 import vtn
 from slowfast_ext.engine import checkpoint
@@ -44,17 +44,15 @@ def test_train_and_test_by_command(run_net, tmp_path):
     assert 100 - stats(log, _type="val_epoch")[-1]["top1_err"] == pytest.approx(
         float(final["top1_acc"]), abs=0.01
     )
-    assert re.search(r"Params: [\d,]+\n", log)
-    assert ("GFLOPs per view: " if WHEEL else "Flops: ") in log
     assert f"Results and log: {tmp_path / 'out'}" in log
 
 
 def test_an_encoder_of_another_library_trains_and_tests(run_net, tmp_path):
     done = run_net(tmp_path / "out", "VTN.SEQUENCE_ENCODER", "longformer", "SOLVER.MAX_EPOCH", "1")
     assert done.returncode == 0, done.stderr
-    assert ("GFLOPs per view" if WHEEL else "Flops: ") in done.stdout  # counting needs values for this one
     results = json.loads((tmp_path / "out" / "test_results.json").read_text())
     assert results["num_videos"] == 7
+    assert results["gflops_per_view"] > 0  # counting needs values for this one
 
 
 def test_one_step_equals_sgd_by_hand(tiny_cfg):
@@ -96,7 +94,7 @@ def test_two_processes_train_and_three_test_as_one(run_net, tmp_path):
         scores[processes] = (
             full,
             saved["scores"],
-            stats((out / "stdout.log").read_text(), split="test_final"),
+            [without_costs(line) for line in stats((out / "stdout.log").read_text(), split="test_final")],
         )
     one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
     for name, tensor in one.items():
@@ -110,7 +108,8 @@ def test_two_processes_train_and_three_test_as_one(run_net, tmp_path):
     result = run_net(tmp_path / "3", *NO_DROPOUT, *three, *trained, *MULTI_VIEW)
     assert result.returncode == 0, result.stdout + result.stderr
     np.testing.assert_allclose(np.load(tmp_path / "3" / "results.npz")["scores"], scores["1"][1], atol=1e-4)
-    assert stats((tmp_path / "3" / "stdout.log").read_text(), split="test_final") == scores["1"][2][-1:]
+    (final,) = stats((tmp_path / "3" / "stdout.log").read_text(), split="test_final")
+    assert without_costs(final) == scores["1"][2][-1]
 
 
 @pytest.mark.slow

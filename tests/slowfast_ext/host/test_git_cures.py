@@ -4,12 +4,13 @@
 """
 
 import importlib.util
+import json
 import pickle
 import re
 import sys
 import warnings
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -146,6 +147,31 @@ def test_testmeter():
     cured.finalize_metrics()
     assert (cured.stats["num_videos"], cured.stats["num_failed"], cured.stats["top1_acc"]) == (2, 1, "100.00")
     assert cured.stats["top1_acc_if_failed_wrong"] == "66.67"
+
+
+def test_trainmeter(demo_cfg, monkeypatch, caplog):
+    """The first of 32 epochs, of one iteration that takes 20 s; test_meters.py has the rest."""
+    from slowfast.utils import meters
+
+    from slowfast_ext.host import meters as ours
+
+    now = [0.0]
+    monkeypatch.setattr("fvcore.common.timer.perf_counter", lambda: now[0])
+    monkeypatch.setattr(ours, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    caplog.set_level("INFO")
+    found = []
+    for module in (uncured("utils.meters"), meters):
+        meter = module.TrainMeter(1, demo_cfg("VTN"))
+        meter.iter_tic()
+        now[0] += 20
+        meter.update_stats(50.0, 0.0, 1.0, 0.1, 1.0, 4)
+        meter.iter_tic()  # as the loop does, also after the last iteration
+        caplog.clear()
+        meter.log_epoch_stats(0)
+        found.append(json.loads(caplog.text.split("json_stats: ")[1]))
+    published, cured = found
+    assert (published["dt"], published["eta"]) == (0, "0:00:00")
+    assert (cured["epoch_seconds"], cured["eta"]) == (20, "0:10:20")
 
 
 def test_get_model_stats(demo_cfg):

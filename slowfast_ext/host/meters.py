@@ -1,0 +1,104 @@
+"""What PySlowFast's meters log, made true: for the meters of both PySlowFasts.
+
+As published, the line of an epoch gives the time since its last iteration for the epoch's, and an `eta` that
+follows from it, 0:00:00. The classes here come before PySlowFast's own in a class statement.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from slowfast.utils import logging
+
+from slowfast_ext.host.memory import peak_memory
+from slowfast_ext.host.metrics import without_needless_top5
+
+# As published: the times since, and of, the last iteration.
+_TIMES_OF_AN_ITERATION = ("dt", "dt_data", "dt_net", "time_diff")
+
+
+@contextlib.contextmanager
+def _changing(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
+    """Within, the statistics that are logged are what `change` makes of them."""
+    log = logging.log_json_stats
+    logging.log_json_stats = lambda stats, *args: log(change(stats), *args)
+    try:
+        yield
+    finally:
+        logging.log_json_stats = log
+
+
+class Timed:
+    """A meter that knows how long the pass over its list has taken."""
+
+    _began: float | None = None
+
+    def iter_tic(self) -> None:
+        """An iteration begins; the first one begins the pass."""
+        if self._began is None:
+            self._began = time.perf_counter()
+        super().iter_tic()
+
+    def reset(self) -> None:
+        """The pass has ended."""
+        self._began = None
+        super().reset()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the pass so far, that of loading included."""
+        return 0.0 if self._began is None else time.perf_counter() - self._began
+
+
+class _OfEpochs(Timed):
+    """A meter that logs a line for each epoch."""
+
+    def log_iter_stats(self, cur_epoch: int, cur_iter: int) -> None:
+        """Log an iteration, every LOG_PERIOD of them."""
+        with _changing(self._without_needless_top5):
+            super().log_iter_stats(cur_epoch, cur_iter)
+
+    def _without_needless_top5(self, stats: dict[str, Any]) -> dict[str, Any]:
+        return without_needless_top5(stats, self._cfg.MODEL.NUM_CLASSES)
+
+    def _with_times(self, stats: dict[str, Any], **times: Any) -> dict[str, Any]:
+        kept = {name: value for name, value in stats.items() if name not in _TIMES_OF_AN_ITERATION}
+        return self._without_needless_top5(kept | times | peak_memory())
+
+
+class TrainTimes(_OfEpochs):
+    """For a TrainMeter: `epoch_seconds`, and an `eta` to the end of the training."""
+
+    _training_began: float | None = None
+    _epochs = 0
+
+    def iter_tic(self) -> None:
+        """An iteration begins; the first one of all begins the training."""
+        if self._training_began is None:
+            self._training_began = time.perf_counter()
+        super().iter_tic()
+
+    def log_epoch_stats(self, cur_epoch: int) -> None:
+        """Log an epoch.
+
+        Its `eta` is the mean time of the epochs that this run has done, with what lay between them, times the
+        epochs that are left.
+        """
+        self._epochs += 1
+        mean = (time.perf_counter() - self._training_began) / self._epochs
+        left = timedelta(seconds=round(mean * (self._cfg.SOLVER.MAX_EPOCH - cur_epoch - 1)))
+        seconds = self.seconds
+        with _changing(lambda stats: self._with_times(stats, epoch_seconds=seconds, eta=str(left))):
+            super().log_epoch_stats(cur_epoch)
+
+
+class ValTimes(_OfEpochs):
+    """For a ValMeter: `evaluation_seconds`."""
+
+    def log_epoch_stats(self, cur_epoch: int) -> None:
+        """Log the validation of an epoch."""
+        seconds = self.seconds
+        with _changing(lambda stats: self._with_times(stats, evaluation_seconds=seconds)):
+            super().log_epoch_stats(cur_epoch)
