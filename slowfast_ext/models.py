@@ -6,6 +6,7 @@ from fvcore.common.config import CfgNode
 import vtn
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.host import get_host
+from slowfast_ext.recipe import model_arguments, recipe_of
 
 
 class VTN(vtn.VTN):
@@ -22,32 +23,9 @@ class VTN(vtn.VTN):
     takes_frames = True  # see slowfast_ext.packing
 
     def __init__(self, cfg: CfgNode) -> None:
-        node = cfg.VTN
-        windows = list(node.ATTENTION_WINDOW)
-        super().__init__(
-            node.BACKBONE,
-            cfg.MODEL.NUM_CLASSES,
-            num_layers=node.NUM_HIDDEN_LAYERS,
-            num_heads=node.NUM_ATTENTION_HEADS,
-            attention_window=windows[0] if len(windows) == 1 else windows,
-            ffn_dim=node.INTERMEDIATE_SIZE or None,
-            mlp_dim=node.MLP_DIM or None,
-            position_embedding=node.POSITION_EMBEDDING,
-            max_position_embeddings=node.MAX_POSITION_EMBEDDINGS,
-            attention=node.ATTENTION,
-            sequence_encoder=node.SEQUENCE_ENCODER or None,
-            shuffle_frames=node.SHUFFLE_FRAMES,
-            attention_dropout=node.ATTENTION_PROBS_DROPOUT_PROB,
-            hidden_dropout=node.HIDDEN_DROPOUT_PROB,
-            head_dropout=cfg.MODEL.DROPOUT_RATE,
-            pretrained=node.PRETRAINED,
-            freeze_backbone=node.FREEZE_BACKBONE,
-            drop_rate=node.DROP_RATE,
-            drop_path_rate=node.DROP_PATH_RATE,
-            img_size=cfg.DATA.TRAIN_CROP_SIZE,
-            frames_per_chunk=node.FRAMES_PER_CHUNK or None,
-        )
-        self._mean_std = tuple(cfg.DATA.MEAN), tuple(cfg.DATA.STD)
+        super().__init__(**model_arguments(cfg), pretrained=cfg.VTN.PRETRAINED)
+        self.recipe = recipe_of(cfg)  # goes into every checkpoint
+        self.normalization = self.recipe.mean, self.recipe.std
 
     def forward(self, inputs: list[Frames | torch.Tensor]) -> torch.Tensor:
         """Classify a batch.
@@ -69,7 +47,7 @@ class VTN(vtn.VTN):
 
     def features_of(self, frames: Frames) -> torch.Tensor:
         """Normalise and encode each distinct frame once: (B, T, D)."""
-        return self.distinct_frame_features(frames.images(*self._mean_std), frames.index)
+        return self.distinct_frame_features(frames.images(*self.normalization), frames.index)
 
 
 def build_on_meta(cfg: CfgNode) -> torch.nn.Module:

@@ -48,6 +48,7 @@ def test_make_targets_exist(page):
 def test_python_examples_run():
     names: dict = {}
     for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
-        exec(textwrap.dedent(code), names)
+        if "checkpoint=" not in code:  # that one needs a trained model: engine/test_checkpoint_alone.py
+            exec(textwrap.dedent(code), names)
     assert names["logits"].shape == (1, 400)
     assert names["attention"].shape == (1, 3, 12, 16)

@@ -3,6 +3,7 @@
 from .checkpoint import load_checkpoint
 from .errors import InputError
 from .model import VTN
+from .recipe import Recipe
 from .variants import create_model
 
-__all__ = ["VTN", "InputError", "create_model", "load_checkpoint"]
+__all__ = ["VTN", "InputError", "Recipe", "create_model", "load_checkpoint"]

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from .errors import InputError
+from .model import VTN
+from .recipe import read_recipe
 
 # The authors' names of the temporal encoder's parts, and ours. `{}` is the number of a layer. Everything
 # outside the temporal encoder has the same name in both.
@@ -121,6 +123,9 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool 
     Takes a plain state dict, PySlowFast's {"model_state": ...}, either also as saved from a
     DistributedDataParallel model ("module." before every name), with our names or the authors'.
 
+    If the file tells what it was trained with, a VTN gets that `recipe` and `normalization`; with `partial`
+    it gets the normalisation alone, and only with the whole backbone.
+
     Args:
         model: A VTN, changed in place; of the same size unless `partial`.
         path: The file.
@@ -134,7 +139,14 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool 
         InputError: If the file is missing, damaged, asks for code to be run, or is of another model; with
             `partial` only if nothing in it but biases and the like fits.
     """
-    return load_weights(model, weights_of(read_checkpoint(path), path), path, partial=partial)
+    content = read_checkpoint(path)
+    recipe = read_recipe(content, path)
+    report = load_weights(model, weights_of(content, path), path, partial=partial)
+    whole_backbone = not any(name.startswith("backbone.") for name in report.kept)
+    if isinstance(model, VTN) and recipe is not None and whole_backbone:
+        model.normalization = recipe.mean, recipe.std
+        model.recipe = model.recipe if partial else recipe
+    return report
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
@@ -200,7 +212,31 @@ def load_weights(
     Raises:
         InputError: If a name or a shape differs, with `partial` if nothing fits; says what differs.
     """
-    wanted = model.state_dict()
+    state, report = match_weights(state, model.state_dict(), path, partial=partial, advice=advice)
+    model.load_state_dict({name: state[name] for name in report.loaded}, strict=not partial)
+    return report
+
+
+def match_weights(
+    state: Mapping[str, torch.Tensor],
+    wanted: Mapping[str, torch.Tensor],
+    path: str | os.PathLike,
+    *,
+    partial: bool = False,
+    advice: str = PARTIAL_ADVICE,
+) -> tuple[dict[str, torch.Tensor], LoadReport]:
+    """Find out whether weights fit a model, as `load_weights` demands it, without loading them.
+
+    Args:
+        state, path, partial, advice: As for `load_weights`.
+        wanted: The model's state dict; its tensors may be on the meta device.
+
+    Returns:
+        As `compare_weights`.
+
+    Raises:
+        InputError: As `load_weights`.
+    """
     state, report = compare_weights(state, wanted)
     # A bias or a counter fits by chance; a matrix or a kernel does not.
     useless = all(wanted[name].ndim < 2 for name in report.loaded)
@@ -214,8 +250,7 @@ def load_weights(
             "so nothing of it is of use here" if useless else advice,
         ]
         raise InputError("; ".join(clauses) + ".")
-    model.load_state_dict({name: state[name] for name in report.loaded}, strict=not partial)
-    return report
+    return state, report
 
 
 def compare_weights(

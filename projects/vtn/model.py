@@ -19,6 +19,7 @@ from .backbone import (
 from .checks import check_positive_int, is_symbolic
 from .errors import InputError
 from .heads import ClassificationHead
+from .recipe import Recipe
 from .sequence_encoder import SequenceEncoder
 from .temporal_encoder import TemporalEncoder, window_per_layer
 
@@ -28,6 +29,8 @@ class VTN(nn.Module):
 
     The parts are `backbone`, `cls_token`, `temporal_encoder` and `mlp_head`. The output is logits, in
     training and in evaluation.
+
+    `recipe` is what the model was trained with, once a checkpoint has told (see `load_checkpoint`).
 
     Args:
         backbone: A timm name, or a module (N, 3, H, W) -> (N, D).
@@ -90,6 +93,8 @@ class VTN(nn.Module):
         self.freeze_backbone = freeze_backbone
         self.shuffle_frames = shuffle_frames
         self.num_classes = num_classes
+        self.recipe: Recipe | None = None
+        self._trained_with: Normalization | None = None
         timm_options = {"pretrained": pretrained, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
         # Order in memory, not numbers: convolutions on a CPU run up to twice as fast.
         self.backbone = create_backbone(backbone, img_size=img_size, **timm_options).to(
@@ -127,9 +132,19 @@ class VTN(nn.Module):
     def normalization(self) -> Normalization | None:
         """(mean, std), three numbers each, that pixels in [0, 1] are to be normalised with.
 
-        timm's for the backbone; None for a module that timm did not make: its user knows.
+        Those of the checkpoint that was loaded, if it tells them; else timm's for the backbone; None for a
+        module that timm did not make: its user knows.
         """
-        return normalization(self.backbone)
+        return self._trained_with or normalization(self.backbone)
+
+    @normalization.setter
+    def normalization(self, mean_std: Normalization | None) -> None:
+        self._trained_with = mean_std
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the K classes, by class; None if the checkpoint does not tell them, or none was loaded."""
+        return self.recipe.class_names if self.recipe else None
 
     def forward(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
         """Classify clips.

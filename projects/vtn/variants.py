@@ -1,9 +1,16 @@
 """The paper's models by name."""
 
 import difflib
+import os
+from collections.abc import Mapping
+from typing import Any
 
+import torch
+
+from .checkpoint import load_checkpoint, match_weights, read_checkpoint, weights_of
 from .errors import InputError
 from .model import VTN
+from .recipe import read_recipe
 
 # The paper's models (Tables 1 and 3). Widths are those that give its parameter counts: 114 / 96 / 10 / 168 /
 # 187 M; the paper states 12 heads, which do not divide a ResNet's 2048, where 16 is the nearest that does.
@@ -18,20 +25,60 @@ VARIANTS = {
 }
 
 
-def create_model(name: str, num_classes: int = 400, *, pretrained: bool = False, **overrides) -> VTN:
-    """Make one of the paper's models.
+def create_model(
+    name: str | None = None,
+    num_classes: int | None = None,
+    *,
+    pretrained: bool = False,
+    checkpoint: str | os.PathLike | None = None,
+    **overrides,
+) -> VTN:
+    """Make one of the paper's models, or the model of a checkpoint as it was trained.
 
     Args:
-        name: A key of VARIANTS, such as "vtn_vit_b".
-        num_classes: K.
+        name: A key of VARIANTS, such as "vtn_vit_b"; not with a checkpoint.
+        num_classes: K, 400 unless given; not with a checkpoint.
         pretrained: Load the backbone's ImageNet weights; the temporal encoder and the head start at random.
-        **overrides: Any argument of VTN, in place of the variant's.
+        checkpoint: A file that tells what its model was trained with, as those of this project's runs do: it
+            gives the model, all its weights, `normalization`, `class_names` and `recipe`. Nothing is
+            downloaded, and no code of the file is run.
+        **overrides: Any argument of VTN, in place of the variant's or the checkpoint's.
 
     Raises:
-        InputError: For an unknown name; the sentence lists the known ones.
+        InputError: For an unknown name (the sentence lists the known ones), or a file that cannot be used.
     """
+    if checkpoint is not None:
+        given = {"a name": name, "num_classes": num_classes, "pretrained": pretrained or None}
+        for what in (what for what, value in given.items() if value is not None):
+            raise InputError(f"create_model takes checkpoint or {what}, not both: {what} is in the file.")
+        return _from_checkpoint(checkpoint, overrides)
     if name not in VARIANTS:
         close = difflib.get_close_matches(str(name), VARIANTS, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; vtn.VTN(name, ...) takes any timm network."
         raise InputError(f"There is no model named {name!r} among {', '.join(VARIANTS)}{hint}")
-    return VTN(num_classes=num_classes, pretrained=pretrained, **{**VARIANTS[name], **overrides})
+    classes = 400 if num_classes is None else num_classes
+    return VTN(num_classes=classes, pretrained=pretrained, **{**VARIANTS[name], **overrides})
+
+
+def _from_checkpoint(path: str | os.PathLike, overrides: Mapping[str, Any]) -> VTN:
+    content = read_checkpoint(path)
+    recipe = read_recipe(content, path)
+    if recipe is None:
+        raise InputError(
+            f"Checkpoint {path} does not tell what its model was trained with (older files, PySlowFast's and "
+            "the authors' do not): make the model with vtn.create_model(name, ...) or vtn.VTN(...) as it was "
+            "for the training, then vtn.load_checkpoint(model, path)."
+        )
+    arguments = {**recipe.model, **overrides}
+    # First without memory: what the file says of itself may be wrong, and of any size.
+    try:
+        with torch.device("meta"):
+            wanted = VTN(**arguments).state_dict()
+    except Exception as error:  # sizes that do not go together fail in as many ways as there are networks
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"Checkpoint {path} describes a model that cannot be built ({reason}).") from error
+    advice = "what it tells of its model, or an argument given here, is not true of its weights"
+    match_weights(weights_of(content, path), wanted, path, advice=advice)
+    model = VTN(**arguments)
+    load_checkpoint(model, path)
+    return model

@@ -15,6 +15,7 @@ from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
 from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
+from vtn.recipe import ENTRY
 
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 
@@ -31,10 +32,13 @@ def list_checkpoints(output_dir: str) -> list[str]:
     return [os.path.join(folder, name) for name in sorted(names, reverse=True)]
 
 
-def save_checkpoint(path_to_job: str, model: nn.Module, optimizer, epoch: int, cfg) -> str | None:
+def save_checkpoint(
+    path_to_job: str, model: nn.Module, optimizer, epoch: int, cfg, scaler: torch.amp.GradScaler | None = None
+) -> str | None:
     """Write a checkpoint; only the first process does.
 
-    The file appears under its name only when it is complete and on disk.
+    The file appears under its name only when it is complete and on disk. One of VTN also tells what the
+    model was trained with, see vtn.Recipe.
 
     Args:
         path_to_job: OUTPUT_DIR.
@@ -42,6 +46,7 @@ def save_checkpoint(path_to_job: str, model: nn.Module, optimizer, epoch: int, c
         optimizer: Its state is kept for resuming.
         epoch: Epoch just finished, from 0.
         cfg: Kept as text.
+        scaler: Of mixed precision; its state is kept.
 
     Returns:
         The path, or None in another process.
@@ -56,6 +61,11 @@ def save_checkpoint(path_to_job: str, model: nn.Module, optimizer, epoch: int, c
         "optimizer_state": optimizer.state_dict(),
         "cfg": cfg.dump(),
     }
+    if scaler is not None:
+        state["scaler_state"] = scaler.state_dict()
+    recipe = getattr(unwrap(model), "recipe", None)
+    if recipe is not None:
+        state[ENTRY] = recipe.to_entry()
     # No name that PySlowFast main would take for a checkpoint when it continues the run.
     part = os.path.join(os.path.dirname(path), "unfinished.part")
     with open(part, "wb") as file:

@@ -134,8 +134,13 @@ def mend_save_checkpoint() -> None:
     original = cu.save_checkpoint
 
     def save_checkpoint(path_to_job, model, optimizer, epoch, cfg, scaler=None):
+        from slowfast_ext.engine import checkpoint
+        from slowfast_ext.models import VTN
+
         if "://" in path_to_job:  # a store of iopath's, which replaces whole objects by itself
             return original(path_to_job, model, optimizer, epoch, cfg, scaler)
+        if isinstance(unwrap(model), VTN):  # the same entries, and what the model was trained with
+            return checkpoint.save_checkpoint(path_to_job, model, optimizer, epoch, cfg, scaler)
         # main chooses the name; the file moves to its place when it is whole.
         part = original(os.path.join(path_to_job, ".unfinished"), model, optimizer, epoch, cfg, scaler)
         if part is None:

@@ -1,4 +1,4 @@
-"""From decoded frames to what travels to the model: scale, crop, flip, all in bytes.
+"""From decoded frames to what travels to the model: scale, crop, flip, all in bytes; normalised at the end.
 
 A `SpatialView` says where to look, the same for all frames of a clip. `take_view` looks; where several views
 share the frames, `scale_frames` is done once and `crop_frames` for each.
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from vtn import Recipe
 from vtn.errors import InputError
 
 # How far, in pixels, the grid of a piece that is scaled by itself may be from that of the whole.
@@ -160,6 +161,38 @@ def take_view(frames: torch.Tensor, view: SpatialView) -> torch.Tensor:
     )
     square = scaled.permute(0, 2, 3, 1)[:, rows.wanted, columns.wanted]
     return square.flip(2) if view.flip else square
+
+
+def normalize(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Frames as a network takes them.
+
+    Args:
+        pixels: Shape (n, H, W, 3), uint8, RGB.
+        mean: Of each channel, for pixels in [0, 1].
+        std: Likewise.
+
+    Returns:
+        Shape (n, 3, H, W), float32, (pixels / 255 - mean) / std, on their device; channels last in memory.
+    """
+    shift, scale = (torch.tensor(values, device=pixels.device) for values in (mean, std))
+    return pixels.float().div_(255).sub_(shift).div_(scale).permute(0, 3, 1, 2)
+
+
+def to_clip(frames: torch.Tensor, recipe: Recipe, *, pixel_aspect: float = 1.0) -> torch.Tensor:
+    """Turn decoded frames into what a model takes, as a test does: scale, cut the centre out, normalise.
+
+    Args:
+        frames: Shape (n, H, W, 3), uint8, RGB.
+        recipe: What the model was trained with.
+        pixel_aspect: Width of a pixel over its height, as VideoInfo has it.
+
+    Returns:
+        Shape (1, 3, n, C, C), float32.
+    """
+    height, width = frames.shape[1:3]
+    size = {"short_side": recipe.short_side, "crop_size": recipe.crop_size}
+    view = uniform_view(height, width * pixel_aspect, **size, position=1)
+    return normalize(take_view(frames, view), recipe.mean, recipe.std).transpose(0, 1)[None]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from videos import make_video, read_numbers
 from slowfast_ext.config import load_config
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.models import VTN
+from vtn.backbone import normalization
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -62,7 +63,7 @@ def test_the_configuration_and_the_model_agree(tmp_path):
     cfg = load(
         CONFIGS / "Demo" / "VTN.yaml", tmp_path, "VTN.BACKBONE", "convnext_atto", "VTN.HIDDEN_DIM", "0"
     )
-    mean, std = VTN(cfg).normalization
+    mean, std = normalization(VTN(cfg).backbone)
     assert (list(mean), list(std)) == IMAGENET
 
 
