@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fuzzing.kinds import KEYFRAME_INTERVAL
 from fuzzing.reading import Outcome, Pictures, Readings
 from slowfast_ext.data.ledger import FAILED, USED
 
@@ -166,21 +167,43 @@ def _far(off: np.ndarray, allowed: float) -> np.ndarray:
 
 
 def _seeking(readings: Readings, truth: Truth) -> Iterator[Finding]:
-    """Compare what was read by seeking with what was read in order, whatever the outcome.
-
-    A damaged picture may look different each time, because what the decoder fills in is what it has seen;
-    but it must not be another frame, and a picture that is whole in order must be whole.
-    """
+    """Compare what was read by seeking with what was read in order, whatever the outcome."""
     if readings.pictures is None or not len(readings.pictures.frames):
         return
-    in_order = dict(zip(readings.pictures.frames.tolist(), identify(readings.pictures, truth), strict=True))
+    outcome = readings.outcomes.get("in order", Outcome(FAILED)).outcome
+    if readings.not_sought:
+        yield Finding("seek differs", f"{outcome}: {readings.not_sought}")
+    in_order = _Shown(readings.pictures, truth)
     differing, total = [], 0
     for pictures in readings.sought:
-        for number, intact in zip(pictures.frames.tolist(), identify(pictures, truth), strict=True):
+        sought = _Shown(pictures, truth)
+        for number in sought.painted:
             total += 1
-            other = in_order.get(number, -1)
-            if other >= 0 and truth.painted[other] != (truth.painted[intact] if intact >= 0 else -1):
+            if number in in_order.painted and _differs(number, sought, in_order):
                 differing.append(number)
     if differing:
-        outcome = readings.outcomes.get("in order", Outcome(FAILED)).outcome
         yield Finding("seek differs", f"{outcome}: {len(differing)} of {total}, as frame {differing[0]}")
+
+
+class _Shown:
+    """What is seen under each number: the number that is painted there, and whether the picture is whole."""
+
+    def __init__(self, pictures: Pictures, truth: Truth) -> None:
+        intact = identify(pictures, truth)
+        painted = np.where(intact >= 0, truth.painted[intact], pictures.painted).tolist()
+        frames = pictures.frames.tolist()
+        self.painted = dict(zip(frames, painted, strict=True))
+        self.whole = dict(zip(frames, (intact >= 0).tolist(), strict=True))
+
+
+def _differs(number: int, sought: _Shown, in_order: _Shown) -> bool:
+    """Whether seeking gives another frame, or damages one that is whole.
+
+    What a decoder makes of damage depends on what it has seen before, so a damaged picture may look different
+    each time, and so may those that are decoded from it.
+    """
+    if sought.whole[number]:
+        return in_order.whole[number] and sought.painted[number] != in_order.painted[number]
+    near = [other for other in in_order.whole if abs(other - number) <= KEYFRAME_INTERVAL]
+    steps = np.diff([in_order.painted[other] for other in sorted(near)])
+    return all(in_order.whole[other] for other in near) and bool((steps == 1).all())

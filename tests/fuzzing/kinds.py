@@ -13,6 +13,8 @@ import numpy as np
 from videos import make_video, paint
 
 SIZE = (96, 64)
+# Frames from one keyframe to the next, see make_video.
+KEYFRAME_INTERVAL = 12
 # The encoder of AV1 writes to the terminal otherwise.
 os.environ.setdefault("SVT_LOG", "0")
 

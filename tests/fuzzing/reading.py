@@ -56,6 +56,7 @@ class Readings:
         times: When each frame is shown by what the project says, seconds after the first, (num_frames,).
         num_frames: Frames that the project lists.
         sought: Pictures read by their numbers alone.
+        not_sought: Why such a read failed where reading in order did not; empty if none did.
         errors: (way, what) of each error that is not the project's own.
     """
 
@@ -64,6 +65,7 @@ class Readings:
     times: np.ndarray = field(default_factory=lambda: np.empty(0))
     num_frames: int = 0
     sought: list[Pictures] = field(default_factory=list)
+    not_sought: str = ""
     errors: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -109,13 +111,16 @@ def _in_order(path: Path, seed: int, readings: Readings) -> Outcome:
         except MissingFrames:
             info = repair_video(path, info)
             readings.pictures = _collect(path, range(info.num_frames), info)
-        readings.num_frames, readings.times = info.num_frames, _times(info)
-        rng = random.Random(seed)
-        for how_many in (1, 1, 4):
-            wanted = sorted(rng.sample(range(info.num_frames), min(how_many, info.num_frames)))
-            readings.sought.append(_collect(path, wanted, info))
     except VideoError as error:
         return Outcome(FAILED, str(error))
+    readings.num_frames, readings.times = info.num_frames, _times(info)
+    rng = random.Random(seed)
+    for how_many in (1, 1, 4):
+        wanted = sorted(rng.sample(range(info.num_frames), min(how_many, info.num_frames)))
+        try:
+            readings.sought.append(_collect(path, wanted, info))
+        except VideoError as error:
+            readings.not_sought = str(error)
     return Outcome(REPAIRED if info.missing else USED, info.missing)
 
 

@@ -121,11 +121,16 @@ def test_wrong_pictures(truth):
 
 def test_seek_differs(truth):
     readings = readings_of([*ALL[:-1], -1])
-    readings.sought = [pictures([12], frames=[12]), pictures([3], frames=[39])]  # a damaged one may differ
+    readings.sought = [pictures([12], frames=[12]), pictures([3], frames=[39])]
     assert names(readings, truth) == []
     readings.sought = [pictures([13], frames=[12])]
     assert names(readings, truth) == ["seek differs"]
-    readings.sought = [pictures([-1], frames=[12])]
+    # A whole picture comes out damaged: that is so near damage only, where the decoder makes do.
+    readings.sought = [pictures([-1], frames=[39 - 12])]
+    assert names(readings, truth) == []
+    readings.sought = [pictures([-1], frames=[39 - 13])]
+    assert names(readings, truth) == ["seek differs"]
+    readings.sought, readings.not_sought = [], "frame 3 cannot be decoded."
     assert names(readings, truth) == ["seek differs"]
 
 
