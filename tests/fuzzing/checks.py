@@ -22,6 +22,7 @@ FINDINGS = (
     "silent loss",
     "misplaced",
     "wrong pictures",
+    "unnoticed pictures",
     "seek differs",
     "preparation differs",
     "clip of a lossy file used",
@@ -42,7 +43,7 @@ class Finding:
     """Something that must not be.
 
     Attributes:
-        name: One of FINDINGS.
+        name: One of FINDINGS. Wrong pictures are "unnoticed" where the decoder itself takes them for right.
         detail: What was seen.
     """
 
@@ -96,9 +97,9 @@ def _all_findings(readings: Readings, truth: Truth) -> Iterator[Finding]:
     yield from _preparation(readings)
     clips = sorted(used & {"training clip", "validation item"})
     if clips and there < _ENOUGH * truth.num_frames:
-        yield Finding(
-            "clip of a lossy file used", f"{', '.join(clips)}: {there} of {truth.num_frames} frames there"
-        )
+        whole = readings.outcomes.get("in order", Outcome(FAILED)).outcome
+        seen = f"{there} of {truth.num_frames} frames there, {whole} when all are read"
+        yield Finding("clip of a lossy file used", f"{', '.join(clips)}: {seen}")
 
 
 def _preparation(readings: Readings) -> Iterator[Finding]:
@@ -138,7 +139,8 @@ def _findings_of_a_used_file(
         yield Finding("misplaced", f"{misplaced} of {len(intact)} frames far from their place")
     wrong = int((intact < 0).sum())
     if there >= _ENOUGH * truth.num_frames and wrong > _FEW_WRONG * len(intact):
-        yield Finding("wrong pictures", f"{wrong} of {len(intact)} pictures")
+        name = "wrong pictures" if readings.noticed else "unnoticed pictures"
+        yield Finding(name, f"{wrong} of {len(intact)} pictures, {readings.noticed} noticed by the decoder")
 
 
 def count_misplaced(readings: Readings, truth: Truth, intact: np.ndarray) -> int:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fuzzing.cases import Case, original
 from fuzzing.checks import FINDINGS, Finding
 from fuzzing.damages import DAMAGES
-from fuzzing.explained import EXPLAINED
+from fuzzing.explained import ANY, EXPLAINED
 from fuzzing.kinds import KINDS
 from fuzzing.watch import TOO_MUCH_MEMORY
 from fuzzing.worker import Report, Task, run_case
@@ -113,7 +113,7 @@ def show_progress(results: Iterator[Result], total: int) -> Iterator[Result]:
 
 def is_explained(result: Result, finding: Finding) -> bool:
     """Whether it is known why this cannot be helped."""
-    return (result.case.kind, finding.name) in EXPLAINED
+    return any((kind, finding.name) in EXPLAINED for kind in (ANY, result.case.kind))
 
 
 def format_tables(results: list[Result], seconds: float) -> str:
@@ -126,6 +126,7 @@ def format_tables(results: list[Result], seconds: float) -> str:
     told = ", ".join(f"{outcomes[name]} {name}" for name in OUTCOMES if outcomes[name])
     findings = [(result, finding) for result in results for finding in result.findings]
     explained = sum(is_explained(*pair) for pair in findings)
+    parts.append(_list_unexplained(findings))
     parts.append(
         f"{len(results)} cases in {seconds:.0f} s, {len(results) / max(seconds, 1e-9):.1f} a second; "
         f"read in order: {told or 'none'}\n"
@@ -133,6 +134,17 @@ def format_tables(results: list[Result], seconds: float) -> str:
         f"{sum(bool(result.findings) for result in results)} cases\n"
     )
     return "\n".join(parts)
+
+
+def _list_unexplained(findings: list[tuple[Result, Finding]]) -> str:
+    """A line for each finding, kind and damage, with the numbers of the cases."""
+    cases: dict[tuple[str, str, str], list[int]] = {}
+    for result, finding in findings:
+        if not is_explained(result, finding):
+            key = finding.name, result.case.kind, result.case.damage
+            cases.setdefault(key, []).append(result.case.number)
+    ordered = sorted(cases.items(), key=lambda item: (FINDINGS.index(item[0][0]), item[0]))
+    return "".join(f"{', '.join(key)}: {' '.join(map(str, sorted(c)))}\n" for key, c in ordered)
 
 
 def _table(title: str, keys: Iterable[str], results: list[tuple[str, Result]]) -> str:

@@ -35,6 +35,7 @@ def test_nothing_is_found_in_an_undamaged_video(folder, tmp_path, kind):
     truth = truth_of(Case(0, kind, "none", None), folder)
     assert {way: outcome.outcome for way, outcome in readings.outcomes.items()} == dict.fromkeys(WAYS, "used")
     assert readings.pictures.painted.tolist() == truth.painted.tolist()
+    assert readings.noticed == 0
     assert judge(readings, truth) == []
 
 
@@ -116,7 +117,10 @@ def test_a_video_behind_another(truth):
 
 def test_wrong_pictures(truth):
     assert names(readings_of(ALL[:-8] + [-1] * 8), truth) == []
-    assert names(readings_of(ALL[:-9] + [-1] * 9), truth) == ["wrong pictures"]
+    readings = readings_of(ALL[:-9] + [-1] * 9)
+    assert names(readings, truth) == ["unnoticed pictures"]
+    readings.noticed = 1
+    assert names(readings, truth) == ["wrong pictures"]
 
 
 def test_seek_differs(truth):
