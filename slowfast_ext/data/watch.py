@@ -109,12 +109,11 @@ def _until_trouble(
     loader: DataLoader, watched: _Watched, timeout: float, culprits: list[tuple[int, str, bool]]
 ) -> Iterator[Any]:
     """Batches until the end, or until workers are in trouble: then `culprits` gets (item, reason, died)."""
-    handler = signal.getsignal(signal.SIGCHLD)
-    before = set(multiprocessing.active_children())
+    if loader.num_workers:
+        _silence_pytorch()
     batches = iter(loader)
-    workers = {process.pid: process for process in set(multiprocessing.active_children()) - before}
-    if workers:
-        _restore(handler)
+    # Not by looking for new children: one that read a poisonous file may be dead before anybody looks.
+    workers = {process.pid: process for process in batches._workers} if loader.num_workers else {}
     while True:
         try:
             loaded = next(batches)
@@ -137,16 +136,13 @@ def _until_trouble(
         process.kill()  # one that hangs would be waited for
 
 
-def _restore(handler: Any) -> None:
-    """Take PyTorch's handler of a worker's death away: it raises wherever the main thread happens to be.
-
-    Args:
-        handler: The one before PyTorch's; where that is PyTorch's too, by an earlier loader, there is none.
-    """
-    if handler is None or getattr(handler, "__module__", None) == signal_handling.__name__:
-        handler = signal.SIG_DFL
-    with contextlib.suppress(ValueError):  # not the main thread, where PyTorch sets none either
-        signal.signal(signal.SIGCHLD, handler)
+def _silence_pytorch() -> None:
+    """Keep PyTorch from raising at a worker's death, which it does wherever the main thread happens to be."""
+    signal_handling._SIGCHLD_handler_set = True  # so it sets no handler
+    handler = signal.getsignal(signal.SIGCHLD)
+    if getattr(handler, "__module__", None) == signal_handling.__name__:  # of a loader of PyTorch's own
+        with contextlib.suppress(ValueError):  # not the main thread, which alone may change it
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _has_died(workers: dict[int, Any], wait: float) -> bool:

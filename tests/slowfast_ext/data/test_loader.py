@@ -209,6 +209,23 @@ def test_a_worker_that_was_killed_once_is_replaced_and_nothing_is_lost(tmp_path)
     assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
 
 
+def test_a_worker_that_dies_before_anyone_looks(tmp_path, monkeypatch):
+    """On a busy machine the first item may kill its worker while this process still starts the others."""
+    begin, begun = DataLoader.__iter__, []
+
+    def begin_slowly(self):
+        batches = begin(self)
+        if not begun:
+            batches._workers[0].join(timeout=60)
+        begun.append(batches)
+        return batches
+
+    monkeypatch.setattr(DataLoader, "__iter__", begin_slowly)
+    loader = build(Poison({0: "once"}, tmp_path), batch_size=6, num_workers=2)
+    assert sorted(items(loader)) == list(range(12))
+    assert len(begun) == 3  # both items of the first video have killed a worker
+
+
 def test_a_bug_is_not_taken_for_a_poisonous_file(tmp_path):
     loader = build(Poison({2: "raise"}, tmp_path), batch_size=4, num_workers=2)
     with pytest.raises(RuntimeError, match="a bug"):
