@@ -50,6 +50,7 @@ def run_safely(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
+        sys.stdout.flush()  # what is still to be shown comes before it
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
@@ -69,9 +70,22 @@ def run_net(argv: Sequence[str] | None = None) -> None:
         load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id)
         for path in args.cfg_files
     ]
+    _require_own_folders(args.cfg_files, [cfg.OUTPUT_DIR for cfg in configs])
     for path, cfg in zip(args.cfg_files, configs, strict=True):
         print(f"config: {path}", flush=True)
         if cfg.TRAIN.ENABLE:
             host.launch_job(cfg, args.init_method, host.train)
         if cfg.TEST.ENABLE:
             host.launch_job(cfg, args.init_method, host.test)
+
+
+def _require_own_folders(cfg_files: Sequence[str], output_dirs: Sequence[str]) -> None:
+    """Refuse configurations of which a later one would go on from the checkpoints of an earlier one."""
+    used: dict[str, str] = {}
+    for path, output_dir in zip(cfg_files, output_dirs, strict=True):
+        first = used.setdefault(os.path.realpath(output_dir), path)
+        if first is not path:
+            raise InputError(
+                f"--cfg {first} and --cfg {path} would both write into OUTPUT_DIR {output_dir!r}: run them "
+                "one by one, or give each an OUTPUT_DIR in its file"
+            )

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 from torch import nn
 
+from slowfast_ext.engine.run_files import write_model
 from slowfast_ext.flops import count_flops, count_parameters, example_inputs, view_shape
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
@@ -71,11 +72,12 @@ def facts_for_log(model: nn.Module, cfg, *, train: bool) -> dict[str, int | floa
 
 
 def log_model_info(model: nn.Module, cfg, *, train: bool) -> None:
-    """Log parameters and multiply-adds of one view, once; only the first process does, if LOG_MODEL_INFO."""
+    """Log what the model is and costs, once, and write it out; only the first process, if LOG_MODEL_INFO."""
     known = len(unwrap(model).__dict__.get(_KEPT, ()))
     facts = facts_for_log(model, cfg, train=train)
     if len(unwrap(model).__dict__.get(_KEPT, ())) == known:
         return
+    name, path = type(unwrap(model)).__name__, write_model(model, cfg, train=train)
     logger = get_host().get_logger(__name__)
-    logger.info("Model: %s, %s", type(unwrap(model)).__name__, model_facts(model, cfg, train=train))
+    logger.info("Model: %s, %s: %s", name, model_facts(model, cfg, train=train), path)
     get_host().log_json_stats({"_type": "model", **facts})

@@ -15,6 +15,7 @@ from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.engine import start
 from slowfast_ext.engine.common import Batch, seed_everything, sentence_of_score
 from slowfast_ext.engine.facts import facts_for_log, log_model_info
+from slowfast_ext.engine.run_files import write_test_config
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
 from slowfast_ext.host.memory import peak_memory
@@ -36,7 +37,7 @@ def test(cfg) -> None:
     host.setup_logging(cfg.OUTPUT_DIR)
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
-    logger.info("Test with config:\n%s", cfg.dump())
+    write_test_config(cfg)
 
     loader = host.construct_loader(cfg, "test")
     source = start.find_test_source(cfg)

@@ -23,6 +23,7 @@ from slowfast_ext.engine.common import (
     sentence_of_score,
 )
 from slowfast_ext.engine.facts import log_model_info
+from slowfast_ext.engine.run_files import write_training_config
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import unwrap
 from slowfast_ext.host.precise_bn import get_bn_modules, update_bn_stats
@@ -43,10 +44,10 @@ def train(cfg) -> None:
     host.setup_logging(cfg.OUTPUT_DIR)
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
-    logger.info("Train with config:\n%s", cfg.dump())
+    source = start.find_training_source(cfg)
+    write_training_config(cfg, source)
 
     train_loader, val_loader = host.construct_loader(cfg, "train"), host.construct_loader(cfg, "val")
-    source = start.find_training_source(cfg)
     model = start.build_model(cfg, source)
     log_model_info(model, cfg, train=True)
     optimizer = host.construct_optimizer(model, cfg)
@@ -59,7 +60,8 @@ def train(cfg) -> None:
         last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
         host.shuffle_dataset(train_loader, epoch)
         train_epoch(train_loader, model, optimizer, train_meter, epoch, cfg)
-        save = last or (epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
+        # After the first epoch too: a run that is stopped early has something to go on from.
+        save = last or epoch == start_epoch or (epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
         evaluate = last or (epoch + 1) % cfg.TRAIN.EVAL_PERIOD == 0
         if (save or evaluate) and cfg.BN.USE_PRECISE_STATS and get_bn_modules(model):
             update_precise_bn(train_loader, model, cfg)

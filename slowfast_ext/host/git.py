@@ -81,11 +81,24 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
     return nn.parallel.DistributedDataParallel(model, find_unused_parameters=unused)
 
 
+_prepared = False  # whether this is one of several processes on a CPU
+
+
 def prepare_process(cfg: CfgNode) -> CfgNode:
     """What one of several processes on a CPU runs with: main's loops take NUM_GPUS for their number."""
+    global _prepared
+    _prepared = True
     nn.Module.cuda = torch.Tensor.cuda = lambda self, *args, **kwargs: self
     cfg = thawed(cfg)
     cfg.NUM_GPUS = cfg.VTN.CPU_PROCESSES
+    return cfg
+
+
+def as_given(cfg: CfgNode) -> CfgNode:
+    """The configuration that the user gave, from what `prepare_process` made of it."""
+    if _prepared:
+        cfg = thawed(cfg)
+        cfg.NUM_GPUS = 0
     return cfg
 
 
@@ -115,6 +128,7 @@ __all__ = [
     "TrainMeter",
     "ValMeter",
     "add_main_keys",
+    "as_given",
     "build_model",
     "caffe2_name_converter",
     "construct_loader",

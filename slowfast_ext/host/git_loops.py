@@ -3,17 +3,21 @@
 import contextlib
 import functools
 import importlib
+import itertools
 import logging as python_logging
+import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from fvcore.common.config import CfgNode
+from slowfast.utils import checkpoint as cu
 from slowfast.utils import logging, misc
 from torch import nn
 
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.host import get_installation
 from slowfast_ext.host.git_checks import thawed
+from slowfast_ext.host.metrics import ks_that_tell
 from vtn.errors import InputError
 
 logger = logging.get_logger(__name__)
@@ -24,8 +28,42 @@ _mains_log_model_info = misc.log_model_info
 def _tool(name: str) -> ModuleType:
     """A module of main's tools/, under the name by which main's own run_net.py imports it."""
     tool = importlib.import_module(f"vision.fair.slowfast.tools.{name}")
+    tool.logger.addFilter(_short)
     misc.log_model_info = _log_model_info
     return tool
+
+
+class _Short(python_logging.Filter):
+    """Keeps out of main's log the configuration, which is in a file, and a top-5 of few classes."""
+
+    num_classes = 0
+
+    def filter(self, record: python_logging.LogRecord) -> bool:
+        """Whether the line is logged; it may lose a part."""
+        if isinstance(record.msg, CfgNode):
+            return False
+        text = str(record.msg)
+        if 5 not in ks_that_tell(self.num_classes):
+            record.msg = re.sub(r" Top5 Acc: \S+", "", text)
+        return not text.startswith(("Train with config:", "Test with config:", "CfgNode("))
+
+
+_short = _Short()
+
+
+@contextlib.contextmanager
+def _first_epoch_saved() -> Iterator[None]:
+    """main saves every TRAIN.CHECKPOINT_PERIOD epochs; within, after the first one of a run too."""
+    is_checkpoint_epoch, epochs = cu.is_checkpoint_epoch, itertools.count()
+
+    def is_first_or_checkpoint_epoch(*args, **kwargs) -> bool:
+        return next(epochs) == 0 or is_checkpoint_epoch(*args, **kwargs)
+
+    cu.is_checkpoint_epoch = is_first_or_checkpoint_epoch
+    try:
+        yield
+    finally:
+        cu.is_checkpoint_epoch = is_checkpoint_epoch
 
 
 def _log_model_info(model: nn.Module, cfg: CfgNode, use_train_input: bool = True) -> tuple[float, int]:
@@ -64,7 +102,7 @@ def train(cfg: CfgNode) -> None:
     Args:
         cfg: Complete configuration. Checkpoints and log go to OUTPUT_DIR.
     """
-    from slowfast_ext.engine import start
+    from slowfast_ext.engine import run_files, start
     from slowfast_ext.engine import train as engine
 
     if get_installation().tools is None:
@@ -72,7 +110,9 @@ def train(cfg: CfgNode) -> None:
         return
     logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_training_source(cfg)
-    with _assertions_told():
+    run_files.write_training_config(cfg, source)
+    _short.num_classes = cfg.MODEL.NUM_CLASSES
+    with _assertions_told(), _first_epoch_saved():
         _tool("train_net").train(thawed(start.without_needless_download(cfg, source)))
     logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
 
@@ -83,7 +123,7 @@ def test(cfg: CfgNode) -> None:
     Args:
         cfg: Complete configuration. Results go to OUTPUT_DIR/test_results.json.
     """
-    from slowfast_ext.engine import start
+    from slowfast_ext.engine import run_files, start
     from slowfast_ext.engine import test as engine
 
     if get_installation().tools is None:
@@ -91,6 +131,8 @@ def test(cfg: CfgNode) -> None:
         return
     logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_test_source(cfg)
+    run_files.write_test_config(cfg)
+    _short.num_classes = cfg.MODEL.NUM_CLASSES
     with _assertions_told():
         _test_tool().test(thawed(start.without_needless_download(cfg, source)))
     logger.info("Results and log: %s", cfg.OUTPUT_DIR)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,10 +52,12 @@ def run(
     num_shards: int,
     backend: str,
     cfg,
+    told: str = "",
 ) -> None:
     """Body of one process: join the group, call `func(cfg)`, leave.
 
-    Bad input ends the process with one line and status 2 instead of a traceback.
+    Bad input ends the process with status 2 instead of a traceback. Its sentence goes to the file `told`, for
+    the process that started this one and can show it last, or to the screen.
     """
     # Registration must also happen in a spawned child, which starts from nothing.
     import slowfast_ext
@@ -69,8 +72,11 @@ def run(
     try:
         func(get_host().prepare_process(cfg) if cpu else cfg)
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")  # PySlowFast main silences print() in all processes but one
-        sys.stderr.flush()
+        if told:
+            Path(told).write_text(str(error), encoding="utf-8")
+        else:
+            sys.stderr.write(f"error: {error}\n")  # main silences print() in all processes but one
+            sys.stderr.flush()
         os._exit(2)
     finally:
         dist.destroy_process_group()
@@ -85,7 +91,8 @@ def launch_job(cfg, init_method: str, func: Callable) -> None:
         func: Module-level function, so that a spawned process can find it.
 
     Raises:
-        SystemExit: With the status of a process that failed on bad input.
+        InputError: That of a process that failed on bad input.
+        SystemExit: If a process ended without a word, with its status.
     """
     if world_size(cfg) == 1:
         func(cfg)
@@ -94,11 +101,21 @@ def launch_job(cfg, init_method: str, func: Callable) -> None:
         # One that is left from processes that are gone sends the new ones to addresses where nobody is.
         Path(init_method.removeprefix("file://")).unlink(missing_ok=True)
     procs = num_processes(cfg)
-    args = (procs, func, init_method, cfg.SHARD_ID, cfg.NUM_SHARDS, cfg.DIST_BACKEND, cfg)
-    try:
-        torch.multiprocessing.spawn(run, nprocs=procs, args=args)
-    except torch.multiprocessing.ProcessExitedException as error:
-        raise SystemExit(error.exit_code if error.exit_code > 0 else 1) from None
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "error.txt"
+        args = (procs, func, init_method, cfg.SHARD_ID, cfg.NUM_SHARDS, cfg.DIST_BACKEND, cfg, str(told))
+        try:
+            torch.multiprocessing.spawn(run, nprocs=procs, args=args)
+        except (
+            torch.multiprocessing.ProcessExitedException,
+            torch.multiprocessing.ProcessRaisedException,
+        ) as error:
+            # Where one fails on bad input, another may lose its connection first.
+            if told.is_file():
+                raise InputError(told.read_text(encoding="utf-8")) from None
+            if isinstance(error, torch.multiprocessing.ProcessRaisedException):
+                raise
+            raise SystemExit(error.exit_code if error.exit_code > 0 else 1) from None
 
 
 def is_master() -> bool:

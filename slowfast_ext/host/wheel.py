@@ -189,6 +189,11 @@ def prepare_process(cfg: CfgNode) -> CfgNode:
     return cfg
 
 
+def as_given(cfg: CfgNode) -> CfgNode:
+    """The configuration that the user gave, from what `prepare_process` made of it."""
+    return cfg
+
+
 def setup_logging(output_dir: str) -> None:
     """Log to the screen and to OUTPUT_DIR/stdout.log, in the first process only."""
     logging.setup_logging()
@@ -261,6 +266,7 @@ __all__ = [
     "TrainMeter",
     "ValMeter",
     "add_main_keys",
+    "as_given",
     "build_model",
     "caffe2_name_converter",
     "construct_loader",

@@ -329,8 +329,12 @@ def test_bad_input_is_one_line_and_no_traceback(overrides, message, run_net, tmp
     assert re.search(message, result.stderr)
 
 
-def test_bad_input_in_a_child_process(run_net, tmp_path):
-    result = run_net(tmp_path / "out", "VTN.CPU_PROCESSES", "2", "DATA.PATH_TO_DATA_DIR", "nowhere")
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
-    assert "error: nowhere/train.csv does not exist" in result.stderr
+def test_bad_input_in_a_child_process_is_the_last_line(tiny_config, data_dir, tmp_path):
+    """In one stream, as on a screen: after what main prints and what ends the other process says."""
+    overrides = ["VTN.CPU_PROCESSES", "2", "MODEL.NUM_CLASSES", "3"]
+    line = command(tiny_config, data_dir, tmp_path / "out", *overrides)
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout
+    assert done.stdout.count("error: ") == 1
+    assert re.fullmatch(r"error: .*train\.csv line 4 has label 3, .*", done.stdout.splitlines()[-1])

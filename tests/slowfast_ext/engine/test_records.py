@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
-from tiny_runs import MULTI_VIEW, stats
+from tiny_runs import MULTI_VIEW, ROOT, stats
 
-from slowfast_ext.engine import checkpoint
+from slowfast_ext.config import load_config
+from slowfast_ext.engine import checkpoint, run_files
 from slowfast_ext.engine.facts import log_model_info, model_facts
 from slowfast_ext.flops import example_inputs
 from slowfast_ext.host import get_host
@@ -57,7 +58,7 @@ def test_results_of_clips_and_of_few_classes(tiny_cfg, tmp_path):
     assert found["gflops_per_view"] == model_facts(host.create_model(cfg), cfg, train=True).gflops_per_view
     log = (tmp_path / "out" / "stdout.log").read_text().lower()
     assert not [name for name in found if "top5" in name]
-    assert "top5_" not in log
+    assert "top5" not in log
 
 
 def test_without_log_model_info_nothing_is_counted(tiny_cfg):
@@ -74,3 +75,58 @@ def test_a_model_is_counted_and_told_once(tiny_cfg, caplog):
     for _ in range(2):  # as main's test does
         log_model_info(model, cfg, train=False)
     assert caplog.text.count("GFLOPs per view of 12 frames of 32x32") == 1
+
+
+def test_the_log_of_two_epochs_is_short(tiny_cfg, tmp_path):
+    """One line for the configuration and one for the model; both are whole in their files."""
+    cfg = tiny_cfg("LOG_PERIOD", "1")
+    host.train(cfg)
+    host.test(cfg)
+    out = tmp_path / "out"
+    lines = (out / "stdout.log").read_text().splitlines()
+    assert len(lines) < 50
+    for name in ("config.yaml", "config_test.yaml", "model.txt", "model_test.txt"):
+        assert sum(str(out / name) in line for line in lines) == 1
+        assert (out / name).read_text().count("\n") > 100
+    assert (out / "model.txt").read_text() == f"{host.create_model(cfg)}\n"
+    assert not [line for line in lines if "Unsupported operator" in line or "AttributeError" in line]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_a_written_configuration_loads_again(path, tmp_path):
+    overrides = ["OUTPUT_DIR", str(tmp_path), "NUM_GPUS", "0", "SOLVER.BASE_LR_SCALE_NUM_SHARDS", "True"]
+    cfg = load_config(path, overrides, num_shards=2)
+    run_files.write_training_config(cfg, None)
+    again = load_config(tmp_path / "config.yaml", num_shards=2).clone()
+    again.defrost()
+    again.SOLVER.BASE_LR_SCALE_NUM_SHARDS = True  # done once, not twice
+    assert again.dump() == cfg.dump()
+
+
+def test_the_configuration_of_a_test_leaves_that_of_the_training(tiny_cfg, tmp_path):
+    cfg = tiny_cfg()
+    run_files.write_training_config(cfg, None)
+    trained = (tmp_path / "out" / "config.yaml").read_text()
+    run_files.write_test_config(tiny_cfg(*MULTI_VIEW))
+    assert (tmp_path / "out" / "config.yaml").read_text() == trained
+    assert load_config(tmp_path / "out" / "config_test.yaml").TEST.NUM_SPATIAL_CROPS == 3
+
+
+def test_a_continued_run_keeps_the_configuration_of_its_beginning(tiny_cfg, tmp_path):
+    out = tmp_path / "out"
+    host.train(tiny_cfg("SOLVER.MAX_EPOCH", "1"))
+    host.train(tiny_cfg("SOLVER.MAX_EPOCH", "1"))  # the same again: nothing to keep
+    assert not list(out.glob("config_until*"))
+    host.train(tiny_cfg("SOLVER.MAX_EPOCH", "2", "SOLVER.BASE_LR", "0.01"))
+    assert load_config(out / "config_until_epoch_00001.yaml").SOLVER.BASE_LR == 0.05
+    assert load_config(out / "config.yaml").SOLVER.BASE_LR == 0.01
+    host.train(tiny_cfg("TRAIN.AUTO_RESUME", "False"))  # begins anew, so nothing of before is in it
+    assert len(list(out.glob("config_until*"))) == 1
+
+
+def test_the_first_checkpoint_comes_after_the_first_epoch(tiny_cfg):
+    """Whatever TRAIN.CHECKPOINT_PERIOD says; then by the period, and after the last epoch."""
+    cfg = tiny_cfg("SOLVER.MAX_EPOCH", "6", "TRAIN.CHECKPOINT_PERIOD", "4", "TRAIN.EVAL_PERIOD", "6")
+    host.train(cfg)
+    names = [path[-10:-5] for path in checkpoint.list_checkpoints(cfg.OUTPUT_DIR)]
+    assert names == ["00006", "00004", "00001"]

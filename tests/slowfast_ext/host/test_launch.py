@@ -9,6 +9,7 @@ from torch import distributed as dist
 
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import launch_job
+from vtn import InputError
 
 
 @pytest.fixture
@@ -66,3 +67,27 @@ def test_a_meeting_place_of_other_machines_is_kept(launch):
 def test_a_single_process_joins_no_group(launch, tmp_path):
     assert launch(1, 0, 1) == []
     assert not Path(tmp_path / "meet").exists()
+
+
+def test_the_sentence_of_a_process_wins_over_what_it_does_to_the_others(tiny_cfg, monkeypatch):
+    """Where one fails on bad input, another loses its connection, and either may be noticed first."""
+    multiprocessing = torch.multiprocessing
+
+    def spawn(function, nprocs, args) -> None:
+        Path(args[-1]).write_text("train.csv line 3: é is no label", encoding="utf-8")
+        raise multiprocessing.ProcessRaisedException("Connection closed by peer", 1, 123)
+
+    monkeypatch.setattr(multiprocessing, "spawn", spawn)
+    with pytest.raises(InputError, match=r"^train\.csv line 3: é is no label$"):
+        launch_job(tiny_cfg("VTN.CPU_PROCESSES", "2"), "tcp://localhost:1", lambda cfg: None)
+
+
+def test_a_fault_in_a_process_is_told_as_it_is(tiny_cfg, monkeypatch):
+    multiprocessing = torch.multiprocessing
+
+    def spawn(function, nprocs, args) -> None:
+        raise multiprocessing.ProcessRaisedException("ZeroDivisionError", 1, 123)
+
+    monkeypatch.setattr(multiprocessing, "spawn", spawn)
+    with pytest.raises(multiprocessing.ProcessRaisedException, match="ZeroDivisionError"):
+        launch_job(tiny_cfg("VTN.CPU_PROCESSES", "2"), "tcp://localhost:1", lambda cfg: None)

@@ -159,6 +159,7 @@ def test_two_processes_train_as_one(run_net, tmp_path):
     result = run_net(tmp_path / "two", *overrides, "VTN.CPU_PROCESSES", "2")
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert "Start epoch: 2" in result.stdout
+    assert load_config(tmp_path / "two" / "config.yaml").NUM_GPUS == 0  # main's loops are told 2
     one, two = (
         torch.load(tmp_path / run / "checkpoints" / "checkpoint_epoch_00002.pyth", weights_only=True)
         for run in ("one", "two")

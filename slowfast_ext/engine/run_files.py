@@ -1,0 +1,57 @@
+"""Files beside the log, of what would fill hundreds of its lines: the configuration and the printed model."""
+
+from pathlib import Path
+
+from fvcore.common.config import CfgNode
+from torch import nn
+
+from slowfast_ext.engine import checkpoint
+from slowfast_ext.engine.start import Source
+from slowfast_ext.host import get_host
+from slowfast_ext.host.launch import is_master, unwrap
+from slowfast_ext.report.tables import write_text
+
+
+def write_training_config(cfg: CfgNode, source: Source | None) -> None:
+    """Write OUTPUT_DIR/config.yaml, which loads again with --cfg; only the first process does.
+
+    Where the run continues one of another configuration, that one is kept, as config_until_epoch_*.yaml.
+
+    Args:
+        cfg: Of the training, as this process got it.
+        source: What the training starts from.
+    """
+    path = Path(cfg.OUTPUT_DIR) / "config.yaml"
+    continues = source is not None and source.path in checkpoint.list_checkpoints(cfg.OUTPUT_DIR)
+    if is_master() and continues and path.is_file() and path.read_text(encoding="utf-8") != _text(cfg):
+        epoch = Path(source.path).stem.rpartition("_")[2]
+        earlier = path.replace(path.with_name(f"config_until_epoch_{epoch}.yaml"))
+        logger = get_host().get_logger(__name__)
+        logger.warning("The run so far had another configuration, kept in %s", earlier)
+    _write_config(cfg, path)
+
+
+def write_test_config(cfg: CfgNode) -> None:
+    """Write OUTPUT_DIR/config_test.yaml, so that config.yaml still tells what was trained."""
+    _write_config(cfg, Path(cfg.OUTPUT_DIR) / "config_test.yaml")
+
+
+def _write_config(cfg: CfgNode, path: Path) -> None:
+    if is_master():
+        write_text(path, _text(cfg))
+        get_host().get_logger(__name__).info("Configuration: %s", path)
+
+
+def _text(cfg: CfgNode) -> str:
+    """A complete configuration as YAML that gives the same one when it is loaded."""
+    cfg = get_host().as_given(cfg).clone()
+    cfg.defrost()
+    cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False  # already done to the rates in it
+    return cfg.dump()
+
+
+def write_model(model: nn.Module, cfg: CfgNode, *, train: bool) -> Path:
+    """Write the printed model to OUTPUT_DIR/model.txt, that of a test to model_test.txt; returns the path."""
+    path = Path(cfg.OUTPUT_DIR) / ("model.txt" if train else "model_test.txt")
+    write_text(path, f"{unwrap(model)}\n")
+    return path
