@@ -99,8 +99,8 @@ FAULTS = [
     Fault(
         "mirrored top to bottom",
         TRANSFORMS,
-        "return square.flip(2) if view.flip else square\n\n\ndef",
-        "return square.flip(1) if view.flip else square\n\n\ndef",
+        "return square.flip(2) if view.flip else square\n\n\ndef take_view",
+        "return square.flip(1) if view.flip else square\n\n\ndef take_view",
         f"{OF_VIDEO}/test_transforms.py",
     ),
     Fault(
