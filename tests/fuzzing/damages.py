@@ -19,7 +19,7 @@ _VALUES = (0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 30_0
 # the header (flv, y4m), and start codes (MPEG).
 _LANDMARKS = (
     *b"stsz stts stsc stco ctts stss pasp tkhd mdhd mvhd elst trun tfhd tfdt".split(),
-    *b"avcC hvcC stsd trak moof".split(),
+    *b"avcC hvcC stsd trak moof colr icpf".split(),
     *b"avih strh strf idx1 movi LIST RIFF 00dc".split(),
     bytes.fromhex("1a45dfa3"),  # EBML
     bytes.fromhex("18538067"),  # Segment
@@ -32,6 +32,7 @@ _LANDMARKS = (
     bytes.fromhex("b082"),  # PixelWidth, and its size
     *b"duration width framerate YUV4MPEG2 FRAME".split(),
     bytes.fromhex("000001b3"),  # sequence header
+    bytes.fromhex("000001b5"),  # its extension
     bytes.fromhex("000001ba"),  # pack header
     bytes.fromhex("000001e0"),  # pictures
 )

@@ -63,6 +63,8 @@ def _kind(suffix: str, codec: str = "libx264", **fields) -> Kind:
 
 
 _WIDE = Fraction(4, 3)  # pixels
+# Said in the header, where damage may name colours that there are none of.
+_COLOURS = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
 _B_FRAMES = {"bf": "2"}
 _FAST_START = {"movflags": "faststart"}
 KINDS: dict[str, Kind] = {
@@ -70,7 +72,7 @@ KINDS: dict[str, Kind] = {
     "mp4 h264 fragments": _kind(
         "mp4", num_frames=60, container_options={"movflags": "frag_keyframe+empty_moov"}
     ),
-    "mp4 h264 edit list": _kind("mp4", num_frames=60, skipped=14),
+    "mp4 h264 edit list": _kind("mp4", num_frames=60, skipped=14, options=_COLOURS),
     "mp4 h264 varied rate": _kind("mp4", varied=True, container_options=_FAST_START),
     "mp4 hevc": _kind(
         "mp4",
@@ -81,7 +83,7 @@ KINDS: dict[str, Kind] = {
     "mp4 mpeg4": _kind("mp4", "mpeg4", options=_B_FRAMES, pixel_aspect=_WIDE),
     "mov mjpeg": _kind("mov", "mjpeg", num_frames=40, pix_fmt="yuvj420p", pixel_aspect=_WIDE),
     "mov png": _kind("mov", "png", num_frames=40, pix_fmt="rgb24", container_options=_FAST_START),
-    "mov prores": _kind("mov", "prores_ks", num_frames=40, pix_fmt="yuv422p10le"),
+    "mov prores": _kind("mov", "prores_ks", num_frames=40, pix_fmt="yuv422p10le", options=_COLOURS),
     "avi mpeg4": _kind("avi", "mpeg4", num_frames=60, fps=25),
     "avi mpeg4 b-frames": _kind("avi", "mpeg4", options=_B_FRAMES),
     "avi mjpeg": _kind("avi", "mjpeg", num_frames=40, pix_fmt="yuvj420p"),
@@ -100,7 +102,7 @@ KINDS: dict[str, Kind] = {
     "ts h264": _kind("ts", num_frames=60, with_audio=True),
     "ts mpeg2": _kind("ts", "mpeg2video", fps=25, options=_B_FRAMES),
     "mpg mpeg1": _kind("mpg", "mpeg1video", fps=25, options=_B_FRAMES),
-    "mpg mpeg2": _kind("mpg", "mpeg2video", fps=25, options=_B_FRAMES),
+    "mpg mpeg2": _kind("mpg", "mpeg2video", fps=25, options=_B_FRAMES | _COLOURS),
     "flv flv1": _kind("flv", "flv"),
     "flv h264": _kind("flv", with_audio=True),
     "wmv": _kind("wmv", "wmv2"),
