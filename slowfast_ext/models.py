@@ -7,6 +7,7 @@ import vtn
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.host import get_host
 from slowfast_ext.recipe import model_arguments, recipe_of
+from slowfast_ext.video.transforms import normalize
 
 
 class VTN(vtn.VTN):
@@ -46,8 +47,16 @@ class VTN(vtn.VTN):
         return logits if self.training else logits.softmax(dim=1)
 
     def features_of(self, frames: Frames) -> torch.Tensor:
-        """Normalise and encode each distinct frame once: (B, T, D)."""
-        return self.distinct_frame_features(frames.images(*self.normalization), frames.index)
+        """Normalise and encode each distinct frame once: (B, T, D).
+
+        In evaluation no more than `frames_per_chunk` frames are floats at a time.
+        """
+        mean, std = self.normalization
+        if self.frames_per_chunk is None or self.backbone.training:
+            images = frames.images(mean, std)
+        else:
+            images = (normalize(pixels, mean, std) for pixels in frames.chunks(self.frames_per_chunk))
+        return self.distinct_frame_features(images, frames.index)
 
 
 def build_on_meta(cfg: CfgNode) -> torch.nn.Module:

@@ -10,6 +10,7 @@ feature.
 
 import difflib
 import re
+from collections.abc import Iterable
 
 import timm
 import torch
@@ -198,7 +199,10 @@ def encode_frames(
 
 
 def encode_distinct_frames(
-    backbone: nn.Module, frames: torch.Tensor, index: torch.Tensor, frames_per_chunk: int | None = None
+    backbone: nn.Module,
+    frames: torch.Tensor | Iterable[torch.Tensor],
+    index: torch.Tensor,
+    frames_per_chunk: int | None = None,
 ) -> torch.Tensor:
     """Encode frames that are known to be distinct, each once, and show their features as `index` says.
 
@@ -206,13 +210,17 @@ def encode_distinct_frames(
 
     Args:
         backbone: (N, 3, H, W) -> (N, D).
-        frames: (N, 3, H, W).
+        frames: (N, 3, H, W); or parts of it, one behind the other, which are encoded as they come.
         index: (B, T) positions in `frames`; every frame is shown at least once.
         frames_per_chunk: As for encode_frames.
 
     Returns:
         Features (B, T, D).
     """
+    if not isinstance(frames, torch.Tensor):
+        if not backbone.training and _encodes_alike(backbone):
+            return torch.cat([_encode(backbone, part, frames_per_chunk) for part in frames])[index]
+        frames = torch.cat(list(frames))
     if len(frames) < index.numel() and not _encodes_alike(backbone):
         return _encode(backbone, frames[index.flatten()], frames_per_chunk).view(*index.shape, -1)
     return _encode(backbone, frames, frames_per_chunk)[index]
@@ -220,10 +228,9 @@ def encode_distinct_frames(
 
 def _encode(backbone: nn.Module, images: torch.Tensor, frames_per_chunk: int | None) -> torch.Tensor:
     """(N, 3, H, W) -> (N, D), in parts where that changes nothing."""
-    images = images.contiguous(memory_format=torch.channels_last)
-    if frames_per_chunk is None or backbone.training:
-        return backbone(images)
-    return torch.cat([backbone(chunk) for chunk in images.split(frames_per_chunk)])
+    whole = frames_per_chunk is None or backbone.training
+    chunks = [images] if whole else images.split(frames_per_chunk)
+    return torch.cat([backbone(chunk.contiguous(memory_format=torch.channels_last)) for chunk in chunks])
 
 
 def _repeated_frames(

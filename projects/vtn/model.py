@@ -4,6 +4,8 @@ Shape legend: B batch, T frames of a clip, H and W pixels, D width of a frame fe
 (CLS first), K classes.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -176,17 +178,23 @@ class VTN(nn.Module):
             frame_indices = _checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
         return self._frame_features(clip, frame_indices)
 
-    def distinct_frame_features(self, frames: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    def distinct_frame_features(
+        self, frames: torch.Tensor | Iterable[torch.Tensor], index: torch.Tensor
+    ) -> torch.Tensor:
         """Encode frames that are known to be distinct, each once.
 
         Args:
-            frames: (N, 3, H, W) float RGB, normalised as for `forward`.
+            frames: (N, 3, H, W) float RGB, normalised as for `forward`; or parts of it, one behind the other:
+                in evaluation each is encoded before the next is asked for, so that one is in memory.
             index: (B, T) integers in [0, N): which frame each clip shows when; each is shown at least once.
 
         Returns:
             (B, T, D), what `frame_features` gives for the clips with all their repetitions.
         """
-        self._check_clip(frames.transpose(0, 1)[None])
+        if isinstance(frames, torch.Tensor):
+            frames = self._checked(frames)
+        else:
+            frames = (self._checked(part) for part in frames)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
             return encode_distinct_frames(self.backbone, frames, index, self.frames_per_chunk)
 
@@ -225,6 +233,10 @@ class VTN(nn.Module):
         frame_indices = _checked_indices(frame_indices, shape[0], shape[1], frame_features.device)
         logits, attention = self._classify(frame_features, frame_indices, return_attention)
         return (logits, attention) if return_attention else logits
+
+    def _checked(self, frames: torch.Tensor) -> torch.Tensor:
+        self._check_clip(frames.transpose(0, 1)[None])
+        return frames
 
     def _check_clip(self, clip: torch.Tensor) -> None:
         shape = tuple(clip.shape)

@@ -3,7 +3,7 @@
 Legend: B clips, T frames shown in each, N distinct frames of all clips together, C side of the crop.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -12,6 +12,7 @@ from torch.utils.data import get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from slowfast_ext.data.shared_memory import Lease, Segment, allocate_shared
+from slowfast_ext.video.transforms import normalize
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,23 @@ class Frames:
             (N, 3, C, C) float32, (pixels / 255 - mean) / std, on the device where the pixels are; channels
             last in memory.
         """
-        shift, scale = (torch.tensor(values, device=self.device) for values in (mean, std))
         images = torch.empty(self._shape_of_pixels(), device=self.device)
         torch.cat(self.parts, out=images)  # turns bytes to floats on the way
-        return images.div_(255).sub_(shift).div_(scale).permute(0, 3, 1, 2)
+        return normalize(images, mean, std)
+
+    def chunks(self, size: int) -> Iterator[torch.Tensor]:
+        """Yield the distinct frames in order, `size` at a time and what is left: (n, C, C, 3) uint8."""
+        held, room = [], size
+        for part in self.parts:
+            while len(part):
+                held.append(part[:room])
+                part = part[room:]
+                room -= len(held[-1])
+                if not room:
+                    yield torch.cat(held)
+                    held, room = [], size
+        if held:
+            yield torch.cat(held)
 
     def clips(self, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
         """All frames that are shown, normalised: (B, 3, T, C, C) float32."""

@@ -167,7 +167,7 @@ def normalize(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float])
     """Frames as a network takes them.
 
     Args:
-        pixels: Shape (n, H, W, 3), uint8, RGB.
+        pixels: Shape (n, H, W, 3), uint8, RGB; or the same in float32, which is overwritten.
         mean: Of each channel, for pixels in [0, 1].
         std: Likewise.
 
