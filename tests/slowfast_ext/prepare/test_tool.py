@@ -48,7 +48,13 @@ def done(out: Path) -> list[str]:
 def test_an_interrupted_run_continues(kinetics, tmp_path):
     out = tmp_path / "out"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(kinetics, start_new_session=True, **pipes)
+    # A shell's background job ignores Ctrl-C, and what it starts does so too, unless told otherwise.
+    process = subprocess.Popen(
+        kinetics,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **pipes,
+    )
     end = time.monotonic() + 60
     while len(done(out)) < 2 and process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
