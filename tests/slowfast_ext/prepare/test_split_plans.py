@@ -50,7 +50,7 @@ def test_hmdb(tmp_path, videos):
 
 def test_folders_with_splits(videos):
     index = videos(
-        "train/b/1.mp4", "train/a/deep/2.mp4", "validation/b/3.mp4", "train/._1.mp4", "train/x.txt"
+        "train/b/1.mp4", "train/a/deep/2.mp4", "validation/b/3.mp4", "train/b/._1.mp4", "train/x.txt"
     )
     plan = plan_folders(index)
     assert plan.classes == ["a", "b"]
