@@ -71,6 +71,8 @@ def run_net(argv: Sequence[str] | None = None) -> None:
         for path in args.cfg_files
     ]
     _require_own_folders(args.cfg_files, [cfg.OUTPUT_DIR for cfg in configs])
+    for cfg in configs:
+        host.check_lists(cfg)
     for path, cfg in zip(args.cfg_files, configs, strict=True):
         print(f"config: {path}", flush=True)
         if cfg.TRAIN.ENABLE:

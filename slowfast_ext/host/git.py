@@ -16,6 +16,7 @@ from slowfast.utils.c2_model_loading import get_name_convert_func
 from torch import distributed as dist
 from torch import nn
 
+from slowfast_ext.host import own_lists
 from slowfast_ext.host.cures import apply_cures
 from slowfast_ext.host.git_checkpoint import StartsFrom
 from slowfast_ext.host.git_checks import finalize_cfg, thawed
@@ -94,6 +95,14 @@ def prepare_process(cfg: CfgNode) -> CfgNode:
     return cfg
 
 
+def check_lists(cfg: CfgNode) -> None:
+    """Refuse lists that main's own data set would misread, see own_lists.py."""
+    data = cfg.DATA
+    # main reads lists of stores, and those in parts, in ways of its own.
+    if "://" not in f"{data.PATH_TO_DATA_DIR}{data.PATH_PREFIX}" and not data.LOADER_CHUNK_SIZE:
+        own_lists.check_lists(cfg, lambda row: row.split(data.PATH_LABEL_SEPARATOR), parts=(1, 2, 3))
+
+
 def as_given(cfg: CfgNode) -> CfgNode:
     """The configuration that the user gave, from what `prepare_process` made of it."""
     if _prepared:
@@ -131,6 +140,7 @@ __all__ = [
     "as_given",
     "build_model",
     "caffe2_name_converter",
+    "check_lists",
     "construct_loader",
     "construct_optimizer",
     "create_model",

@@ -19,7 +19,7 @@ from slowfast.utils.c2_model_loading import get_name_convert_func
 from torch import distributed as dist
 from torch import nn
 
-from slowfast_ext.host import announce_host
+from slowfast_ext.host import announce_host, own_lists
 from slowfast_ext.host.cures import apply_cures
 from slowfast_ext.host.heads import pool_any_length
 from slowfast_ext.host.launch import is_master, launch_job, unwrap, world_size
@@ -189,6 +189,11 @@ def prepare_process(cfg: CfgNode) -> CfgNode:
     return cfg
 
 
+def check_lists(cfg: CfgNode) -> None:
+    """Refuse lists that PySlowFast's own data set would misread, see own_lists.py."""
+    own_lists.check_lists(cfg, str.split, parts=(2,))
+
+
 def as_given(cfg: CfgNode) -> CfgNode:
     """The configuration that the user gave, from what `prepare_process` made of it."""
     return cfg
@@ -269,6 +274,7 @@ __all__ = [
     "as_given",
     "build_model",
     "caffe2_name_converter",
+    "check_lists",
     "construct_loader",
     "construct_optimizer",
     "create_model",
