@@ -1,11 +1,16 @@
 """Lists of videos: CSV files with a path and a label in every row."""
 
+import logging
 import os
 from pathlib import Path
 
-from vtn.errors import InputError
+from vtn.errors import InputError, excerpt
 
-_MISSING_SHOWN = 3
+logger = logging.getLogger(__name__)
+
+_SHOWN = 3
+_MOST_DIGITS = 18
+_LONGEST_PATH = 4096
 
 
 def read_video_list(
@@ -22,11 +27,12 @@ def read_video_list(
             or, where the file is not there, from the folder of the list.
 
     Returns:
-        The path and the label of each video, in the order of the list.
+        The path and the label of each video, in the order of the list; paths are those of `normalize_path`.
+        A video that is listed again under its label is told in a warning, and counts every time.
 
     Raises:
-        InputError: If the list is missing or empty, a row is malformed, or a video is missing; the message
-            has the line.
+        InputError: If the list is missing or empty, a row is malformed, a video is missing or stands under
+            two labels; the message has the line.
     """
     csv_path = Path(csv_path)
     if not separator:
@@ -38,45 +44,93 @@ def read_video_list(
     except UnicodeDecodeError as error:
         raise InputError(f"{csv_path} is not UTF-8 text (byte {error.start}).") from error
     paths, labels, missing = [], [], []
+    first: dict[str, tuple[int, int]] = {}  # line and label with which a video stands for the first time
+    repeats: list[str] = []
     for line, row in enumerate(rows, start=1):
         if not row.strip():
             continue
-        name, label = _parse_row(row, separator, f"{csv_path} line {line}")
-        if label >= num_classes:
-            raise InputError(
-                f"{csv_path} line {line} has label {label}, but MODEL.NUM_CLASSES is {num_classes}: "
-                f"labels go from 0 to {num_classes - 1}."
-            )
+        where = f"{csv_path} line {line}"
+        name, label = _parse_row(row, separator, where, num_classes)
         path = _resolve(name, csv_path.parent, path_prefix)
         if not os.path.isfile(path):
-            missing.append(f"{path} (line {line})")
-        paths.append(str(path))
+            missing.append(f"{_shortened(path)} (line {line})")
+        else:
+            path = normalize_path(path)
+        line_before, label_before = first.setdefault(path, (line, label))
+        if label_before != label:
+            raise InputError(
+                f"{csv_path} lists {_shortened(path)} under two classes, {label_before} (line {line_before}) "
+                f"and {label} (line {line}); a video has one: remove a line."
+            )
+        if line_before != line:
+            repeats.append(f"{_shortened(path)} (lines {line_before} and {line})")
+        paths.append(path)
         labels.append(label)
     if not paths:
         raise InputError(f"{csv_path} lists no videos.")
     if missing:
-        shown = ", ".join(missing[:_MISSING_SHOWN]) + (", ..." if len(missing) > _MISSING_SHOWN else "")
-        raise InputError(f"{len(missing)} of the {len(paths)} videos in {csv_path} do not exist: {shown}.")
+        raise InputError(
+            f"{len(missing)} of the {len(paths)} videos in {csv_path} do not exist: {_some(missing)}."
+        )
+    if repeats:
+        logger.warning(
+            "%s lists a video again on %d of its lines; it counts every time: %s",
+            csv_path,
+            len(repeats),
+            _some(repeats),
+        )
     return paths, labels
 
 
-def _parse_row(row: str, separator: str, where: str) -> tuple[str, int]:
+def normalize_path(path: str | Path) -> str:
+    """Write a path without `//`, `.` and `..`, so that one file has one name.
+
+    `a/..` is dropped where that leads to the same folder. Where it does not, because `a` is a link to
+    another place, the links before `..` are followed, as the system does. Other links stay as they are named.
+    """
+    plain, parts = os.path.normpath(path), Path(path).parts
+    if ".." not in parts:
+        return plain
+    last = len(parts) - parts[::-1].index("..")
+    folder = os.path.join(*parts[:last])
+    shorter = os.path.normpath(folder)
+    if not os.path.exists(folder) or (os.path.exists(shorter) and os.path.samefile(folder, shorter)):
+        return plain
+    return os.path.join(os.path.realpath(folder), *parts[last:])
+
+
+def _parse_row(row: str, separator: str, where: str, num_classes: int) -> tuple[str, int]:
     """Path and label of one row; `where` names file and line for the error."""
     name, found, label = row.strip().rpartition(separator)
     name, label = name.strip(), label.strip()
     if not found or not name:
         raise InputError(
-            f"{where} is {row!r}; expected a path and a label separated by {separator!r} "
+            f"{where} is {excerpt(row)}; expected a path and a label separated by {separator!r} "
             "(DATA.PATH_LABEL_SEPARATOR)."
         )
     if not label.isdecimal():
-        raise InputError(f"{where} has label {label!r}; it must be an integer of 0 or more.")
+        raise InputError(f"{where} has label {excerpt(label)}; it must be an integer of 0 or more.")
+    # Python does not turn thousands of digits into a number.
+    if len(label) > _MOST_DIGITS or int(label) >= num_classes:
+        raise InputError(
+            f"{where} has label {label if len(label) <= _MOST_DIGITS else excerpt(label)}, but "
+            f"MODEL.NUM_CLASSES is {num_classes}: labels go from 0 to {num_classes - 1}."
+        )
     return name, int(label)
 
 
-def _resolve(name: str, folder: Path, path_prefix: str) -> Path:
+def _resolve(name: str, folder: Path, path_prefix: str) -> str:
     """Where a listed video is expected; an absolute path stays as it is."""
     if path_prefix:
-        return Path(path_prefix) / name
-    path = Path(name)
-    return path if path.is_absolute() or os.path.isfile(path) else folder / name
+        return os.path.join(path_prefix, name)
+    found = os.path.isabs(name) or os.path.isfile(name)
+    return name if found else os.path.join(folder, name)
+
+
+def _shortened(path: str) -> str:
+    """A path in a sentence: the whole of any that a file system takes."""
+    return path if len(path) <= _LONGEST_PATH else excerpt(path)
+
+
+def _some(items: list[str]) -> str:
+    return ", ".join(items[:_SHOWN]) + (", ..." if len(items) > _SHOWN else "")

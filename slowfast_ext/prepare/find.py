@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from slowfast_ext.data.video_list import normalize_path
 from slowfast_ext.prepare.plan import class_key, split_in_name
 from vtn.errors import InputError
 
@@ -19,7 +20,7 @@ class VideoIndex:
     Hidden files and folders are passed over: copies from a Mac hold a `._name.mp4`, no video, for each video.
 
     Attributes:
-        folder: The folder, absolute.
+        folder: The folder, absolute, without `..`.
         files: Paths of videos within it, sorted.
         num_others: Files that are no videos by their suffix.
         num_ambiguous: How often `find` had to choose between files that fit equally well.
@@ -35,7 +36,7 @@ class VideoIndex:
         Raises:
             InputError: If the folder is missing or holds no videos.
         """
-        self.folder = folder.absolute()
+        self.folder = Path(normalize_path(folder.absolute()))
         if not self.folder.is_dir():
             raise InputError(f"{folder} does not exist or is not a folder; it must hold the videos.")
         if os.path.realpath(self.folder) == os.path.realpath(without):

@@ -22,7 +22,7 @@ from slowfast_ext.prepare.plan import (
     split_in_name,
     split_of,
 )
-from vtn.errors import InputError
+from vtn.errors import InputError, excerpt
 
 _WHAT = "a Kinetics annotation file (CSV with the columns label,youtube_id,time_start,time_end,split)"
 # The second name is the one that the downloader of ActivityNet writes.
@@ -113,7 +113,7 @@ def _read(path: Path) -> list[_Row]:
 
         split = split_of(cell("split")) if cell("split") else of_file
         if split is None:
-            raise InputError(f"{where} has the split {cell('split')!r}; expected train, val or test.")
+            raise InputError(f"{where} has the split {excerpt(cell('split'))}; expected train, val or test.")
         if not cell("id"):
             raise InputError(f"{where} has no youtube_id.")
         label = cell("label").strip('"')
@@ -128,4 +128,6 @@ def _times(where: str, start: str, end: str) -> tuple[float, float] | None:
     try:
         return float(start), float(end)
     except ValueError:
-        raise InputError(f"{where} has the times {start!r} and {end!r}; they must be seconds.") from None
+        raise InputError(
+            f"{where} has the times {excerpt(start)} and {excerpt(end)}; they must be seconds."
+        ) from None

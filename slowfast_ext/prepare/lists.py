@@ -24,8 +24,8 @@ class Result:
         outcomes: By path of the original.
         copies: Path of the copy by path of the original; empty if none are made.
         listed: Entries of each split that are listed.
-        problems: A row for each entry with something wrong: outcome (missing, failed, incomplete, repeated),
-            listed (yes or no), split, class, path, reason.
+        problems: A row for each entry with something wrong: outcome (missing, failed, incomplete, repeated,
+            contradictory), listed (yes or no), split, class, path, reason.
         notes: Sentences, those of the plan included.
     """
 
@@ -39,6 +39,9 @@ class Result:
     def __post_init__(self) -> None:
         self.notes = list(self.plan.notes)
         self.listed = {split: [] for split in SPLITS}
+        self._labels: dict[tuple[str, str | None], set[int]] = defaultdict(set)
+        for entry in self.plan.entries:
+            self._labels[entry.split, entry.path].add(entry.label)
         seen: dict[str, Entry] = {}
         for entry in self.plan.entries:
             self._judge(entry, seen)
@@ -58,6 +61,11 @@ class Result:
         outcome = self.outcomes[entry.path]
         if outcome.reason:
             self._add_problem(entry, "failed", False, outcome.reason)
+            return
+        labels = sorted(self._labels[entry.split, entry.path])
+        if len(labels) > 1:  # nobody knows which is right, and a list with both does not train
+            names = " and ".join(repr(self.plan.classes[label]) for label in labels)
+            self._add_problem(entry, "contradictory", False, f"the same file is in {entry.split} as {names}")
             return
         first = seen.setdefault(entry.path, entry)
         same = first is not entry and (first.split, first.label) == (entry.split, entry.label)
@@ -87,8 +95,14 @@ class Result:
         listed = [problem for problem in repeated if problem["listed"] == "yes"]
         if listed:
             self.notes.append(
-                f"Warning: {len(listed)} entries name a file that stands in another list or under another "
-                f"class too, and are listed there as well: see {FAILURES}."
+                f"Warning: {len(listed)} entries name a file that stands in another list too, and are listed "
+                f"there as well: see {FAILURES}."
+            )
+        contradictory = self.count("contradictory")
+        if contradictory:
+            self.notes.append(
+                f"Warning: {contradictory} entries name a file that stands under several classes of one "
+                f"list, and are left out: see {FAILURES}."
             )
         if len(repeated) > len(listed):
             self.notes.append(

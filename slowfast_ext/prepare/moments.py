@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.plan import Entry, Plan, class_ids, id_of, read_classes, read_rows
-from vtn.errors import InputError
+from vtn.errors import InputError, excerpt
 
 _LISTS = {"train": "trainingSet.csv", "val": "validationSet.csv"}
 _CATEGORIES = "moments_categories.txt"
@@ -37,7 +37,7 @@ def plan_moments(annotations: Path, index: VideoIndex, classes: Path | None = No
     for split, path in lists.items():
         for where, row in read_rows(path, "a list of Moments in Time"):
             if len(row) < 2 or not PurePosixPath(row[0]).suffix:
-                raise InputError(f"{where} is {','.join(row)!r}; expected `class/file.mp4,class,...`.")
+                raise InputError(f"{where} is {excerpt(','.join(row))}; expected `class/file.mp4,class,...`.")
             label = id_of(row[1], ids, where, str(source))
             plan.entries.append(Entry(split, label, row[0], _find(row[0], row[1], split, index, ids)))
     plan.notes += index.notes()

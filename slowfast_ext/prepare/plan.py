@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vtn.errors import InputError
+from vtn.errors import InputError, excerpt
 
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
@@ -129,9 +129,14 @@ def read_classes(path: Path) -> list[str]:
         return order_classes([(name.strip('"'), number) for name, number in ids.items()], str(path))
     lines = [line.strip() for line in read_text(path, what).splitlines() if line.strip()]
     pairs = [line.rpartition(",") for line in lines]
-    if all(name and number.strip().isdecimal() for name, _, number in pairs):
+    if all(name and is_number(number.strip()) for name, _, number in pairs):
         return order_classes([(name.strip(), int(number)) for name, _, number in pairs], str(path))
     return order_classes([(line, number) for number, line in enumerate(lines)], str(path))
+
+
+def is_number(text: str) -> bool:
+    """Whether text is a whole number of a length that Python turns into one."""
+    return text.isdecimal() and len(text) <= 18
 
 
 def order_classes(pairs: Sequence[tuple[str, int]], where: str) -> list[str]:
@@ -154,9 +159,11 @@ def class_ids(classes: Sequence[str], where: str) -> dict[str, int]:
     ids: dict[str, int] = {}
     for number, name in enumerate(classes):
         if not name or len(name.splitlines()) != 1:
-            raise InputError(f"{where}: {name!r} cannot name a class.")
+            raise InputError(f"{where}: {excerpt(name)} cannot name a class.")
         if ids.setdefault(class_key(name), number) != number:
-            raise InputError(f"{where}: {classes[ids[class_key(name)]]!r} and {name!r} are one class.")
+            raise InputError(
+                f"{where}: {excerpt(classes[ids[class_key(name)]])} and {excerpt(name)} are one class."
+            )
     return ids
 
 
@@ -164,7 +171,7 @@ def id_of(name: str, ids: dict[str, int], where: str, classes_from: str) -> int:
     """Id of a class that a row names."""
     number = ids.get(class_key(name))
     if number is None:
-        raise InputError(f"{where} has the class {name!r}, which is not in {classes_from}.")
+        raise InputError(f"{where} has the class {excerpt(name)}, which is not in {classes_from}.")
     return number
 
 

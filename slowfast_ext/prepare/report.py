@@ -55,7 +55,10 @@ def _splits(result: Result) -> str:
         hours = sum(result.outcomes[entry.path].seconds for entry in listed) / 3600
         row = {"split": split, "entries": len(entries), "listed": len(listed), "hours": hours}
         row["classes"] = len({entry.label for entry in listed})
-        rows.append(row | {kind: kinds[kind] for kind in ("missing", "failed", "incomplete", "repeated")})
+        rows.append(
+            row
+            | {kind: kinds[kind] for kind in ("missing", "failed", "incomplete", "repeated", "contradictory")}
+        )
     columns = [
         Column("split", "split"),
         Column("entries", "in the annotations"),
@@ -64,6 +67,7 @@ def _splits(result: Result) -> str:
         Column("failed", "failed"),
         Column("incomplete", "incomplete, listed"),
         Column("repeated", "repeated"),
+        Column("contradictory", "under several classes"),
         Column("classes", "classes"),
         Column("hours", "hours", ".2f"),
     ]
@@ -128,7 +132,7 @@ def _failures(result: Result) -> str:
     kinds = Counter(problem["outcome"] for problem in result.problems)
     text = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     # What can be mended is worth more room than what was never there.
-    order = ("failed", "incomplete", "repeated", "missing")
+    order = ("failed", "incomplete", "contradictory", "repeated", "missing")
     shown = sorted(result.problems, key=lambda problem: order.index(problem["outcome"]))[:_FAILURES_SHOWN]
     columns = [Column(key, key) for key in ("outcome", "split", "class", "path", "reason")]
     which = "" if len(shown) == len(result.problems) else f" The first {len(shown)}:"

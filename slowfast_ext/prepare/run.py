@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from slowfast_ext.data.video_list import normalize_path
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.journal import NAME as JOURNAL
 from slowfast_ext.prepare.journal import Journal
@@ -47,6 +48,7 @@ class Settings:
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(normalize_path(self.out)))
         work = self.work
         if work.short_side and (work.short_side < 16 or work.short_side % 2):
             raise InputError(f"--short-side must be even and 16 or more, but is {work.short_side}.")

@@ -9,8 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from slowfast_ext.prepare.find import VideoIndex
-from slowfast_ext.prepare.plan import Entry, Plan, class_ids, id_of, order_classes, read_classes, read_text
-from vtn.errors import InputError
+from slowfast_ext.prepare.plan import (
+    Entry,
+    Plan,
+    class_ids,
+    id_of,
+    is_number,
+    order_classes,
+    read_classes,
+    read_text,
+)
+from vtn.errors import InputError, excerpt
 
 _CLASS_INDEX = "classInd.txt"
 _HMDB_SPLITS = {"0": None, "1": "train", "2": "test"}
@@ -74,8 +83,8 @@ def _read_class_index(path: Path) -> list[str]:
     pairs = []
     for where, line in _lines(path, "the classes of UCF101, `1 ApplyEyeMakeup` a line"):
         number, _, name = line.partition(" ")
-        if not number.isdecimal() or not name.strip():
-            raise InputError(f"{where} is {line!r}; expected a number from 1 and a class.")
+        if not is_number(number) or not name.strip():
+            raise InputError(f"{where} is {excerpt(line)}; expected a number from 1 and a class.")
         pairs.append((name.strip(), int(number) - 1))
     return order_classes(pairs, f"{path} (ids less 1)")
 
@@ -89,7 +98,7 @@ def _ucf_rows(lists: dict[str, Path]) -> Iterator[tuple[str, str, str, str]]:
             name = name.strip() if name and number.isdecimal() else line
             if "/" not in name:
                 raise InputError(
-                    f"{where} is {line!r}; expected `Class/video.avi`, a class behind it or not."
+                    f"{where} is {excerpt(line)}; expected `Class/video.avi`, a class behind it or not."
                 )
             yield where, split, name, PurePosixPath(name).parent.name
 
@@ -100,7 +109,7 @@ def _hmdb_rows(files: list[Path], names: list[str]) -> Iterator[tuple[str, str, 
         for where, line in _lines(path, "a split of HMDB51"):
             name, _, flag = line.rpartition(" ")
             if not name.strip() or flag not in _HMDB_SPLITS:
-                raise InputError(f"{where} is {line!r}; expected a video and 0, 1 or 2.")
+                raise InputError(f"{where} is {excerpt(line)}; expected a video and 0, 1 or 2.")
             split = _HMDB_SPLITS[flag]
             if split:
                 yield where, split, name.strip(), class_name

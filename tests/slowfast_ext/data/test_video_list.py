@@ -1,5 +1,7 @@
 """Lists of videos: what is accepted, and the sentence for everything that is not."""
 
+from pathlib import Path
+
 import pytest
 
 from slowfast_ext.data.video_list import read_video_list
@@ -88,3 +90,56 @@ def test_missing_videos_are_counted_and_named(listed):
     assert "gone_0.mp4 (line 2)" in str(caught.value)
     assert "gone_2.mp4 (line 4), ..." in str(caught.value)
     assert "gone_3" not in str(caught.value)
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "0" * 5000, "٣" * 5000])
+def test_a_label_of_5000_digits(listed, digits):
+    with pytest.raises(
+        InputError, match=r"train\.csv line 2 has label .*\(5,000 characters\), but"
+    ) as caught:
+        listed(f"b c, d.mp4 1\na.mp4 {digits}\n")
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "row", ["x" * 10**6, "a.mp4 " + "x" * 10**6, "x" * 10**6 + " 1"], ids=["row", "label", "path"]
+)
+def test_a_long_line_is_not_repeated(listed, row):
+    with pytest.raises(InputError, match=r"\.\.\. \(1,000,\d+ characters\)") as caught:
+        listed(f"{row}\n")
+    assert len(str(caught.value)) < 600
+
+
+def test_a_video_under_two_labels(listed, tmp_path):
+    message = r"a\.mp4 under two classes, 1 \(line 1\) and 2 \(line 4\); a video has one"
+    with pytest.raises(InputError, match=message):
+        listed(f"a.mp4 1\nb c, d.mp4 2\n\n{tmp_path}/../{tmp_path.name}/./a.mp4 2\n")
+
+
+def test_a_video_listed_again_is_told(listed, caplog):
+    assert listed("a.mp4 1\nb c, d.mp4 2\na.mp4 1\n") == (["a.mp4", "b c, d.mp4", "a.mp4"], [1, 2, 1])
+    assert "lists a video again on 1 of its lines" in caplog.text
+    assert "a.mp4 (lines 1 and 3)" in caplog.text
+    caplog.clear()
+    listed("a.mp4 1\nb c, d.mp4 1\n")
+    assert not caplog.text
+
+
+def test_paths_are_normalised_and_lead_to_the_same_file(tmp_path):
+    """Where a link is crossed, `link/..` is the folder that holds what the link names."""
+    for folder in ("p", "raw", "elsewhere/deep", "elsewhere/raw"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.mp4").write_text(folder)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+    (tmp_path / "raw" / "b.mp4").symlink_to(tmp_path / "elsewhere" / "raw" / "a.mp4")
+    listed = {
+        "p/../raw//a.mp4": "raw/a.mp4",
+        "./raw/./b.mp4": "raw/b.mp4",  # a linked file keeps its name
+        "link/a.mp4": "link/a.mp4",
+        "link/../raw/a.mp4": "elsewhere/raw/a.mp4",
+    }
+    rows = "".join(f"{tmp_path}/{name} 0\n" for name in listed)
+    paths, _ = read_video_list(_write(tmp_path, rows), num_classes=1)
+    assert paths == [f"{tmp_path}/{name}" for name in listed.values()]
+    for written, path in zip(listed, paths, strict=True):
+        assert (tmp_path / written).read_text() == Path(path).read_text()

@@ -223,6 +223,31 @@ def test_repeated_files_are_counted(tmp_path):
     assert any("2 videos are longer than the segment" in line for line in lines)
 
 
+def test_a_file_under_two_classes_of_a_list_is_left_out(tmp_path):
+    """What is written is what training takes; another list may have the file."""
+    (tmp_path / "v").mkdir()
+    a, b = (str(make_video(tmp_path / "v" / f"{name}.mp4", 4)) for name in "ab")
+    entries = [Entry("train", 0, "a", a), Entry("train", 1, "b", b), Entry("train", 1, "a", a)]
+    entries += [Entry("val", 1, "a", a), Entry("val", 0, "b", b)]
+    (tmp_path / "x").mkdir()
+    index = VideoIndex(tmp_path / "x" / ".." / "v", without=tmp_path / "out")
+    assert index.folder == tmp_path / "v"
+    lines: list[str] = []
+    settings = Settings(tmp_path / "x" / ".." / "out", Work("quick"), jobs=1)
+    prepare(Plan(["x", "y"], entries), index, settings, "Test", say=lines.append)
+    out = tmp_path / "out"
+    assert read_video_list(out / "train.csv", num_classes=2) == ([b], [1])
+    assert read_video_list(out / "val.csv", num_classes=2) == ([a, b], [1, 0])
+    found = [(p["outcome"], p["listed"], p["split"], p["reason"]) for p in problems(out)]
+    reason = "the same file is in train as 'x' and 'y'"
+    assert [row for row in found if row[0] == "contradictory"] == [
+        ("contradictory", "no", "train", reason)
+    ] * 2
+    assert any(
+        "2 entries name a file that stands under several classes of one list" in line for line in lines
+    )
+
+
 def test_thousands_of_classes(tmp_path):
     root = tmp_path / "v"
     video = make_video(tmp_path / "a.mp4", 2)

@@ -4,7 +4,7 @@ import pytest
 from plans import listed, write
 
 from slowfast_ext.prepare.folders import plan_folders
-from slowfast_ext.prepare.split_files import plan_split_files
+from slowfast_ext.prepare.split_files import _read_class_index, plan_split_files
 from vtn.errors import InputError
 
 
@@ -94,3 +94,9 @@ def test_folders_are_split_by_a_hash(videos):
         plan_folders(index, val_fraction=0.5, test_fraction=0.5)
     with pytest.raises(InputError, match="--val-fraction must be 0 or more"):
         plan_folders(index, val_fraction=-0.1)
+
+
+def test_a_number_of_5000_digits_is_a_sentence(tmp_path):
+    (tmp_path / "classInd.txt").write_text(f"{'1' * 5000} Jump\n")
+    with pytest.raises(InputError, match=r"line 1 is '1+'\.\.\. \(5,005 characters\); expected a number"):
+        _read_class_index(tmp_path / "classInd.txt")
