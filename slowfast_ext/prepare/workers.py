@@ -3,9 +3,11 @@
 import multiprocessing
 import multiprocessing.connection
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
@@ -142,13 +144,33 @@ def _hand_out(
         if task is None:
             return
         if idle is None:
-            idle = new()
-            workers.append(idle)
+            with _interrupts_wait():
+                idle = new()
+                workers.append(idle)
         try:
             idle.give(task)
         except OSError:
             # It died while it had nothing to do; the next round finds that out and tries again.
             continue
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C take effect at the end of the block: a process that is half started would complain of it.
+
+    Blocking the signal would not do: where there are several threads, another one gets it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[tuple] = []
+    before = signal.signal(signal.SIGINT, lambda *signal_and_frame: noted.append(signal_and_frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted and callable(before):
+        before(*noted[0])
 
 
 def _result_of(worker: _Worker, seconds: float) -> Any:

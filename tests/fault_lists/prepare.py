@@ -84,6 +84,13 @@ FAULTS = [
         f"{TESTS}/test_workers.py::test_poisonous_tasks_do_not_stop_the_others",
     ),
     Fault(
+        "Ctrl-C reaches a process that is half started",
+        f"{PREPARE}/workers.py",
+        "            with _interrupts_wait():\n",
+        "            if True:\n",
+        f"{TESTS}/test_workers.py::test_an_interruption_waits_until_a_process_has_started",
+    ),
+    Fault(
         "full verification reads packets only",
         f"{PREPARE}/process.py",
         'if job.work.verify == "full":',

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from slowfast_ext.prepare import workers
 from slowfast_ext.prepare.workers import Lost, run_tasks
 from vtn.errors import InputError
 
@@ -49,6 +50,27 @@ def test_poisonous_tasks_do_not_stop_the_others(tmp_path):
     assert all(results[f"ok {i}"] == f"OK {i}" for i in range(20))
     # Another attempt for those that died, as memory may have run out; none for those that hang.
     assert [os.path.getsize(path) for _, path in poison] == [2, 2, 1, 1]
+
+
+def test_an_interruption_waits_until_a_process_has_started(monkeypatch, capfd):
+    """Ctrl-C while a process gets what it needs to start: it is ended as all others are, without a word."""
+    started, start = [], workers._Worker.__init__
+
+    def interrupted(self, *args):
+        os.kill(os.getpid(), signal.SIGINT)
+        start(self, *args)
+        started.append(self.process)
+
+    monkeypatch.setattr(workers._Worker, "__init__", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(run_tasks(work, [("ok", "")], jobs=1, seconds=60))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    (process,) = started
+    assert not process.is_alive()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_input_error_ends_it():
