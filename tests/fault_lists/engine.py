@@ -143,7 +143,7 @@ FAULTS = [
         _CHECKPOINT,
         'os.path.join(os.path.dirname(path), "unfinished.part")',
         "path",
-        f"{_TESTS}/test_engine_checkpoint.py -k on_disk",
+        f"{_TESTS}/test_engine_checkpoint.py -k fails",
     ),
     Fault(
         "AUTO_RESUME False is ignored",

@@ -1,5 +1,8 @@
 """Checkpoint files of this project's loops, in memory and on disk."""
 
+from pathlib import Path
+
+import pytest
 import torch
 from disk import assert_on_disk_before_its_name, watch_disk
 
@@ -16,6 +19,25 @@ def test_a_checkpoint_is_on_disk_before_it_has_its_name(toy_cfg, monkeypatch):
     done = watch_disk(monkeypatch)
     path = checkpoint.save_checkpoint(cfg.OUTPUT_DIR, model, optimizer, 0, cfg)
     assert_on_disk_before_its_name(path, done)
+
+
+def test_a_write_that_fails_leaves_the_file_of_before(toy_cfg, monkeypatch):
+    cfg = toy_cfg()
+    model = host.create_model(cfg)
+    optimizer = host.construct_optimizer(model, cfg)
+    path = Path(checkpoint.save_checkpoint(cfg.OUTPUT_DIR, model, optimizer, 0, cfg))
+    before = path.read_bytes()
+
+    def fails(state, file):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", fails)
+    for epoch in (0, 1):
+        with pytest.raises(OSError, match="no space left"):
+            checkpoint.save_checkpoint(cfg.OUTPUT_DIR, model, optimizer, epoch, cfg)
+    assert path.read_bytes() == before
+    assert checkpoint.list_checkpoints(cfg.OUTPUT_DIR) == [str(path)]
 
 
 def stepped(cfg):
