@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fuzzing.evidence import OF_PACKETS
 from fuzzing.kinds import KEYFRAME_INTERVAL
 from fuzzing.reading import Outcome, Pictures, Readings
 from slowfast_ext.data.ledger import FAILED, USED
@@ -22,10 +23,14 @@ FINDINGS = (
     "silent loss",
     "misplaced",
     "wrong pictures",
-    "unnoticed pictures",
     "seek differs",
     "preparation differs",
     "clip of a lossy file used",
+    # What the file does not betray.
+    "unnoticed loss",
+    "unnoticed places",
+    "unnoticed pictures",
+    "clip beside the loss",
 )
 # Less than this part of the frames is a loss that must be told.
 _ENOUGH = 0.8
@@ -43,7 +48,7 @@ class Finding:
     """Something that must not be.
 
     Attributes:
-        name: One of FINDINGS. Wrong pictures are "unnoticed" where the decoder itself takes them for right.
+        name: One of FINDINGS. What is wrong is "unnoticed" where the file gives no sign of it.
         detail: What was seen.
     """
 
@@ -97,9 +102,21 @@ def _all_findings(readings: Readings, truth: Truth) -> Iterator[Finding]:
     yield from _preparation(readings)
     clips = sorted(used & {"training clip", "validation item"})
     if clips and there < _ENOUGH * truth.num_frames:
-        whole = readings.outcomes.get("in order", Outcome(FAILED)).outcome
-        seen = f"{there} of {truth.num_frames} frames there, {whole} when all are read"
-        yield Finding("clip of a lossy file used", f"{', '.join(clips)}: {seen}")
+        yield from _clips_of_a_lossy_file(", ".join(clips), readings, f"{there} of {truth.num_frames}")
+
+
+def _clips_of_a_lossy_file(clips: str, readings: Readings, there: str) -> Iterator[Finding]:
+    """What the packets tell must be said of every clip; what decoding tells is known where it is decoded."""
+    whole = readings.outcomes.get("in order", Outcome(FAILED)).outcome
+    detail = f"{clips}: {there} frames there, {whole} when all are read; {_signs(readings)}"
+    if readings.evidence & OF_PACKETS or (whole == USED and readings.evidence):
+        yield Finding("clip of a lossy file used", detail)
+    elif whole != USED:
+        yield Finding("clip beside the loss", detail)
+
+
+def _signs(readings: Readings) -> str:
+    return f"signs: {', '.join(sorted(readings.evidence)) or 'none'}"
 
 
 def _preparation(readings: Readings) -> Iterator[Finding]:
@@ -130,17 +147,20 @@ def _count_distinct(intact: np.ndarray) -> int:
 def _findings_of_a_used_file(
     readings: Readings, truth: Truth, intact: np.ndarray, there: int
 ) -> Iterator[Finding]:
+    signs = _signs(readings)
     if there < _ENOUGH * truth.num_frames:
-        yield Finding("silent loss", f"{there} of {truth.num_frames} frames there")
+        name = "silent loss" if readings.evidence else "unnoticed loss"
+        yield Finding(name, f"{there} of {truth.num_frames} frames there; {signs}")
     if not len(intact):
         return
     misplaced = count_misplaced(readings, truth, intact)
     if misplaced > _FEW:
-        yield Finding("misplaced", f"{misplaced} of {len(intact)} frames far from their place")
+        name = "misplaced" if readings.evidence else "unnoticed places"
+        yield Finding(name, f"{misplaced} of {len(intact)} frames far from their place; {signs}")
     wrong = int((intact < 0).sum())
     if there >= _ENOUGH * truth.num_frames and wrong > _FEW_WRONG * len(intact):
-        name = "wrong pictures" if readings.noticed else "unnoticed pictures"
-        yield Finding(name, f"{wrong} of {len(intact)} pictures, {readings.noticed} noticed by the decoder")
+        name = "wrong pictures" if readings.evidence else "unnoticed pictures"
+        yield Finding(name, f"{wrong} of {len(intact)} pictures; {signs}")
 
 
 def count_misplaced(readings: Readings, truth: Truth, intact: np.ndarray) -> int:

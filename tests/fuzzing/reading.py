@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
 import numpy as np
 from data_config import make_data_config
 from videos import read_number
 
 from fuzzing.cases import block_means
-from fuzzing.kinds import SIZE
+from fuzzing.evidence import find_evidence
+from fuzzing.kinds import SIZE, Kind
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, decode_outcomes
 from slowfast_ext.prepare.process import Job, Work, process_video
@@ -57,7 +57,7 @@ class Readings:
         times: When each frame is shown by what the project says, seconds after the first, (num_frames,).
         num_frames: Frames that the project lists.
         sought: Pictures read by their numbers alone.
-        noticed: Frames that the decoder flags or refuses, by PyAV alone.
+        evidence: Signs of damage, see find_evidence.
         not_sought: Why such a read failed where reading in order did not; empty if none did.
         errors: (way, what) of each error that is not the project's own.
     """
@@ -68,16 +68,17 @@ class Readings:
     num_frames: int = 0
     sought: list[Pictures] = field(default_factory=list)
     not_sought: str = ""
-    noticed: int = 0
+    evidence: frozenset[str] = frozenset()
     errors: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read_every_way(path: Path, folder: Path, seed: int, begin: Callable[[str], None]) -> Readings:
+def read_every_way(path: Path, folder: Path, kind: Kind, seed: int, begin: Callable[[str], None]) -> Readings:
     """Read a file as the project does.
 
     Args:
         path: The file.
         folder: For lists that name it.
+        kind: What it was before it was damaged.
         seed: Of the frames that are read by seeking.
         begin: Called with each way before it is taken.
     """
@@ -92,7 +93,7 @@ def read_every_way(path: Path, folder: Path, seed: int, begin: Callable[[str], N
         with _noting_errors(way, readings):
             readings.outcomes[way] = read()
     begin("PyAV alone")
-    readings.noticed = _count_noticed(path)
+    readings.evidence = find_evidence(path, kind)
     return readings
 
 
@@ -145,25 +146,6 @@ def _times(info: VideoInfo) -> np.ndarray:
     if info.pts is None:
         return np.arange(min(info.num_frames, _MOST_PICTURES)) / info.fps
     return (info.pts - info.pts[0]) * float(info.time_base)
-
-
-def _count_noticed(path: Path) -> int:
-    """How often the decoder has something to say on what it decodes, or the container on what it holds."""
-    noticed = 0
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer"}
-            for packet in container.demux(stream):
-                try:
-                    noticed += sum(frame.is_corrupt for frame in stream.decode(packet))
-                except av.FFmpegError:
-                    noticed += 1
-    except Exception:
-        # PyAV raises more than its own errors where a file is damaged; whatever it is, it is noticed.
-        noticed += 1
-    return noticed
 
 
 def _to_size(picture: np.ndarray) -> np.ndarray:

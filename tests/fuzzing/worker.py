@@ -9,6 +9,7 @@ import torch
 
 from fuzzing.cases import Case, reference
 from fuzzing.checks import Finding, Truth, judge
+from fuzzing.kinds import KINDS
 from fuzzing.reading import Outcome, read_every_way
 from fuzzing.watch import watched
 
@@ -51,7 +52,7 @@ def run_case(task: Task) -> Report:
     with tempfile.TemporaryDirectory(dir=folder) as own, watched(task.cpu_seconds, task.memory):
         path = Path(own) / case.file_name
         path.write_bytes(case.make(folder))
-        readings = read_every_way(path, Path(own), task.number, task.stage_file.write_text)
+        readings = read_every_way(path, Path(own), KINDS[case.kind], task.number, task.stage_file.write_text)
         findings = judge(readings, truth)
     task.stage_file.unlink(missing_ok=True)
     return Report(findings, readings.outcomes)

@@ -6,11 +6,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from fuzzing.cases import Case, choose_cases, original
 from fuzzing.checks import Finding, Truth, judge
 from fuzzing.damages import DAMAGES
+from fuzzing.evidence import find_evidence
 from fuzzing.kinds import KINDS
 from fuzzing.reading import Outcome, Pictures, Readings, read_every_way
 from fuzzing.runner import death_of
@@ -31,11 +33,11 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_found_in_an_undamaged_video(folder, tmp_path, kind):
-    readings = read_every_way(original(kind, folder), tmp_path, 1, lambda way: None)
+    readings = read_every_way(original(kind, folder), tmp_path, KINDS[kind], 1, lambda way: None)
     truth = truth_of(Case(0, kind, "none", None), folder)
     assert {way: outcome.outcome for way, outcome in readings.outcomes.items()} == dict.fromkeys(WAYS, "used")
     assert readings.pictures.painted.tolist() == truth.painted.tolist()
-    assert readings.noticed == 0
+    assert readings.evidence == frozenset()
     assert judge(readings, truth) == []
 
 
@@ -61,10 +63,11 @@ def truth():
 
 
 def readings_of(shown, times=None, **outcomes):
-    """All four ways agree: used, with these frames at these times (in tenths of a second)."""
+    """All four ways agree on used, with these frames at these times (tenths of a second); there are signs."""
     told = {way: Outcome("used") for way in WAYS} | {k.replace("_", " "): v for k, v in outcomes.items()}
     times = np.arange(len(shown)) if times is None else np.array(times)
-    return Readings(told, pictures(shown), times / 10, len(shown))
+    evidence = frozenset({"hole"})
+    return Readings(told, pictures(shown), times / 10, len(shown), evidence=evidence)
 
 
 def names(readings, truth):
@@ -117,10 +120,59 @@ def test_a_video_behind_another(truth):
 
 def test_wrong_pictures(truth):
     assert names(readings_of(ALL[:-8] + [-1] * 8), truth) == []
-    readings = readings_of(ALL[:-9] + [-1] * 9)
-    assert names(readings, truth) == ["unnoticed pictures"]
-    readings.noticed = 1
-    assert names(readings, truth) == ["wrong pictures"]
+    assert names(readings_of(ALL[:-9] + [-1] * 9), truth) == ["wrong pictures"]
+
+
+def test_without_a_sign_of_damage(truth):
+    for shown, name in (
+        (ALL[:31], "unnoticed loss"),
+        (ALL[:20] + ALL[27:], "unnoticed places"),
+        (ALL[:-9] + [-1] * 9, "unnoticed pictures"),
+    ):
+        readings = readings_of(shown)
+        readings.evidence = frozenset()
+        assert names(readings, truth) == [name]
+
+
+def test_clips_of_a_lossy_file(truth):
+    """What only decoding all of it tells need not be said of a clip that is whole."""
+    readings = readings_of(ALL[:31], in_order=Outcome("repaired", "nine are missing"))
+    readings.outcomes["preparation"] = readings.outcomes["in order"]
+    assert names(readings, truth) == ["clip of a lossy file used"]
+    readings.evidence = frozenset({"flag"})
+    assert names(readings, truth) == ["clip beside the loss"]
+    for way in ("training clip", "validation item"):
+        readings.outcomes[way] = Outcome("repaired", "nine are missing")
+    assert names(readings, truth) == []
+
+
+def remuxed(source, target, left_out):
+    """The same packets but for some, in another file of the same format."""
+    with av.open(str(source)) as one, av.open(str(target), "w") as other:
+        stream = other.add_stream_from_template(one.streams.video[0])
+        for number, packet in enumerate(one.demux(video=0)):
+            if packet.size and number not in left_out:
+                packet.stream = stream
+                other.mux(packet)
+    return target
+
+
+def test_signs_of_damage(folder, tmp_path):
+    """A hole in the times, bytes that are no frame, a length that is not reached, a flag of the decoder."""
+    kind = KINDS["webm vp8"]
+    whole = original("webm vp8", folder)
+    assert find_evidence(remuxed(whole, tmp_path / "same.webm", ()), kind) == frozenset()
+    assert find_evidence(remuxed(whole, tmp_path / "hole.webm", range(20, 26)), kind) == {"hole"}
+    assert find_evidence(tmp_path / "hole.webm", replace(kind, varied=True)) == frozenset()
+    data = original("y4m", folder).read_bytes()
+    (tmp_path / "broken.y4m").write_bytes(data[: len(data) // 2] + b"12345" + data[len(data) // 2 :])
+    assert "error" in find_evidence(tmp_path / "broken.y4m", KINDS["y4m"])
+    data = original("wmv", folder).read_bytes()
+    (tmp_path / "cut.wmv").write_bytes(data[: len(data) // 2])
+    assert "length" in find_evidence(tmp_path / "cut.wmv", KINDS["wmv"])
+    data = original("raw h264", folder).read_bytes()
+    (tmp_path / "broken.h264").write_bytes(data[:5000] + b"\xff" * 300 + data[5300:])
+    assert find_evidence(tmp_path / "broken.h264", KINDS["raw h264"]) == {"flag"}
 
 
 def test_seek_differs(truth):
@@ -156,7 +208,9 @@ def test_what_is_raised_is_noted(tmp_path, monkeypatch):
         raise IndexError("list index out of range")
 
     monkeypatch.setattr("fuzzing.reading.probe_video", broken)
-    readings = read_every_way(original("mp4 h264", tmp_path), tmp_path, 1, lambda way: None)
+    readings = read_every_way(
+        original("mp4 h264", tmp_path), tmp_path, KINDS["mp4 h264"], 1, lambda way: None
+    )
     assert [way for way, _ in readings.errors] == ["in order"]
     assert readings.errors[0][1].endswith("list index out of range")
     assert set(readings.outcomes) == set(WAYS) - {"in order"}
