@@ -1,8 +1,8 @@
 """H.264 in field pictures, which no encoder at hand makes: each field of a frame is a picture and a packet.
 
-Frames are painted as in videos.py, 96 x 64, and every pixel is stored as it is (macroblocks of the type I_PCM),
-so that headers are all there is to write. Every tenth frame is a keyframe in one picture; the others are two
-fields that nothing refers to. Clauses are those of the standard, ITU-T H.264.
+Frames are painted as in videos.py, 96 x 64, and every pixel is stored as it is (macroblocks of the type
+I_PCM), so that headers are all there is to write. Every tenth frame is a keyframe in one picture; the others
+are two fields that nothing refers to. Clauses are those of the standard, ITU-T H.264.
 """
 
 import io

@@ -149,9 +149,9 @@ FAULTS = [
     ),
     Fault(
         "bytes are not scaled to [0, 1]",
-        FRAMES,
-        "images.div_(255).sub_",
-        "images.sub_",
+        TRANSFORMS,
+        "pixels.float().div_(255).sub_",
+        "pixels.float().sub_",
         f"{TESTS}/test_frames.py",
     ),
     Fault(
@@ -171,8 +171,8 @@ FAULTS = [
     Fault(
         "a label equal to the number of classes passes",
         LIST,
-        "if label >= num_classes:",
-        "if label > num_classes:",
+        "int(label) >= num_classes:",
+        "int(label) > num_classes:",
         f"{TESTS}/test_video_list.py",
     ),
     Fault(
