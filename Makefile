@@ -4,11 +4,19 @@ VENV   := .venv
 comma  := ,
 BIN    := $(VENV)/bin
 # With SLOWFAST_HOME=/path/to/SlowFast, the packages that PySlowFast main needs are installed, and the tests run twice.
+CHECKOUT := SlowFast
+SLOWFAST_URL ?= https://github.com/facebookresearch/SlowFast
+SLOWFAST_COMMIT ?= 287ec0076846560f44a9327e931a5a2360240533
+# Once `make install-git` has put main there, it is used.
+ifneq ($(wildcard $(CHECKOUT)/slowfast/models/build.py),)
+SLOWFAST_HOME ?= $(CURDIR)/$(CHECKOUT)
+export SLOWFAST_HOME
+endif
 EXTRAS := test$(if $(SLOWFAST_HOME),$(comma)git)
 READY  := $(VENV)/.installed$(if $(SLOWFAST_HOME),-git)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format clean
+.PHONY: help install install-git checkout demo test test-slow lint format clean
 
 help:
 	@echo "make demo       make a video data set, train and test VTN, I3D and SlowFast on it (8 to 14 minutes)"
@@ -16,6 +24,7 @@ help:
 	@echo "make test-slow  run the tests that take minutes each"
 	@echo "make lint       check style; make format repairs it"
 	@echo "make install    make $(VENV) and install the project with the tested versions"
+	@echo "make install-git  the same, and PySlowFast main from GitHub into $(CHECKOUT)/, which is used from then on"
 	@echo "make clean      remove $(VENV) and outputs"
 
 install: $(READY)
@@ -27,6 +36,19 @@ $(READY): setup.py pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); PyTorch is a download of several GB the first time."
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(EXTRAS)]' -c constraints.txt
 	touch $(READY)
+
+install-git: checkout
+	$(MAKE) install SLOWFAST_HOME=$(CURDIR)/$(CHECKOUT)
+	@echo "PySlowFast main is in $(CHECKOUT)/ and is used from now on; SLOWFAST_HOME= before a command takes the one from PyPI."
+
+# One commit, fetched by its number; a checkout that has it already needs no network.
+checkout:
+	@command -v git >/dev/null || { echo "error: make install-git needs the program git"; exit 1; }
+	@test -d $(CHECKOUT)/.git || git init -q $(CHECKOUT)
+	@cd $(CHECKOUT) && { git cat-file -e $(SLOWFAST_COMMIT) 2>/dev/null || \
+	    GIT_TERMINAL_PROMPT=0 git fetch -q --depth 1 $(SLOWFAST_URL) $(SLOWFAST_COMMIT) 2>/dev/null || \
+	    { echo "error: $(SLOWFAST_URL) cannot be reached, or lacks commit $(SLOWFAST_COMMIT): use make install, which takes PySlowFast from PyPI"; exit 1; }; }
+	@cd $(CHECKOUT) && git -c advice.detachedHead=false checkout -q $(SLOWFAST_COMMIT)
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py --out outputs/demo

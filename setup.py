@@ -11,8 +11,9 @@ setup(
     packages=["vtn", *find_packages(include=["slowfast_ext", "slowfast_ext.*"])],
     package_dir={"vtn": "projects/vtn"},
     install_requires=[
-        "torch>=2.6",
-        "torchvision>=0.21",
+        # Before 2.10 a checkpoint could run code though loaded with weights_only=True (CVE-2026-24747).
+        "torch>=2.10",
+        "torchvision>=0.25",  # the one that belongs to torch 2.10
         "timm>=1.0.15",
         "av>=14.0",
         "numpy>=1.26",
@@ -23,9 +24,11 @@ setup(
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.10",
         "opencv-python-headless>=4.9",
+        "simplejson>=3.19",
+        "transformers>=5.0",  # VTN.SEQUENCE_ENCODER, and benchmarks against its Longformer
     ],
     extras_require={
-        "transformers": ["transformers>=5.0"],  # VTN.SEQUENCE_ENCODER, and benchmarks against its Longformer
+        "transformers": [],  # in the default install now; the name is kept for commands that have it
         # What PySlowFast main imports when it is used in place of the wheel (SLOWFAST_HOME).
         "git": [
             "pytorchvideo>=0.1.5",
@@ -33,10 +36,9 @@ setup(
             "scikit-learn>=1.3",
             "scipy>=1.11",
             "psutil>=5.9",
-            "simplejson>=3.19",
             "tensorboard>=2.15",
         ],
-        "test": ["pytest>=8.0", "ruff>=0.9", "scikit-video>=1.1.11", "transformers>=5.0"],
+        "test": ["pytest>=8.0", "ruff>=0.9", "scikit-video>=1.1.11"],
         "dev": ["pre-commit>=4.0"],
     },
 )

@@ -160,7 +160,7 @@ def find_tasks(slowfast: Slowfast, packages: Iterable[Package], import_error: st
     tasks = []
     wrong = [package for package in packages if package.problem and package.problem != "BROKEN"]
     if wrong:
-        names = ", ".join(f"{package.name} ({package.problem.lower()})" for package in wrong)
+        names = ", ".join(f"{package.name} ({package.problem.lower()}{_why(package)})" for package in wrong)
         command = pip_install(*(package.wanted for package in wrong))
         tasks.append(Task(f"Packages are needed: {names}", (command,)))
     said = {package.error for package in wrong} - {""}
@@ -182,6 +182,13 @@ def find_tasks(slowfast: Slowfast, packages: Iterable[Package], import_error: st
     else:
         commands = ()  # the sentence has it
     return [*tasks, Task(error, commands)]
+
+
+def _why(package: Package) -> str:
+    """Why an older version will not do, where that is more than a missing function."""
+    if package.name == "torch" and package.problem == "TOO OLD":
+        return "; before 2.10 a checkpoint can run code in spite of weights_only=True, CVE-2026-24747"
+    return ""
 
 
 def _task_of_import(slowfast: Slowfast, error: str) -> Task:

@@ -21,7 +21,7 @@ PROJECT = "vtn-pyslowfast"
 # What pip calls them, and what Python does.
 _MODULES = {"opencv-python-headless": "cv2", "scikit-learn": "sklearn", "pillow": "PIL", "pyyaml": "yaml"}
 _SHOWN_FIRST = "torch torchvision timm transformers av numpy fvcore iopath pytorchvideo detectron2".split()
-_EXTRAS = {"": "", "git": "for PySlowFast main", "transformers": "for VTN.SEQUENCE_ENCODER"}
+_EXTRAS = {"": "", "git": "for PySlowFast main"}
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def _create(model_type: str, size: dict) -> nn.Module:
     except ImportError:
         raise InputError(
             f"sequence_encoder {model_type!r} needs the transformers library: "
-            "pip install 'vtn-pyslowfast[transformers]' (VTN.SEQUENCE_ENCODER)."
+            "pip install 'transformers>=5.0' (VTN.SEQUENCE_ENCODER)."
         ) from None
     if model_type not in CONFIG_MAPPING:
         close = difflib.get_close_matches(str(model_type), list(CONFIG_MAPPING), n=3)

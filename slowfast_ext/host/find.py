@@ -10,6 +10,8 @@ from pathlib import Path
 from vtn.errors import InputError
 
 WHEEL, GIT = "wheel", "git"
+# Where `make install-git` puts main.
+OWN_CHECKOUT = Path(__file__).resolve().parents[2] / "SlowFast"
 _HOW_TO_GET_ONE = "type `pip install pyslowfast==1.0`, or set SLOWFAST_HOME to a checkout of PySlowFast main"
 
 
@@ -47,13 +49,16 @@ class Installation:
 def find_installation() -> Installation:
     """Find the PySlowFast to use, and make it the one that `import slowfast` finds.
 
-    SLOWFAST_HOME decides. Without it, main wins over the wheel wherever both can be imported.
+    SLOWFAST_HOME decides; where it is not set, not even to nothing, the checkout that `make install-git` has
+    made. Without either, main wins over the wheel wherever both can be imported.
 
     Raises:
         InputError: If there is none, if SLOWFAST_HOME is not a checkout of main, or if pip has installed the
             wheel over main, so that neither is whole.
     """
-    home = os.environ.get("SLOWFAST_HOME", "")
+    home = os.environ.get("SLOWFAST_HOME")
+    if home is None and _kind(OWN_CHECKOUT / "slowfast") == GIT:
+        home = str(OWN_CHECKOUT)
     folders = _folders()
     roots = [root for root in folders if (root / "slowfast" / "models").is_dir()]
     if home:

@@ -30,11 +30,11 @@ def test_each_cause_is_said_once():
     packages = [
         Package("pandas", None, ">=2.0", "MISSING", missing),
         Package("scikit-learn", "1.5", ">=1.3", "BROKEN", missing),
-        Package("torch", "2.0", ">=2.6", "TOO OLD"),
+        Package("timm", "0.9", ">=1.0", "TOO OLD"),
         Package("detectron2", None, remark="optional"),
     ]
     assert find_tasks(GIT, packages, missing) == [
-        Task("Packages are needed: pandas (missing), torch (too old)", (f"{PIP} 'pandas>=2.0' 'torch>=2.6'",))
+        Task("Packages are needed: pandas (missing), timm (too old)", (f"{PIP} 'pandas>=2.0' 'timm>=1.0'",))
     ]
 
 
@@ -249,3 +249,11 @@ def test_visualization_of_main_unpacks_too_few():
     data_set = ast.parse(Path(CHECKOUT, "slowfast", "datasets", "kinetics.py").read_text())
     returned = [node.value for node in ast.walk(data_set) if isinstance(node, ast.Return)]
     assert 5 in {len(value.elts) for value in returned if isinstance(value, ast.Tuple)}
+
+
+def test_why_an_older_torch_will_not_do():
+    (task,) = find_tasks(GIT, [Package("torch", "2.9.1", ">=2.10", "TOO OLD")], "")
+    assert "torch (too old; before 2.10 a checkpoint can run code" in task.problem
+    assert "CVE-2026-24747" in task.problem
+    (task,) = find_tasks(GIT, [Package("torch", None, ">=2.10", "MISSING")], "")
+    assert "CVE" not in task.problem

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import slowfast_ext.host.find as find_module
 from slowfast_ext.host.find import GIT, WHEEL, Installation, find_installation
 
 FILES = {
@@ -34,10 +35,11 @@ def put(tmp_path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def look(monkeypatch) -> Callable[..., Installation]:
+def look(monkeypatch, tmp_path) -> Callable[..., Installation]:
     """Find a PySlowFast where only these folders are importable; none is in the process before."""
     monkeypatch.delitem(sys.modules, "slowfast", raising=False)
     monkeypatch.delenv("SLOWFAST_HOME", raising=False)
+    monkeypatch.setattr(find_module, "OWN_CHECKOUT", tmp_path / "none")
     builtin = importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter
     monkeypatch.setattr(sys, "meta_path", [*builtin, importlib.machinery.PathFinder])
     standard = [entry for entry in sys.path if entry.startswith(sys.base_prefix) and "-packages" not in entry]

@@ -201,3 +201,12 @@ def test_slowfast_imported_from_elsewhere(look, put, monkeypatch):
     assert str(main) not in sys.path
     loaded.__path__ = [str(main / "slowfast")]
     assert look(wheel, home=main).root == main
+
+
+def test_the_checkout_of_make_install_git(put, look, monkeypatch):
+    """It is used where SLOWFAST_HOME is not set; an empty SLOWFAST_HOME leaves it aside."""
+    wheel, own, other = put("wheel", WHEEL), put("own", GIT), put("other", GIT)
+    monkeypatch.setattr("slowfast_ext.host.find.OWN_CHECKOUT", own)
+    assert look(wheel).root == own
+    assert look(wheel, home=other).root == other
+    assert look(wheel, home="").root == wheel
