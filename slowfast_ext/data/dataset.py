@@ -20,7 +20,8 @@ from slowfast_ext.data.video_list import read_video_list
 from slowfast_ext.packing import require_packing
 from slowfast_ext.video import sampling
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.video.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.video.opening import Damage, VideoError
+from slowfast_ext.video.probing import VideoInfo, probe_video
 from slowfast_ext.video.transforms import (
     SpatialView,
     crop_frames,
@@ -178,8 +179,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
         clips = [self._sample(info, start) for start in starts]
         numbers = torch.cat([shown for shown, _ in clips]).unique()
         slots = {number: slot for slot, number in enumerate(numbers.tolist())}
-        frames, views, kept = None, [], ()
-        for number, picture in decode_frames(self.paths[video], list(slots), info):
+        frames, views, kept, damage = None, [], (), Damage()
+        for number, picture in decode_frames(self.paths[video], list(slots), info, damage):
             if frames is None:
                 height, width = picture.shape[:2]
                 views = [
@@ -197,7 +198,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
             frames[slots[number]] = (take_view(picture, only) if only else scale_frames(picture, *scaled))[0]
         if only:
             views = [SpatialView(only.size, only.size, 0, 0, only.size)]
-        return _Decoded(clips, views, numbers, frames, kept, info.missing)
+        return _Decoded(clips, views, numbers, frames, kept, info.missing_with(damage))
 
     def _sample(self, info: VideoInfo, start: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames to show, and the numbers that the model is told, of the clip that begins at `start`."""

@@ -17,7 +17,7 @@ import torch
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from slowfast_ext.video.probing import decode_packet, packets_of
+from slowfast_ext.video.opening import SAFE_OPTIONS, decode_packet, packets_of
 
 # Unit of the times that main is told and asks in. Not the file's own: main takes its numerator for 1, which
 # it need not be in AVI, and rounds down to it, which would lose frames in Matroska's milliseconds.
@@ -66,7 +66,7 @@ def probe_video_from_memory(video_data: torch.Tensor | bytes) -> VideoMetaData:
     try:
         with _open(video_data) as container:
             return VideoMetaData(**_describe_video(container), **_describe_audio(container))
-    except av.FFmpegError:
+    except Exception:  # whatever is raised for a file that cannot be read
         return VideoMetaData()
 
 
@@ -111,7 +111,7 @@ def read_video_from_memory(
     pictures: list[np.ndarray] = []
     to_picture = _Converter(video_min_dimension)
     if read_video_stream:
-        with contextlib.suppress(av.FFmpegError):
+        with contextlib.suppress(Exception):  # whatever is raised for a file that cannot be read
             for time, frame in _timed_frames(video_data, start, seek_frame_margin):
                 if time > end + _TOLERANCE:
                     break
@@ -143,7 +143,7 @@ class _Converter:
 
 def _open(video_data: torch.Tensor | bytes) -> av.container.InputContainer:
     data = video_data.numpy() if isinstance(video_data, torch.Tensor) else video_data
-    return av.open(io.BytesIO(data), metadata_errors="replace")
+    return av.open(io.BytesIO(data), metadata_errors="replace", options=SAFE_OPTIONS)
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream | None:

@@ -3,14 +3,15 @@
 import contextlib
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 
 from slowfast_ext.prepare.reencode import copy_size, reencode_video
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.video.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.video.opening import Damage, VideoError
+from slowfast_ext.video.probing import VideoInfo, probe_video
 from vtn.errors import InputError
 
 # Every further video would fail as well.
@@ -109,7 +110,7 @@ def process_video(job: Job) -> Outcome:
     except (OSError, av.FFmpegError) as error:
         _check_disk(job, error)
         return Outcome(f"{job.path} cannot be read or copied: {error.strerror}.")
-    return Outcome("", info.missing, info.num_frames, info.fps, info.width, info.height)
+    return Outcome("", info.missing, len(info.decodable), info.fps, info.width, info.height)
 
 
 def _check_disk(job: Job, error: BaseException | None) -> None:
@@ -119,12 +120,13 @@ def _check_disk(job: Job, error: BaseException | None) -> None:
 
 def _decode_all(path: str, info: VideoInfo) -> VideoInfo:
     """Decode every frame as training does; of a damaged file, find out what can be decoded."""
+    damage = Damage()
     try:
-        for _ in decode_frames(path, range(info.num_frames), info):
+        for _ in decode_frames(path, info.decodable, info, damage):
             pass
     except MissingFrames:
-        return repair_video(path, info)
-    return info
+        info = repair_video(path, info)
+    return replace(info, missing=info.missing_with(damage))
 
 
 def _copy(job: Job, info: VideoInfo) -> Outcome:
@@ -139,4 +141,4 @@ def _copy(job: Job, info: VideoInfo) -> Outcome:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
     width, height = copy_size(info, job.work.short_side)
-    return Outcome("", info.missing, info.num_frames, info.fps, width, height, num_bytes)
+    return Outcome("", info.missing, len(info.decodable), info.fps, width, height, num_bytes)

@@ -6,6 +6,7 @@ Legend: H, W height and width of a picture; V frames of a video.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.video.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.video.opening import Damage, VideoError
+from slowfast_ext.video.probing import VideoInfo, probe_video
 
 _KEYFRAME_SECONDS = 1
 # Times are kept in the units of the source, if these are not so fine that mp4 may not hold them.
@@ -36,23 +38,24 @@ def reencode_video(source: str, target: Path, info: VideoInfo, *, short_side: in
         crf: Quality of libx264, 0 (no loss) to 51.
 
     Returns:
-        info, or what repair_video made of it if frames are missing: of which frames the copy is.
+        info, or what repair_video made of it if frames are missing: of which frames the copy is; `missing`
+        also says what was found damaged in them.
 
     Raises:
         VideoError: If no frame can be decoded, or the copy does not have all of them.
     """
+    damage = Damage()
     try:
-        _encode(source, target, info, short_side, crf)
+        _encode(source, target, info, short_side, crf, damage)
     except MissingFrames:
         info = repair_video(source, info)
-        _encode(source, target, info, short_side, crf)
-    written = probe_video(target)
-    if written.num_frames != info.num_frames or written.missing:
+        _encode(source, target, info, short_side, crf, damage)
+    written, expected = probe_video(target), len(info.decodable)
+    if written.num_frames != expected or written.missing:
         raise VideoError(
-            f"The copy of {source} has {written.num_frames} frames instead of {info.num_frames} "
-            f"{written.missing}."
+            f"The copy of {source} has {written.num_frames} frames instead of {expected} {written.missing}."
         )
-    return info
+    return replace(info, missing=info.missing_with(damage))
 
 
 def copy_size(info: VideoInfo, short_side: int) -> tuple[int, int]:
@@ -74,7 +77,7 @@ def frame_times(info: VideoInfo) -> tuple[Fraction, np.ndarray]:
     numbers = np.arange(info.num_frames, dtype=np.int64)
     if info.pts is None:
         return 1 / rate, numbers
-    times = info.pts - info.pts[0]
+    times = info.times
     even = numbers * float(1 / (rate * info.time_base))
     if np.abs(times - even).max() <= 1:
         return 1 / rate, numbers
@@ -84,7 +87,7 @@ def frame_times(info: VideoInfo) -> tuple[Fraction, np.ndarray]:
     return _FALLBACK_TIME_BASE, np.round(times * scale).astype(np.int64)
 
 
-def _encode(source: str, target: Path, info: VideoInfo, short_side: int, crf: int) -> None:
+def _encode(source: str, target: Path, info: VideoInfo, short_side: int, crf: int, damage: Damage) -> None:
     """Decode, scale and encode every frame of `info`."""
     time_base, times = frame_times(info)
     width, height = copy_size(info, short_side)
@@ -97,7 +100,7 @@ def _encode(source: str, target: Path, info: VideoInfo, short_side: int, crf: in
         # Keyframes come by time, below: a count would not do where the rate varies.
         stream.gop_size = 100_000
         stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED_RANGE
-        for frame in _scaled(source, info, (width, height), times, time_base):
+        for frame in _scaled(source, info, (width, height), times, time_base, damage):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
@@ -107,14 +110,22 @@ def _rate(info: VideoInfo) -> Fraction:
 
 
 def _scaled(
-    source: str, info: VideoInfo, size: tuple[int, int], times: np.ndarray, time_base: Fraction
+    source: str,
+    info: VideoInfo,
+    size: tuple[int, int],
+    times: np.ndarray,
+    time_base: Fraction,
+    damage: Damage,
 ) -> Iterator[av.VideoFrame]:
     """Frames for the encoder, in order, those that must be keyframes marked."""
     converter = VideoReformatter()
     width, height = size
     wait = _KEYFRAME_SECONDS / time_base
     last_key = None
-    for expected, (number, picture) in enumerate(decode_frames(source, range(info.num_frames), info)):
+    numbers = info.decodable
+    decoded = decode_frames(source, numbers, info, damage)
+    # Not strict: where frames are missing, decode_frames says so itself at its end.
+    for expected, (number, picture) in zip(numbers, decoded, strict=False):
         if number != expected:
             raise MissingFrames(f"{source} gives frame {number} where frame {expected} should come.")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()), format="rgb24")

@@ -1,6 +1,6 @@
 """Reading video: files to frames, and which frames. No configuration and no PySlowFast."""
 
-from slowfast_ext.video.probing import VideoError
+from slowfast_ext.video.opening import VideoError
 from slowfast_ext.video.reader import VideoReader
 from slowfast_ext.video.sampling import clip_frame_indices, full_video_frame_indices
 from slowfast_ext.video.transforms import take_view, uniform_view

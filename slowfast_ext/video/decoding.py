@@ -19,15 +19,9 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
-from slowfast_ext.video.probing import (
-    VideoError,
-    VideoInfo,
-    count_frames,
-    decode_packet,
-    open_video,
-    packets_of,
-    probe_video,
-)
+from slowfast_ext.video.opening import Damage, VideoError, decode_packet, open_video, packets_of
+from slowfast_ext.video.probing import VideoInfo, probe_video
+from slowfast_ext.video.walk import position_of
 from vtn.errors import InputError
 
 # Seeking costs about as much as decoding this many frames that only others depend on.
@@ -42,7 +36,10 @@ class MissingFrames(VideoError):
 
 
 def read_frames(
-    path: str | Path, frame_indices: Sequence[int], info: VideoInfo | None = None
+    path: str | Path,
+    frame_indices: Sequence[int],
+    info: VideoInfo | None = None,
+    damage: Damage | None = None,
 ) -> torch.Tensor:
     """Decode the frames asked for, each distinct one once.
 
@@ -50,6 +47,7 @@ def read_frames(
         path: The video file.
         frame_indices: Frame numbers in [0, info.num_frames), in any order, repeats allowed.
         info: What probe_video(path) returned; probed here if not given.
+        damage: As for decode_frames.
 
     Returns:
         Shape (n, H, W, 3), uint8, RGB, in the order of frame_indices. Decoding never holds more than the
@@ -70,13 +68,13 @@ def read_frames(
             raise InputError(f"frame_indices has {index}, but {path} has frames 0 to {info.num_frames - 1}.")
     slots = {number: slot for slot, number in enumerate(wanted)}
     frames = torch.empty((len(wanted), info.height, info.width, 3), dtype=torch.uint8)
-    for number, picture in decode_frames(path, wanted, info):
+    for number, picture in decode_frames(path, wanted, info, damage):
         frames[slots[number]] = picture
     return frames if indices == wanted else frames[[slots[index] for index in indices]]
 
 
 def decode_frames(
-    path: str | Path, numbers: Sequence[int], info: VideoInfo
+    path: str | Path, numbers: Sequence[int], info: VideoInfo, damage: Damage | None = None
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Decode the frames asked for one by one, each once, in rising order unless the file forbids it.
 
@@ -84,6 +82,7 @@ def decode_frames(
         path: The video file.
         numbers: Frame numbers in [0, info.num_frames), rising, distinct.
         info: What probe_video(path) or repair_video returned.
+        damage: Gets what is found damaged on the way, in these frames or in others that they depend on.
 
     Yields:
         The number, and the picture, (H, W, 3) uint8, RGB. The picture is the caller's until the next one is
@@ -96,10 +95,11 @@ def decode_frames(
     wanted = [int(number) for number in numbers]
     missing = set(wanted)
     to_picture = _Converter(info)
-    for number, frame in _decode(path, wanted, info):
-        if number in missing:
+    for number, frame in _decode(path, wanted, info, Damage() if damage is None else damage):
+        picture = to_picture(frame) if number in missing else None
+        if picture is not None:
             missing.discard(number)
-            yield number, to_picture(frame)
+            yield number, picture
     if missing:
         raise MissingFrames(
             f"{path} is truncated or damaged: {info.num_frames} frames are listed in it, but frame "
@@ -108,40 +108,57 @@ def decode_frames(
 
 
 def repair_video(path: str | Path, info: VideoInfo) -> VideoInfo:
-    """Number those frames of a damaged video, from 0, that can be decoded, by decoding all of it.
+    """Find out which frames of a damaged video can be decoded, by decoding all of it.
 
     Args:
         path: The video file.
         info: What probe_video(path) returned.
 
     Returns:
-        The same but for num_frames, pts, keyframes, and missing, which says how many are left out.
+        The same but for `present`, and `missing`, which says how many frames are lost. The frames keep their
+        numbers; lost ones at the end are cut off. Where frames can only be counted, so are these.
 
     Raises:
         VideoError: If no frame can be decoded.
     """
+    to_picture = _Converter(info)
+    with open_video(path) as (container, stream):
+        frames = chain.from_iterable(
+            decode_packet(stream, packet) for packet in packets_of(container, stream)
+        )
+        usable = [(frame.pts, to_picture(frame) is not None) for frame in frames]
     if info.pts is None:
-        pts, keyframes, num_frames = None, info.keyframes, count_frames(path)
+        present = np.array([good for _, good in usable], dtype=bool)
     else:
-        with open_video(path) as (container, stream):
-            shown = [
-                frame.pts
-                for packet in packets_of(container, stream)
-                for frame in decode_packet(stream, packet)
-            ]
-        kept = np.isin(info.pts, [time for time in shown if time is not None])
-        pts, num_frames = info.pts[kept], int(kept.sum())
-        keyframes = info.keyframes[kept[info.keyframes[:, 0]]].copy()
-        keyframes[:, 0] = np.cumsum(kept)[keyframes[:, 0]] - 1
-        if not len(keyframes):  # every keyframe is lost, and the decoder made do without
-            keyframes = np.array([[0, info.keyframes[0, 1]]])
-    if num_frames == 0:
+        shown = {time for time, good in usable if good and time is not None}
+        present = np.isin(info.pts, np.array(list(shown), dtype=np.int64))
+        if info.present is not None:
+            present &= info.present
+    if not present.any():
         raise VideoError(f"No frame of {path} can be decoded.")
-    missing, num_lost = info.missing, info.num_frames - num_frames
+    num_frames = int(np.flatnonzero(present)[-1]) + 1
+    listed = info.num_frames if info.present is None else int(info.present.sum())
+    missing, num_lost = info.missing, listed - int(present.sum())
     if num_lost:
-        lost = f"{num_lost} of its {info.num_frames} frames cannot be decoded"
+        lost = f"{num_lost} of its {listed} frames cannot be decoded"
         missing = f"{missing}; {lost}" if missing else lost
-    return replace(info, num_frames=num_frames, pts=pts, keyframes=keyframes, missing=missing)
+    first_of = {name: getattr(info, name) for name in ("pts", "times", "positions")}
+    return replace(
+        info,
+        num_frames=num_frames,
+        present=None if present.all() else present[:num_frames],
+        keyframes=_usable_keyframes(info, present),
+        missing=missing,
+        **{name: None if values is None else values[:num_frames] for name, values in first_of.items()},
+    )
+
+
+def _usable_keyframes(info: VideoInfo, present: np.ndarray) -> np.ndarray:
+    """Those that can be decoded; where none can, the first, since decoding goes on without it."""
+    if info.pts is None:
+        return info.keyframes
+    usable = info.keyframes[present[info.keyframes[:, 0]]]
+    return usable if len(usable) else info.keyframes[:1]
 
 
 class _Converter:
@@ -153,10 +170,13 @@ class _Converter:
         turned = self._quarter_turns % 2
         self._size = (info.height, info.width) if turned else (info.width, info.height)
 
-    def __call__(self, frame: av.VideoFrame) -> torch.Tensor:
-        """A picture, (H, W, 3) uint8 RGB, the right way up."""
+    def __call__(self, frame: av.VideoFrame) -> torch.Tensor | None:
+        """A picture, (H, W, 3) uint8 RGB, the right way up; None of a frame that cannot be converted."""
         width, height = self._size
-        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        try:
+            rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        except Exception:  # a damaged header can ask for colours that there are none of
+            return None
         plane = rgb.planes[0]
         # Lines are padded; a view of them saves the copy that `to_ndarray` makes.
         picture = torch.frombuffer(plane, dtype=torch.uint8).view(-1, plane.line_size)
@@ -164,10 +184,12 @@ class _Converter:
         return picture.rot90(-self._quarter_turns) if self._quarter_turns else picture
 
 
-def _decode(path: str | Path, wanted: list[int], info: VideoInfo) -> Iterator[tuple[int, av.VideoFrame]]:
+def _decode(
+    path: str | Path, wanted: list[int], info: VideoInfo, damage: Damage
+) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield (number, frame) of the wanted frames, seeking over stretches where none is wanted."""
     if info.pts is None:
-        yield from _decode_by_count(path, wanted)
+        yield from _decode_by_count(path, wanted, damage)
         return
     missing = set(wanted)
     with open_video(path) as (container, stream):
@@ -176,21 +198,24 @@ def _decode(path: str | Path, wanted: list[int], info: VideoInfo) -> Iterator[tu
             times = (int(info.pts[keyframe]), int(earlier))
             packets = _seek(container, stream, times, info.pts[run[0]])
             if packets is not None:
-                for number, frame in _decode_only(stream, packets, run, info):
+                for number, frame in _decode_only(stream, packets, run, info, damage):
                     missing.discard(number)
                     yield number, frame
     # With intra refresh a "keyframe" begins a gradual repair, during which the decoder withholds the frames.
+    # In a damaged file a seek may also lead to other packets than reading in order does.
     if missing:
         with open_video(path) as (container, stream):
-            yield from _decode_all(stream, packets_of(container, stream), sorted(missing), info)
+            packets = packets_of(container, stream)
+            yield from _decode_all(stream, packets, sorted(missing), info, damage)
 
 
-def _decode_by_count(path: str | Path, wanted: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+def _decode_by_count(
+    path: str | Path, wanted: list[int], damage: Damage
+) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode from the start of the file and count."""
     with open_video(path) as (container, stream):
-        frames = chain.from_iterable(
-            decode_packet(stream, packet) for packet in packets_of(container, stream)
-        )
+        packets = packets_of(container, stream)
+        frames = chain.from_iterable(decode_packet(stream, packet, damage) for packet in packets)
         for number, frame in enumerate(frames):
             if wanted[bisect_left(wanted, number)] == number:
                 yield number, frame
@@ -212,22 +237,31 @@ def _runs(wanted: list[int], info: VideoInfo) -> Iterator[tuple[list[int], np.nd
 
 
 def _decode_only(
-    stream: av.VideoStream, packets: Iterable[av.Packet | None], run: list[int], info: VideoInfo
+    stream: av.VideoStream,
+    packets: Iterable[av.Packet | None],
+    run: list[int],
+    info: VideoInfo,
+    damage: Damage,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield the run's frames by their presentation times, without the frames that none of them depends on."""
+    """Yield the run's frames by their presentation times, without the frames that none of them depends on.
+
+    It ends early where a packet does not stand in the file where it stood when the frames were numbered.
+    """
     numbers = {int(info.pts[number]): number for number in run}
     to_feed, just_fed = len(numbers), False
     context = stream.codec_context
     can_skip = context.name in _FORMATS_WITH_TRUE_NON_REFERENCES
     for packet in packets:
         wanted = packet is not None and packet.pts in numbers
+        if wanted and _has_moved(packet, numbers[packet.pts], info):
+            return
         if can_skip:
             # The two fields of a frame may come in two packets, so the one after a wanted one is decoded too.
             context.skip_frame = "DEFAULT" if wanted or just_fed else "NONREF"
-        frames = decode_packet(stream, packet)
+        frames = decode_packet(stream, packet, damage)
         is_last = packet is not None and just_fed and not to_feed
         if is_last:
-            frames += decode_packet(stream, None)  # those that wait for their turn to be shown
+            frames += decode_packet(stream, None, damage)  # those that wait for their turn to be shown
         for frame in frames:
             if frame.pts in numbers:
                 yield numbers[frame.pts], frame
@@ -236,18 +270,29 @@ def _decode_only(
         to_feed, just_fed = to_feed - wanted, wanted
 
 
+def _has_moved(packet: av.Packet, number: int, info: VideoInfo) -> bool:
+    """Whether a packet stands elsewhere than when the file was read in order: by its time it is another's."""
+    if info.positions is None:
+        return False
+    before, now = int(info.positions[number]), position_of(packet)
+    return before >= 0 and now >= 0 and before != now
+
+
 def _decode_all(
-    stream: av.VideoStream, packets: Iterable[av.Packet | None], run: list[int], info: VideoInfo
+    stream: av.VideoStream,
+    packets: Iterable[av.Packet | None],
+    run: list[int],
+    info: VideoInfo,
+    damage: Damage,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield the run's frames by their presentation times, decoding all that there is up to the last."""
+    """Yield the run's frames by their presentation times, decoding all that there is until they are found."""
     numbers = {int(info.pts[number]): number for number in run}
-    last = info.pts[run[-1]]
     for packet in packets:
-        for frame in decode_packet(stream, packet):
+        for frame in decode_packet(stream, packet, damage):
             if frame.pts in numbers:
-                yield numbers[frame.pts], frame
-            if frame.pts is not None and frame.pts >= last:
-                return
+                yield numbers.pop(frame.pts), frame
+        if not numbers:
+            return
 
 
 def _seek(

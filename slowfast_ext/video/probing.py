@@ -1,16 +1,13 @@
 """What can be learnt of a video file without decoding it: its frames, when each is shown, what is missing.
 
 Containers state frame counts, durations and rates that are often missing or wrong, so frames are numbered by
-walking the packets: frame n is the n-th that a player shows, from 0. Only the first frame is decoded, to see
-that one can be and which way up it is.
+walking the packets: frame n is the n-th that a player shows, from 0. Where the times show that frames are
+lost in between, these keep their numbers, so that all others keep their place in time. Only the first frame
+is decoded, to see that one can be and which way up it is.
 
-Legend: V frames of the video.
+Legend: V frames of the video, those that are lost included.
 """
 
-import re
-from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,24 +15,37 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from av.stream import Disposition
 
-from vtn.errors import InputError
+from slowfast_ext.video.gif_blocks import check_gif
+from slowfast_ext.video.mp4_boxes import is_fragmented, media_bytes
+from slowfast_ext.video.opening import (
+    MOST_PIXELS,
+    Damage,
+    VideoError,
+    count_of,
+    decode_packet,
+    open_video,
+    packets_of,
+)
+from slowfast_ext.video.timeline import Timeline, place_frames
+from slowfast_ext.video.walk import PacketWalk, shortfalls, walk_packets
 
-# Formats that state how long the video is, so that a file which was cut short can be told from a short video.
-_FORMATS_WITH_LENGTH = {"mp4", "avi", "matroska"}
-# What the stated length may exceed the packets by, in seconds: rounding, and the delay of B-frames.
-_LENGTH_TOLERANCE = 0.5
-# The same for short videos, as a part of the stated length, and the least that it comes to.
-_LENGTH_TOLERANCE_PART, _LEAST_LENGTH_TOLERANCE = 0.05, 0.1
+# Formats in which every step in time is written down, so that a long one is there on purpose.
+_EXPLICIT_TIMES = {"mp4", "gif", "apng"}
 # A stated rate is believed if it is this close to the measured one.
 _RATE_TOLERANCE = 0.01
 # Part of the time between frames by which each may miss its even place before the rate counts as variable.
 _EVEN_TOLERANCE = 0.25
-
-
-class VideoError(InputError):
-    """A video file that cannot be read; the message names the file and says why."""
+# Part of an MP4's frames that is shown at least, where an edit list leaves some out.
+_SHOWN_PART = 0.5
+# Part of an MP4's media that may be listed nowhere: what some cameras reserve.
+_UNREAD_PART = 0.1
+# A higher rate is not believed, and this one is taken instead, which FFmpeg too takes where it knows none.
+_MOST_FPS, _FALLBACK_FPS = 1000.0, 25.0
+# Width of a pixel over its height, or the inverse, that is believed. The widest in use is 64/33.
+_MOST_PIXEL_ASPECT = 8.0
+# Longer pictures are refused: the short side is scaled to a fixed size, and the other goes with it.
+_MOST_ELONGATED = 32.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,20 +53,26 @@ class VideoInfo:
     """What `probe_video` found.
 
     Attributes:
-        num_frames: Frames that the file shows, V.
+        num_frames: Frames of the video, V. Those that are lost between others count, so that all others keep
+            their place in time.
         fps: Average rate, frames per second.
         height: Of a picture the right way up, pixels.
         width: Of a picture the right way up, pixels.
         pixel_aspect: Width of a pixel over its height, the right way up; 1.0 where the file does not say.
         rotation: Degrees by which decoded pictures are turned clockwise to be the right way up: 0, 90, 180
             or 270. Mirroring is not undone.
-        pts: Shape (V,), int64: presentation time of each frame in units of time_base, increasing. None where
-            the file does not give usable times, so that frames can only be counted from the start.
+        pts: Shape (V,), int64: presentation time of each frame in units of time_base, by which it is found
+            in the file. None where the file does not give usable times, so that frames can only be counted
+            from the start.
         keyframes: Shape (number of keyframes, 2), int64: (number of the frame, time to seek to), by number;
             no rows where pts is None.
         time_base: Seconds per unit of pts.
         missing: A clause on what the file lacks, as "it states 10.00 s of video and holds 6.80 s"; empty if
             nothing.
+        times: Shape (V,), int64: when each frame is shown, from 0, in units of time_base. None: as pts says.
+        present: Shape (V,), bool: which frames can be decoded, as far as is known. None: all.
+        positions: Shape (V,), int64: where in the file each frame's packet begins, in bytes, or -1. None: not
+            known.
     """
 
     num_frames: int
@@ -69,216 +85,221 @@ class VideoInfo:
     keyframes: np.ndarray
     time_base: Fraction
     missing: str
+    times: np.ndarray | None = None
+    present: np.ndarray | None = None
+    positions: np.ndarray | None = None
+
+    @property
+    def decodable(self) -> list[int]:
+        """Numbers of the frames that can be decoded, as far as is known, rising."""
+        everything = np.arange(self.num_frames)
+        return (everything if self.present is None else everything[self.present]).tolist()
+
+    def missing_with(self, damage: Damage) -> str:
+        """`missing`, and what was found damaged while frames were read."""
+        if self.pts is None:
+            return self.missing  # all frames were decoded to be counted
+        return "; ".join(filter(None, [self.missing, *damage.clauses()]))
 
     def shown_at(self, numbers: torch.Tensor) -> torch.Tensor:
         """Turn frame numbers that were chosen as if frames were evenly spaced into those that are shown then.
 
         Number k stands for the time k / fps after the first frame, so that the first number is the first
         frame and the last number the last. At a constant rate, which rounding by the container does not make
-        variable, that is frame k itself.
+        variable, that is frame k itself, or where it is lost the one before it.
 
             pts 0, 100, 110, 120 (ms), fps 25:  [0, 1, 2, 3]  ->  [0, 0, 0, 3]
+            of frames 0 to 3, frame 2 is lost:  [0, 1, 2, 3]  ->  [0, 1, 1, 3]
 
         Args:
             numbers: int64, in [0, V), any shape.
 
         Returns:
-            Same shape, int64, in [0, V).
+            Same shape, int64, numbers of frames that are present.
         """
+        on_screen = self._at_variable_rate()
+        if self.present is not None:
+            everything = np.arange(self.num_frames)
+            latest = np.maximum.accumulate(np.where(self.present, everything, -1))
+            latest[latest < 0] = self.present.argmax()  # before the first one, the first one
+            on_screen = latest if on_screen is None else latest[on_screen]
+        return numbers if on_screen is None else torch.from_numpy(on_screen)[numbers]
+
+    def _at_variable_rate(self) -> np.ndarray | None:
+        """(V,): the frame on the screen at the time that each number stands for; None at a constant rate."""
         if self.pts is None or self.num_frames < 2:
-            return numbers
-        times = self.pts - self.pts[0]
+            return None
+        times = self.pts - self.pts[0] if self.times is None else self.times
         interval = times[-1] / (self.num_frames - 1)
         even = np.arange(self.num_frames) * interval
         # One unit at least: a container may count in units that are not much shorter than a frame.
         if np.abs(times - even).max() <= max(_EVEN_TOLERANCE * interval, 1):
-            return numbers
+            return None
         # Rounding must not put a frame after the very time that stands for it.
-        on_screen = np.searchsorted(times, even + 1, side="right") - 1
-        return torch.from_numpy(on_screen)[numbers]
+        return np.searchsorted(times, even + 1, side="right") - 1
 
 
 def probe_video(path: str | Path) -> VideoInfo:
     """Number the frames of a video without decoding them, where its container gives their times.
 
     Args:
-        path: Any file that PyAV opens and that has a video stream; cover pictures do not count as one. Of
+        path: Any file in a container that holds a video itself; cover pictures do not count as one. Of
             several streams the one that is marked as the default is taken, else the first.
 
     Raises:
-        VideoError: If the file is missing, empty or no video, or no frame of it can be decoded. A file that
-            is cut short or damaged is not refused: see VideoInfo.missing.
+        VideoError: If the file is missing, empty or no video, if no frame of it can be decoded, or if its
+            pictures are too large (see MOST_PIXELS) or too long and narrow. A file that is cut short or
+            damaged is not refused: see VideoInfo.missing.
     """
     with open_video(path) as (container, stream):
-        packets = _walk(container, stream)
-        if packets.first is None:
-            raise VideoError(f"No frame of {path} can be decoded.")
-        pts, keyframes = _number_frames(container, stream, packets)
-        missing = _missing(container, stream, packets)
-        fps = _frames_per_second(stream, pts)
+        walk = walk_packets(container, stream)
+        if walk.first is None:
+            raise VideoError(f"No frame of {path} can be decoded{_because_of_size(stream)}.")
+        timeline, pts, keyframes = _number_frames(path, container, stream, walk)
+        fps = _frames_per_second(stream, timeline)
+        clauses = [*shortfalls(container, stream, walk), *_structure(Path(path), container, stream, walk)]
         # PyAV gives the angle that the file states, counter-clockwise, from -180 to 180.
-        rotation = round(-packets.first.rotation / 90) % 4 * 90
-        height, width = packets.first.height, packets.first.width
-        pixel_aspect = float(stream.sample_aspect_ratio or 1)
-        time_base = stream.time_base
+        rotation = round(-walk.first.rotation / 90) % 4 * 90
+        height, width = walk.first.height, walk.first.width
+        pixel_aspect, time_base = float(stream.sample_aspect_ratio or 1), stream.time_base
+    if fps > _MOST_FPS:
+        clauses.append(f"it states {fps:,.0f} frames per second, which is not believed")
+        fps = _FALLBACK_FPS
+    if not 1 / _MOST_PIXEL_ASPECT <= pixel_aspect <= _MOST_PIXEL_ASPECT:
+        clauses.append(f"it states pixels {pixel_aspect:.3g} times as wide as high, which is not believed")
+        pixel_aspect = 1.0
     if rotation in (90, 270):
         height, width, pixel_aspect = width, height, 1 / pixel_aspect
-    num_frames = count_frames(path) if pts is None else len(pts)
+    _refuse_elongated(path, height, width * pixel_aspect)
+    if timeline is None:
+        num_frames = count_frames(path, walk.damage)
+        positions = present = times = None
+    else:
+        num_frames, times = len(timeline.times), timeline.times
+        positions, present = _by_number(timeline, walk)
+        clauses += _holes(timeline, time_base)
     return VideoInfo(
-        num_frames, fps, height, width, pixel_aspect, rotation, pts, keyframes, time_base, missing
+        num_frames=num_frames,
+        fps=fps,
+        height=height,
+        width=width,
+        pixel_aspect=pixel_aspect,
+        rotation=rotation,
+        pts=pts,
+        keyframes=keyframes,
+        time_base=time_base,
+        missing="; ".join([*clauses, *walk.damage.clauses()]),
+        times=times,
+        present=present,
+        positions=positions,
     )
 
 
-@contextmanager
-def open_video(path: str | Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open a file and its video stream, to be decoded on one thread.
-
-    Raises:
-        VideoError: If there is no video in it, and for whatever FFmpeg objects to, then or later.
-    """
-    if not Path(path).is_file():
-        raise VideoError(f"{path} does not exist or is not a file.")
-    if Path(path).stat().st_size == 0:
-        raise VideoError(f"{path} is empty (0 bytes).")
-    try:
-        # "file:" so that a colon in the name is not taken for a protocol; tags may be in any encoding.
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-            if not streams:
-                raise VideoError(f"{path} has no video stream.")
-            # Sorting keeps the order of the file among those that are equally marked.
-            stream = sorted(streams, key=lambda s: not s.disposition & Disposition.default)[0]
-            if stream.codec_context is None:
-                raise VideoError(f"{path} is in a video format that this FFmpeg has no decoder for.")
-            stream.codec_context.thread_count = 1
-            yield container, stream
-    except av.FFmpegError as error:
-        raise VideoError(f"{path} cannot be decoded as a video: {error.strerror}.") from error
-
-
-def packets_of(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet | None]:
-    """Packets of the stream, as far as the container is whole, then None: the decoder gives what it kept."""
-    with suppress(av.InvalidDataError):
-        yield from (packet for packet in container.demux(stream) if packet.size)
-    yield None
-
-
-def decode_packet(stream: av.VideoStream, packet: av.Packet | None) -> list[av.VideoFrame]:
-    """Frames that the decoder gives out on being fed a packet; none for a packet that it rejects."""
-    try:
-        return stream.decode(packet)
-    except av.FFmpegError:
+def _structure(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk
+) -> list[str]:
+    """Clauses on what the structure of the file shows, beside the packets that FFmpeg finds in it."""
+    formats = container.format.name.split(",")
+    if "gif" in formats:
+        return list(filter(None, [check_gif(path)]))
+    if "mp4" not in formats or not stream.frames:
         return []
+    # Fewer than are stated are shown where an edit list leaves some out: up to a keyframe, not most of them.
+    if len(walk.pts) < _SHOWN_PART * stream.frames:
+        return [f"it states {stream.frames} frames and shows {len(walk.pts)}"]
+    if walk.num_packets < stream.frames:
+        return []
+    stated = media_bytes(path)
+    unread = stated - walk.packet_bytes
+    if unread <= _UNREAD_PART * stated:
+        return []
+    return [f"{unread:,} of its {stated:,} bytes of media are listed nowhere"]
 
 
-def count_frames(path: str | Path) -> int:
-    """Count the frames of a video by decoding all of it."""
-    with open_video(path) as (container, stream):
-        return sum(len(decode_packet(stream, packet)) for packet in packets_of(container, stream))
+def _because_of_size(stream: av.VideoStream) -> str:
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height <= MOST_PIXELS:
+        return ""
+    return f": its pictures have {width} x {height} pixels, and more than {MOST_PIXELS:,} are not read"
 
 
-class _Packets:
-    """Numbers of the packets that are shown, in decoding order: the packets themselves hold the whole file.
+def _refuse_elongated(path: str | Path, height: float, width: float) -> None:
+    if max(height, width) > _MOST_ELONGATED * min(height, width):
+        raise VideoError(
+            f"{path} has pictures of {width:.0f} x {height:.0f} pixels; one side may be at most "
+            f"{_MOST_ELONGATED:.0f} times as long as the other."
+        )
 
-    Attributes:
-        pts: Presentation times; of those packets that have one.
-        seek_to: For each of these a time that seeks to it or earlier: containers index by pts or by dts.
-        is_key: For each of these whether decoding can begin there.
-        without_pts: How many packets have no presentation time.
-        num_corrupt: How many packets are incomplete; they are not among the others.
-        last_duration: Of the last packet, in units of the stream.
-        first: The first frame that can be decoded, or None.
+
+def count_frames(path: str | Path, damage: Damage | None = None) -> int:
+    """Count the frames of a video by decoding all of it.
+
+    Args:
+        path: The file.
+        damage: Gets what is found damaged.
     """
-
-    def __init__(self) -> None:
-        self.pts, self.seek_to, self.is_key = array("q"), array("q"), array("b")
-        self.without_pts = self.num_corrupt = self.last_duration = 0
-        self.first: av.VideoFrame | None = None
-
-    def add(self, packet: av.Packet) -> None:
-        """Note one packet that is shown."""
-        self.last_duration = packet.duration or 0
-        if packet.is_corrupt:
-            self.num_corrupt += 1
-        elif packet.pts is None:
-            self.without_pts += 1
-        else:
-            self.pts.append(packet.pts)
-            self.seek_to.append(packet.pts if packet.dts is None else min(packet.pts, packet.dts))
-            self.is_key.append(packet.is_keyframe)
-
-
-def _walk(container: av.container.InputContainer, stream: av.VideoStream) -> _Packets:
-    """Go through the file once; decode until there is a frame."""
-    packets = _Packets()
-    for packet in packets_of(container, stream):
-        if packets.first is None:
-            packets.first = next(iter(decode_packet(stream, packet)), None)
-        # Discarded ones are decoded but, by an edit list, not shown.
-        if packet is not None and not packet.is_discard:
-            packets.add(packet)
-    return packets
+    with open_video(path) as (container, stream):
+        packets = packets_of(container, stream)
+        return sum(len(decode_packet(stream, packet, damage)) for packet in packets)
 
 
 def _number_frames(
-    container: av.container.InputContainer, stream: av.VideoStream, packets: _Packets
-) -> tuple[np.ndarray | None, np.ndarray]:
-    """VideoInfo.pts and VideoInfo.keyframes."""
-    decoded = np.array(packets.pts, dtype=np.int64)
-    pts = np.sort(decoded)
+    path: str | Path, container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk
+) -> tuple[Timeline | None, np.ndarray | None, np.ndarray]:
+    """Timeline, VideoInfo.pts and VideoInfo.keyframes; the first two are None where times are of no use."""
+    decoded = np.array(walk.pts, dtype=np.int64)
+    found = np.sort(decoded)
+    formats = set(container.format.name.split(","))
     # AVI stores no pts. FFmpeg then gives H.264 packets the order in which they are decoded, which is wrong
     # as soon as there are B-frames.
-    wrong = container.format.name == "avi" and stream.codec_context.has_b_frames and (pts == decoded).all()
-    if packets.without_pts or not len(pts) or wrong or (np.diff(pts) == 0).any():
-        return None, np.empty((0, 2), dtype=np.int64)
-    is_key = np.array(packets.is_key, dtype=bool)
+    wrong = "avi" in formats and stream.codec_context.has_b_frames and (found == decoded).all()
+    # Where time goes back, one part of the file would be shuffled into another by its times.
+    useless = walk.without_pts or not len(found) or wrong or walk.num_backward
+    if useless or (np.diff(found) == 0).any():
+        return None, None, np.empty((0, 2), dtype=np.int64)
+    explicit = formats & _EXPLICIT_TIMES and not ("mp4" in formats and is_fragmented(Path(path)))
+    rates = [] if explicit else [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    timeline = place_frames(found, float(stream.time_base), [float(rate) for rate in rates if rate])
+    pts = found[0] + timeline.times
+    pts[timeline.numbers] = found
+    is_key = np.array(walk.is_key, dtype=bool)
     # Where no packet is marked as a keyframe, decoding can only begin at the start.
     is_key[0] |= not is_key.any()
-    keyframes = np.stack(
-        [np.searchsorted(pts, decoded[is_key]), np.array(packets.seek_to, dtype=np.int64)[is_key]], axis=1
-    )
-    return pts, keyframes[np.argsort(keyframes[:, 0], kind="stable")]
+    numbers = timeline.numbers[np.searchsorted(found, decoded[is_key])]
+    keyframes = np.stack([numbers, np.array(walk.seek_to, dtype=np.int64)[is_key]], axis=1)
+    return timeline, pts, keyframes[np.argsort(keyframes[:, 0], kind="stable")]
 
 
-def _missing(container: av.container.InputContainer, stream: av.VideoStream, packets: _Packets) -> str:
-    """VideoInfo.missing: whether the packets end well before the length that the file states."""
+def _by_number(timeline: Timeline, walk: PacketWalk) -> tuple[np.ndarray, np.ndarray | None]:
+    """VideoInfo.positions and VideoInfo.present."""
+    positions = np.full(len(timeline.times), -1, dtype=np.int64)
+    positions[timeline.numbers] = np.array(walk.positions, dtype=np.int64)[np.argsort(np.array(walk.pts))]
+    if not timeline.num_lost:
+        return positions, None
+    present = np.zeros(len(timeline.times), dtype=bool)
+    present[timeline.numbers] = True
+    return positions, present
+
+
+def _holes(timeline: Timeline, time_base: Fraction) -> list[str]:
+    """Clauses on frames that are lost between others, and on times that cannot be true."""
     clauses = []
-    if packets.num_corrupt:
-        clauses.append(
-            f"{packets.num_corrupt} of its packets {'is' if packets.num_corrupt == 1 else 'are'} incomplete"
-        )
-    stated, since = None, min(packets.pts, default=0)
-    tag = _seconds(stream.metadata.get("DURATION", ""))
-    if stream.duration is not None:
-        stated = float(stream.duration * stream.time_base)
-    elif container.duration is not None and len(container.streams) == 1:
-        # The container's length is that of its longest stream, so it speaks of the video only when alone.
-        stated = container.duration / av.time_base
-    elif tag is not None:
-        stated = tag  # Matroska's, of this stream
-    if stream.duration is None and "matroska" in container.format.name:
-        since = 0  # it counts lengths from time 0, not from the first frame
-    states_length = _FORMATS_WITH_LENGTH.intersection(container.format.name.split(","))
-    if states_length and stated is not None and packets.pts:
-        units = max(packets.pts) + packets.last_duration - since
-        found = float(units * stream.time_base)
-        tolerance = max(_LENGTH_TOLERANCE_PART * stated, _LEAST_LENGTH_TOLERANCE)
-        if found < stated - min(_LENGTH_TOLERANCE, tolerance):
-            clauses.append(f"it states {stated:.2f} s of video and holds {found:.2f} s")
-    return "; ".join(clauses)
+    if timeline.num_lost:
+        first = timeline.numbers[:-1][np.diff(timeline.numbers) > 1][0]
+        seconds = float(timeline.times[first] * time_base)
+        verb = "is" if timeline.num_lost == 1 else "are"
+        of = f"{timeline.num_lost} of its {len(timeline.times)} frames"
+        clauses.append(f"{of} {verb} missing in between, the first after {seconds:.2f} s")
+    if timeline.jumps:
+        clauses.append(f"its times jump ahead in {count_of(timeline.jumps, 'place')}")
+    return clauses
 
 
-def _seconds(text: str) -> float | None:
-    """Seconds of "00:00:02.005000000"."""
-    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
-    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
-
-
-def _frames_per_second(stream: av.VideoStream, pts: np.ndarray | None) -> float:
+def _frames_per_second(stream: av.VideoStream, timeline: Timeline | None) -> float:
     """Average rate by the times of the frames, in the container's words where those say the same."""
     # A single picture has no rate; any will do, since every clip of it is that picture.
     stated = float(stream.average_rate or stream.guessed_rate or 1)
-    if pts is None or len(pts) < 2:
+    if timeline is None or len(timeline.times) < 2:
         return stated
-    measured = float((len(pts) - 1) / (int(pts[-1] - pts[0]) * stream.time_base))
+    measured = float((len(timeline.times) - 1) / (int(timeline.times[-1]) * stream.time_base))
     return stated if abs(stated - measured) <= _RATE_TOLERANCE * measured else measured

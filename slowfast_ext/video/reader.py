@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from slowfast_ext.video.decoding import MissingFrames, read_frames, repair_video
+from slowfast_ext.video.opening import Damage
 from slowfast_ext.video.probing import VideoInfo, probe_video
 from vtn.errors import InputError
 
@@ -30,6 +31,7 @@ class VideoReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.info: VideoInfo = probe_video(path)
+        self._damage = Damage()
 
     @property
     def num_frames(self) -> int:
@@ -43,8 +45,8 @@ class VideoReader:
 
     @property
     def missing(self) -> str:
-        """What the file is known to lack, in words; empty if nothing."""
-        return self.info.missing
+        """What the file is known to lack, in words; empty if nothing. Reading finds out more."""
+        return self.info.missing_with(self._damage)
 
     def shown(self, frame_indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """Turn frame numbers into those that `read` gives: the frame on the screen at that time.
@@ -85,9 +87,9 @@ class VideoReader:
             VideoError: If the file cannot be read.
         """
         try:
-            return read_frames(self.path, self.shown(frame_indices).tolist(), self.info)
+            return read_frames(self.path, self.shown(frame_indices).tolist(), self.info, self._damage)
         except MissingFrames:
             self.info = repair_video(self.path, self.info)
             last = torch.tensor(self.num_frames - 1)
             kept = torch.as_tensor(frame_indices, dtype=torch.int64).minimum(last)
-            return read_frames(self.path, self.shown(kept).tolist(), self.info)
+            return read_frames(self.path, self.shown(kept).tolist(), self.info, self._damage)

@@ -170,7 +170,7 @@ def count_misplaced(readings: Readings, truth: Truth, intact: np.ndarray) -> int
     behind the other, each is judged by itself.
     """
     painted = np.where(intact >= 0, truth.painted[intact], readings.pictures.painted)
-    shown = readings.times[: len(painted)]
+    shown = readings.times[readings.pictures.frames]
     misplaced = np.isin(painted, truth.painted)
     for part in (slice(None, truth.num_frames), slice(truth.num_frames, None)):
         place = dict(zip(truth.painted[part].tolist(), truth.times[part].tolist(), strict=True))

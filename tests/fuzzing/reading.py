@@ -2,7 +2,7 @@
 
 import random
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,8 @@ from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, decode_outcomes
 from slowfast_ext.prepare.process import Job, Work, process_video
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.video.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.video.opening import Damage, VideoError
+from slowfast_ext.video.probing import VideoInfo, probe_video
 
 # Pictures beyond these are counted and no more.
 _MOST_PICTURES = 600
@@ -111,29 +112,30 @@ def _noting_errors(way: str, readings: Readings) -> Iterator[None]:
 def _in_order(path: Path, seed: int, readings: Readings) -> Outcome:
     """Probe, read all frames, then some by seeking."""
     try:
-        info = probe_video(path)
+        info, damage = probe_video(path), Damage()
         try:
-            readings.pictures = _collect(path, range(info.num_frames), info)
+            readings.pictures = _collect(path, info.decodable, info, damage)
         except MissingFrames:
             info = repair_video(path, info)
-            readings.pictures = _collect(path, range(info.num_frames), info)
+            readings.pictures = _collect(path, info.decodable, info, damage)
     except VideoError as error:
         return Outcome(FAILED, str(error))
     readings.num_frames, readings.times = info.num_frames, _times(info)
     rng = random.Random(seed)
     for how_many in (1, 1, 4):
-        wanted = sorted(rng.sample(range(info.num_frames), min(how_many, info.num_frames)))
+        wanted = sorted(rng.sample(info.decodable, min(how_many, len(info.decodable))))
         try:
-            readings.sought.append(_collect(path, wanted, info))
+            readings.sought.append(_collect(path, wanted, info, Damage()))
         except VideoError as error:
             readings.not_sought = str(error)
-    return Outcome(REPAIRED if info.missing else USED, info.missing)
+    missing = info.missing_with(damage)
+    return Outcome(REPAIRED if missing else USED, missing)
 
 
-def _collect(path: Path, numbers: Iterable[int], info: VideoInfo) -> Pictures:
+def _collect(path: Path, numbers: list[int], info: VideoInfo, damage: Damage) -> Pictures:
     """Read frames and keep what tells them apart."""
     small, painted, frames = [], [], []
-    for number, picture in decode_frames(path, numbers, info):
+    for number, picture in decode_frames(path, numbers, info, damage):
         if len(frames) < _MOST_PICTURES:
             pixels = _to_size(picture.numpy())
             small.append(block_means(pixels[None])[0])
@@ -145,7 +147,7 @@ def _collect(path: Path, numbers: Iterable[int], info: VideoInfo) -> Pictures:
 def _times(info: VideoInfo) -> np.ndarray:
     if info.pts is None:
         return np.arange(min(info.num_frames, _MOST_PICTURES)) / info.fps
-    return (info.pts - info.pts[0]) * float(info.time_base)
+    return info.times * float(info.time_base)
 
 
 def _to_size(picture: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from videos import make_video, paint, read_numbers
 
 from slowfast_ext.prepare.reencode import copy_size, reencode_video
 from slowfast_ext.video.decoding import read_frames
-from slowfast_ext.video.probing import VideoError, probe_video
+from slowfast_ext.video.opening import VideoError
+from slowfast_ext.video.probing import probe_video
 
 
 def copy(source, tmp_path, short_side=64):

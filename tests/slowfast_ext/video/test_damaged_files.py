@@ -5,10 +5,12 @@ import struct
 
 import av
 import pytest
+import torch
 from videos import make_video, read_number, read_numbers
 
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, read_frames, repair_video
-from slowfast_ext.video.probing import VideoError, probe_video
+from slowfast_ext.video.opening import VideoError
+from slowfast_ext.video.probing import probe_video
 
 
 def numbers(path, indices, info=None):
@@ -40,7 +42,8 @@ def test_a_broken_tail(tmp_path, name, codec):
     assert 20 < info.num_frames < 80
     assert "holds" in info.missing or "incomplete" in info.missing
     # By their times: of the last frames, one that others refer to may be there, and one shown before it not.
-    assert numbers(path, range(info.num_frames), info) == [round(t * info.time_base * 30) for t in info.pts]
+    there = info.decodable
+    assert numbers(path, there, info) == [round(t * info.time_base * 30) for t in info.pts[there]]
 
 
 def test_a_broken_tail_where_no_length_is_stated(tmp_path):
@@ -92,10 +95,11 @@ def test_frames_that_are_broken_in_the_middle_are_left_out(tmp_path, name):
         next(frames)
 
     repaired = repair_video(path, info)
-    assert (repaired.num_frames, repaired.missing) == (37, "3 of its 40 frames cannot be decoded")
-    assert numbers(path, range(37), repaired) == whole
-    for indices in ([11], [10, 12], [36], [27, 28]):
-        assert numbers(path, indices, repaired) == [whole[index] for index in indices]
+    assert (repaired.num_frames, repaired.missing) == (40, "3 of its 40 frames cannot be decoded")
+    assert repaired.decodable == whole
+    assert numbers(path, whole, repaired) == whole
+    # All others keep their numbers, and in the place of a lost one comes the one before it.
+    assert repaired.shown_at(torch.tensor([10, 11, 12, 13, 30, 39])).tolist() == [10, 10, 10, 13, 29, 39]
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9"])
@@ -104,13 +108,12 @@ def test_a_broken_keyframe_does_not_touch_other_groups(tmp_path, codec):
     path = make_video(tmp_path / "video.mkv", 48, codec=codec, options={"bf": "0"})
     _overwrite_packets(path, {12})
     info = repair_video(path, probe_video(path))
-    assert 36 <= info.num_frames < 48
-    assert info.missing == f"{48 - info.num_frames} of its 48 frames cannot be decoded"
-    pictures = read_frames(path, range(info.num_frames), info).numpy()
-    in_second_group = info.num_frames - 36
-    assert read_numbers(pictures[:12]) == list(range(12))
-    assert read_numbers(pictures[12 + in_second_group :]) == list(range(24, 48))
-    assert numbers(path, [info.num_frames - 1], info) == [47]
+    assert info.num_frames == 48
+    assert 36 <= len(info.decodable) < 48
+    assert info.missing == f"{48 - len(info.decodable)} of its 48 frames cannot be decoded"
+    others = [*range(12), *range(24, 48)]
+    assert numbers(path, others, info) == others
+    assert numbers(path, [47], info) == [47]
 
 
 def test_repairing_adds_to_what_was_missing(tmp_path):
@@ -124,7 +127,7 @@ def test_repairing_adds_to_what_was_missing(tmp_path):
     os.truncate(path, path.stat().st_size - 3)
     info = repair_video(path, probe_video(path))
     assert info.missing == "1 of its packets is incomplete; 1 of its 39 frames cannot be decoded"
-    assert numbers(path, range(38), info) == [number for number in range(39) if number != 5]
+    assert numbers(path, info.decodable, info) == [number for number in range(39) if number != 5]
 
 
 @pytest.mark.parametrize("name", ["video.mkv", "video.webm"])
@@ -160,9 +163,9 @@ def test_where_the_only_keyframe_is_lost_what_the_decoder_gives_is_delivered(tmp
     path = make_video(tmp_path / "video.mkv", 30, codec="mpeg4", options={"g": "100"})
     _overwrite_packets(path, {0})
     info = repair_video(path, probe_video(path))
-    assert 0 < info.num_frames < 30
-    assert len(read_frames(path, range(info.num_frames), info)) == info.num_frames
-    assert len(read_frames(path, [info.num_frames - 1], info)) == 1
+    assert 0 < len(info.decodable) < 30
+    assert len(read_frames(path, info.decodable, info)) == len(info.decodable)
+    assert len(read_frames(path, info.decodable[-1:], info)) == 1
 
 
 def test_repairing_what_cannot_be(tmp_path):

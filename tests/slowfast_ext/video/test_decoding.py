@@ -111,8 +111,8 @@ def fed(monkeypatch):
     packets = []
     original = decoding.decode_packet
 
-    def count(stream, packet):
-        frames = original(stream, packet)
+    def count(stream, packet, damage=None):
+        frames = original(stream, packet, damage)
         packets.append((packet, frames))
         return frames
 

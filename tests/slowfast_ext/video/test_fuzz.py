@@ -7,15 +7,6 @@ from fuzzing.kinds import KINDS
 from fuzzing.runner import is_explained, run_cases
 
 NUM_CASES = 144
-# What is still found today. A name leaves this list when nothing of it is found any more; then the test fails
-# until it does.
-NOT_YET = (
-    "silent loss",
-    "wrong pictures",
-    "seek differs",
-    "preparation differs",
-    "clip of a lossy file used",
-)
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +22,7 @@ def test_every_case_ends(results):
     assert {result.outcome for result in results.values()} == {"used", "repaired", "failed"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(name in NOT_YET, reason="still found", strict=True))
-        for name in FINDINGS
-    ],
-)
+@pytest.mark.parametrize("name", FINDINGS)
 def test_what_no_damage_leads_to(results, name):
     found = [
         f"case {number}: {result.case.kind}, {result.case.damage}: {finding.detail}"

@@ -10,7 +10,8 @@ import pytest
 import torch
 from videos import make_audio, make_video
 
-from slowfast_ext.video.probing import VideoError, VideoInfo, probe_video
+from slowfast_ext.video.opening import VideoError
+from slowfast_ext.video.probing import VideoInfo, probe_video
 
 EVEN = VideoInfo(
     num_frames=4,

@@ -16,7 +16,7 @@ def test_frames_by_number(tmp_path):
 
 
 def test_of_a_variable_rate_the_frame_on_screen(tmp_path):
-    """Ten frames in 1.12 s with a pause of 0.8 s after the sixth: number 5 stands for 0.62 s."""
+    """Ten frames in 1.12 s with a pause of 0.8 s after the sixth: number 7 stands for 0.87 s."""
     times = [0, 40, 80, 120, 160, 200, 1000, 1040, 1080, 1120]
     reader = VideoReader(make_video(tmp_path / "video.mkv", 10, times=times))
     assert reader.shown([0, 5, 9]).tolist() == [0, 5, 9]
