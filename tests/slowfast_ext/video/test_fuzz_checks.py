@@ -102,6 +102,7 @@ def test_misplaced(truth):
     assert names(readings_of(ALL[:27] + ALL[34:]), truth) == ["misplaced"]
     # Nor is it far where it is five frames off.
     assert names(readings_of(ALL[:20] + ALL[25:]), truth) == []
+    assert names(readings_of(ALL[:20] + ALL[26:]), truth) == ["misplaced"]
 
 
 def test_a_video_behind_another(truth):
