@@ -340,11 +340,12 @@ def test_load_checkpoint_of_an_optimizer_without_mains_entries(demo_cfg, tmp_pat
     assert {group["lr"] for group in theirs.param_groups} == {0.25}
 
 
-def test_save_checkpoint(demo_cfg, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["VTN", "I3D"])  # written by us, and by main
+def test_save_checkpoint(name, demo_cfg, tmp_path, monkeypatch):
     """A write that fails half way leaves the file of before, and nothing that looks like a checkpoint."""
     from slowfast.utils import checkpoint as cu
 
-    cfg, job = demo_cfg("VTN"), str(tmp_path / "run")
+    cfg, job = demo_cfg(name), str(tmp_path / "run")
     model = host.build_model(cfg)
     optimizer = host.construct_optimizer(model, cfg)
     path = cu.save_checkpoint(job, model, optimizer, 0, cfg)
@@ -366,10 +367,11 @@ def test_save_checkpoint(demo_cfg, tmp_path, monkeypatch):
     assert Path(path).read_bytes() == b"half"
 
 
-def test_save_checkpoint_is_on_disk_before_it_has_its_name(demo_cfg, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["VTN", "I3D"])  # written by us, and by main
+def test_save_checkpoint_is_on_disk_before_it_has_its_name(name, demo_cfg, tmp_path, monkeypatch):
     from slowfast.utils import checkpoint as cu
 
-    cfg = demo_cfg("VTN")
+    cfg = demo_cfg(name)
     model = host.build_model(cfg)
     optimizer = host.construct_optimizer(model, cfg)
     done = watch_disk(monkeypatch)
