@@ -50,8 +50,8 @@ def done(out: Path) -> list[str]:
 def test_an_interrupted_run_continues(kinetics, tmp_path):
     out = tmp_path / "out"
     # A shell's background job ignores Ctrl-C, and what it starts does so too, unless told otherwise.
-    # No pipe for its messages: the process that starts the others holds it open until it has ended, too, which
-    # takes long on a busy machine.
+    # No pipe for its messages: the process that starts the others holds it open until it has ended too, and
+    # that takes long on a busy machine.
     with (tmp_path / "errors.txt").open("wb") as errors_file:
         process = subprocess.Popen(
             kinetics,
