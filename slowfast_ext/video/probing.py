@@ -17,21 +17,18 @@ import numpy as np
 import torch
 
 from slowfast_ext.video.gif_blocks import check_gif
-from slowfast_ext.video.mp4_boxes import is_fragmented, media_bytes
+from slowfast_ext.video.mp4_boxes import media_bytes
+from slowfast_ext.video.numbering import Numbering, number_frames
 from slowfast_ext.video.opening import (
     MOST_PIXELS,
     Damage,
     VideoError,
-    count_of,
     decode_packet,
     open_video,
     packets_of,
 )
-from slowfast_ext.video.timeline import Timeline, place_frames
 from slowfast_ext.video.walk import PacketWalk, shortfalls, walk_packets
 
-# Formats in which every step in time is written down, so that a long one is there on purpose.
-_EXPLICIT_TIMES = {"mp4", "gif", "apng"}
 # A stated rate is believed if it is this close to the measured one.
 _RATE_TOLERANCE = 0.01
 # Part of the time between frames by which each may miss its even place before the rate counts as variable.
@@ -155,12 +152,9 @@ def probe_video(path: str | Path) -> VideoInfo:
         walk = walk_packets(container, stream)
         if walk.first is None:
             raise VideoError(f"No frame of {path} can be decoded{_because_of_size(stream)}.")
-        timeline, pts, keyframes = _number_frames(path, container, stream, walk)
-        fps = _frames_per_second(stream, timeline)
+        numbering = number_frames(Path(path), container, stream, walk)
+        fps = _frames_per_second(stream, numbering)
         clauses = [*shortfalls(container, stream, walk), *_structure(Path(path), container, stream, walk)]
-        # PyAV gives the angle that the file states, counter-clockwise, from -180 to 180.
-        rotation = round(-walk.first.rotation / 90) % 4 * 90
-        height, width = walk.first.height, walk.first.width
         pixel_aspect, time_base = float(stream.sample_aspect_ratio or 1), stream.time_base
     if fps > _MOST_FPS:
         clauses.append(f"it states {fps:,.0f} frames per second, which is not believed")
@@ -168,16 +162,14 @@ def probe_video(path: str | Path) -> VideoInfo:
     if not 1 / _MOST_PIXEL_ASPECT <= pixel_aspect <= _MOST_PIXEL_ASPECT:
         clauses.append(f"it states pixels {pixel_aspect:.3g} times as wide as high, which is not believed")
         pixel_aspect = 1.0
+    # PyAV gives the angle that the file states, counter-clockwise, from -180 to 180.
+    rotation = round(-walk.first.rotation / 90) % 4 * 90
+    height, width = walk.first.height, walk.first.width
     if rotation in (90, 270):
         height, width, pixel_aspect = width, height, 1 / pixel_aspect
     _refuse_elongated(path, height, width * pixel_aspect)
-    if timeline is None:
-        num_frames = count_frames(path, walk.damage)
-        positions = present = times = None
-    else:
-        num_frames, times = len(timeline.times), timeline.times
-        positions, present = _by_number(timeline, walk)
-        clauses += _holes(timeline, time_base)
+    clauses += numbering.clauses(time_base)
+    num_frames = count_frames(path, walk.damage) if numbering.pts is None else len(numbering.pts)
     return VideoInfo(
         num_frames=num_frames,
         fps=fps,
@@ -185,13 +177,13 @@ def probe_video(path: str | Path) -> VideoInfo:
         width=width,
         pixel_aspect=pixel_aspect,
         rotation=rotation,
-        pts=pts,
-        keyframes=keyframes,
         time_base=time_base,
         missing="; ".join([*clauses, *walk.damage.clauses()]),
-        times=times,
-        present=present,
-        positions=positions,
+        pts=numbering.pts,
+        keyframes=numbering.keyframes,
+        times=numbering.times,
+        present=numbering.present,
+        positions=numbering.positions,
     )
 
 
@@ -243,63 +235,12 @@ def count_frames(path: str | Path, damage: Damage | None = None) -> int:
         return sum(len(decode_packet(stream, packet, damage)) for packet in packets)
 
 
-def _number_frames(
-    path: str | Path, container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk
-) -> tuple[Timeline | None, np.ndarray | None, np.ndarray]:
-    """Timeline, VideoInfo.pts and VideoInfo.keyframes; the first two are None where times are of no use."""
-    decoded = np.array(walk.pts, dtype=np.int64)
-    found = np.sort(decoded)
-    formats = set(container.format.name.split(","))
-    # AVI stores no pts. FFmpeg then gives H.264 packets the order in which they are decoded, which is wrong
-    # as soon as there are B-frames.
-    wrong = "avi" in formats and stream.codec_context.has_b_frames and (found == decoded).all()
-    # Where time goes back, one part of the file would be shuffled into another by its times.
-    useless = walk.without_pts or not len(found) or wrong or walk.num_backward
-    if useless or (np.diff(found) == 0).any():
-        return None, None, np.empty((0, 2), dtype=np.int64)
-    explicit = formats & _EXPLICIT_TIMES and not ("mp4" in formats and is_fragmented(Path(path)))
-    rates = [] if explicit else [stream.average_rate, stream.guessed_rate, stream.base_rate]
-    timeline = place_frames(found, float(stream.time_base), [float(rate) for rate in rates if rate])
-    pts = found[0] + timeline.times
-    pts[timeline.numbers] = found
-    is_key = np.array(walk.is_key, dtype=bool)
-    # Where no packet is marked as a keyframe, decoding can only begin at the start.
-    is_key[0] |= not is_key.any()
-    numbers = timeline.numbers[np.searchsorted(found, decoded[is_key])]
-    keyframes = np.stack([numbers, np.array(walk.seek_to, dtype=np.int64)[is_key]], axis=1)
-    return timeline, pts, keyframes[np.argsort(keyframes[:, 0], kind="stable")]
-
-
-def _by_number(timeline: Timeline, walk: PacketWalk) -> tuple[np.ndarray, np.ndarray | None]:
-    """VideoInfo.positions and VideoInfo.present."""
-    positions = np.full(len(timeline.times), -1, dtype=np.int64)
-    positions[timeline.numbers] = np.array(walk.positions, dtype=np.int64)[np.argsort(np.array(walk.pts))]
-    if not timeline.num_lost:
-        return positions, None
-    present = np.zeros(len(timeline.times), dtype=bool)
-    present[timeline.numbers] = True
-    return positions, present
-
-
-def _holes(timeline: Timeline, time_base: Fraction) -> list[str]:
-    """Clauses on frames that are lost between others, and on times that cannot be true."""
-    clauses = []
-    if timeline.num_lost:
-        first = timeline.numbers[:-1][np.diff(timeline.numbers) > 1][0]
-        seconds = float(timeline.times[first] * time_base)
-        verb = "is" if timeline.num_lost == 1 else "are"
-        of = f"{timeline.num_lost} of its {len(timeline.times)} frames"
-        clauses.append(f"{of} {verb} missing in between, the first after {seconds:.2f} s")
-    if timeline.jumps:
-        clauses.append(f"its times jump ahead in {count_of(timeline.jumps, 'place')}")
-    return clauses
-
-
-def _frames_per_second(stream: av.VideoStream, timeline: Timeline | None) -> float:
+def _frames_per_second(stream: av.VideoStream, numbering: Numbering) -> float:
     """Average rate by the times of the frames, in the container's words where those say the same."""
     # A single picture has no rate; any will do, since every clip of it is that picture.
     stated = float(stream.average_rate or stream.guessed_rate or 1)
-    if timeline is None or len(timeline.times) < 2:
+    times = numbering.times
+    if times is None or len(times) < 2:
         return stated
-    measured = float((len(timeline.times) - 1) / (int(timeline.times[-1]) * stream.time_base))
+    measured = float((len(times) - 1) / (int(times[-1]) * stream.time_base))
     return stated if abs(stated - measured) <= _RATE_TOLERANCE * measured else measured

@@ -1,0 +1,96 @@
+"""Numbers of the frames of a file, by the times of its packets.
+
+Legend: n frames that the file holds, V frames of the video with those that are lost in between.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from slowfast_ext.video.mp4_boxes import is_fragmented
+from slowfast_ext.video.opening import count_of
+from slowfast_ext.video.timeline import place_frames
+from slowfast_ext.video.walk import PacketWalk
+
+# Formats in which every step in time is written down, so that a long one is there on purpose.
+_EXPLICIT_TIMES = {"mp4", "gif", "apng"}
+
+
+@dataclass(frozen=True, eq=False)
+class Numbering:
+    """Attributes of VideoInfo that follow from the packets; see there.
+
+    Attributes:
+        keyframes: (number of keyframes, 2) int64.
+        pts, times: (V,) int64, or None where the file gives no usable times.
+        present: (V,) bool, or None where nothing is lost.
+        positions: (V,) int64, or None.
+        jumps: How many steps in time cannot be true.
+    """
+
+    keyframes: np.ndarray
+    pts: np.ndarray | None = None
+    times: np.ndarray | None = None
+    present: np.ndarray | None = None
+    positions: np.ndarray | None = None
+    jumps: int = 0
+
+    def clauses(self, time_base: Fraction) -> list[str]:
+        """What to say of frames that are lost between others, and of times that cannot be true."""
+        clauses = []
+        if self.present is not None:
+            lost = np.flatnonzero(~self.present)
+            verb = "is" if len(lost) == 1 else "are"
+            seconds = float(self.times[lost[0] - 1] * time_base)
+            of = f"{len(lost)} of its {len(self.present)} frames"
+            clauses.append(f"{of} {verb} missing in between, the first after {seconds:.2f} s")
+        if self.jumps:
+            clauses.append(f"its times jump ahead in {count_of(self.jumps, 'place')}")
+        return clauses
+
+
+def number_frames(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk
+) -> Numbering:
+    """Number the frames in the order in which they are shown; without times where these are of no use.
+
+    Args:
+        path: The file.
+        container: The same, open.
+        stream: Its video.
+        walk: Its packets.
+    """
+    decoded = np.array(walk.pts, dtype=np.int64)
+    order = np.argsort(decoded)
+    found = decoded[order]
+    formats = set(container.format.name.split(","))
+    # AVI stores no pts. FFmpeg then gives H.264 packets the order in which they are decoded, which is wrong
+    # as soon as there are B-frames.
+    wrong = "avi" in formats and stream.codec_context.has_b_frames and (found == decoded).all()
+    # Where time goes back, one part of the file would be shuffled into another by its times.
+    useless = walk.without_pts or not len(found) or wrong or walk.num_backward
+    if useless or (np.diff(found) == 0).any():
+        return Numbering(np.empty((0, 2), dtype=np.int64))
+    explicit = formats & _EXPLICIT_TIMES and not ("mp4" in formats and is_fragmented(path))
+    rates = [] if explicit else [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    timeline = place_frames(found, float(stream.time_base), [float(rate) for rate in rates if rate])
+    numbers = timeline.numbers
+    pts = found[0] + timeline.times
+    pts[numbers] = found
+    positions = np.full(len(pts), -1, dtype=np.int64)
+    positions[numbers] = np.array(walk.positions, dtype=np.int64)[order]
+    present = np.isin(np.arange(len(pts)), numbers) if timeline.num_lost else None
+    keyframes = _keyframes(walk, numbers[np.searchsorted(found, decoded)])
+    return Numbering(keyframes, pts, timeline.times, present, positions, timeline.jumps)
+
+
+def _keyframes(walk: PacketWalk, numbers: np.ndarray) -> np.ndarray:
+    """VideoInfo.keyframes; `numbers` are those of the packets, in decoding order."""
+    is_key = np.array(walk.is_key, dtype=bool)
+    # Where no packet is marked as a keyframe, decoding can only begin at the start.
+    is_key[0] |= not is_key.any()
+    rows = np.stack([numbers[is_key], np.array(walk.seek_to, dtype=np.int64)[is_key]], axis=1)
+    return rows[np.argsort(rows[:, 0], kind="stable")]
