@@ -17,8 +17,8 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from av.video.reformatter import VideoReformatter
 
+from slowfast_ext.video.convert import Converter
 from slowfast_ext.video.opening import Damage, VideoError, decode_packet, open_video, packets_of
 from slowfast_ext.video.probing import VideoInfo, probe_video
 from slowfast_ext.video.walk import position_of
@@ -94,7 +94,7 @@ def decode_frames(
     """
     wanted = [int(number) for number in numbers]
     missing = set(wanted)
-    to_picture = _Converter(info)
+    to_picture = Converter(info)
     for number, frame in _decode(path, wanted, info, Damage() if damage is None else damage):
         picture = to_picture(frame) if number in missing else None
         if picture is not None:
@@ -121,7 +121,7 @@ def repair_video(path: str | Path, info: VideoInfo) -> VideoInfo:
     Raises:
         VideoError: If no frame can be decoded.
     """
-    to_picture = _Converter(info)
+    to_picture = Converter(info)
     with open_video(path) as (container, stream):
         frames = chain.from_iterable(
             decode_packet(stream, packet) for packet in packets_of(container, stream)
@@ -159,29 +159,6 @@ def _usable_keyframes(info: VideoInfo, present: np.ndarray) -> np.ndarray:
         return info.keyframes
     usable = info.keyframes[present[info.keyframes[:, 0]]]
     return usable if len(usable) else info.keyframes[:1]
-
-
-class _Converter:
-    """Turns decoded frames into pictures, with one converter: `frame.to_ndarray("rgb24")` makes one each."""
-
-    def __init__(self, info: VideoInfo) -> None:
-        self._reformatter = VideoReformatter()
-        self._quarter_turns = info.rotation // 90
-        turned = self._quarter_turns % 2
-        self._size = (info.height, info.width) if turned else (info.width, info.height)
-
-    def __call__(self, frame: av.VideoFrame) -> torch.Tensor | None:
-        """A picture, (H, W, 3) uint8 RGB, the right way up; None of a frame that cannot be converted."""
-        width, height = self._size
-        try:
-            rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
-        except Exception:  # a damaged header can ask for colours that there are none of
-            return None
-        plane = rgb.planes[0]
-        # Lines are padded; a view of them saves the copy that `to_ndarray` makes.
-        picture = torch.frombuffer(plane, dtype=torch.uint8).view(-1, plane.line_size)
-        picture = picture[:height, : width * 3].unflatten(1, (width, 3))
-        return picture.rot90(-self._quarter_turns) if self._quarter_turns else picture
 
 
 def _decode(
