@@ -47,6 +47,14 @@ def test_counts_equal_arithmetic():
     assert count_parameters(model) == 3 * 5 * 9 + 5 * 7 + 7
 
 
+def test_counting_leaves_the_model_as_it_was():
+    model = ByHand().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    count_flops(model, [torch.zeros(1, 3, 2, 4, 6)])
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 class WithoutFormula(nn.Module):
     """Operators that nobody counts, around two that are counted."""
 

@@ -205,6 +205,10 @@ def test_repeated_files_are_counted(tmp_path):
         Entry("val", 1, "gone", None),
     ]
     lines: list[str] = []
+    # An earlier run of other annotations left a list that this one has no videos for.
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "journal.jsonl").touch()
+    (tmp_path / "out" / "test.csv").write_text("old.mp4 0\n")
     settings = Settings(tmp_path / "out", Work("quick"), jobs=1)
     result = prepare(Plan(["x", "y"], entries), index, settings, "Test", say=lines.append)
     assert {split: len(listed) for split, listed in result.listed.items()} == {
