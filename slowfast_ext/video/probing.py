@@ -149,9 +149,11 @@ def probe_video(path: str | Path) -> VideoInfo:
             damaged is not refused: see VideoInfo.missing.
     """
     with open_video(path) as (container, stream):
+        sized = stream.codec_context.width > 0  # FFmpeg forgets a size that is over the limit
         walk = walk_packets(container, stream)
         if walk.first is None:
-            raise VideoError(f"No frame of {path} can be decoded{_because_of_size(stream)}.")
+            perhaps = "" if sized else f": its pictures are damaged, or have more than {MOST_PIXELS:,} pixels"
+            raise VideoError(f"No frame of {path} can be decoded{perhaps}.")
         numbering = number_frames(Path(path), container, stream, walk)
         fps = _frames_per_second(stream, numbering)
         clauses = [*shortfalls(container, stream, walk), *_structure(Path(path), container, stream, walk)]
@@ -206,13 +208,6 @@ def _structure(
     if unread <= _UNREAD_PART * stated:
         return []
     return [f"{unread:,} of its {stated:,} bytes of media are listed nowhere"]
-
-
-def _because_of_size(stream: av.VideoStream) -> str:
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height <= MOST_PIXELS:
-        return ""
-    return f": its pictures have {width} x {height} pixels, and more than {MOST_PIXELS:,} are not read"
 
 
 def _refuse_elongated(path: str | Path, height: float, width: float) -> None:

@@ -18,7 +18,7 @@ from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, decode_outcomes
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
 from slowfast_ext.prepare.process import Job, Work, process_video
-from slowfast_ext.video import VideoError, VideoReader, decoding, opening
+from slowfast_ext.video import VideoError, VideoReader, decoding, opening, probing
 from slowfast_ext.video.decoding import decode_frames, repair_video
 from slowfast_ext.video.gif_blocks import check_gif
 from slowfast_ext.video.mp4_boxes import check_mp4_header, is_fragmented
@@ -136,7 +136,11 @@ def test_huge_pictures_are_not_decoded(tmp_path, monkeypatch):
     limits = {"max_pixels": str(opening.MOST_PIXELS)}
     monkeypatch.setattr(opening, "SAFE_OPTIONS", opening.SAFE_OPTIONS | limits)
     monkeypatch.setattr(opening, "_DECODER_OPTIONS", limits)
-    with pytest.raises(VideoError, match=r"video\.mov"):
+    monkeypatch.setattr(probing, "MOST_PIXELS", opening.MOST_PIXELS)
+    with pytest.raises(
+        VideoError,
+        match=r"video\.mov can be decoded: its pictures are damaged, or have more than 6,143 pixels",
+    ):
         probe_video(path)
 
 
