@@ -3,7 +3,7 @@
 from slowfast_ext.video.opening import VideoError
 from slowfast_ext.video.reader import VideoReader
 from slowfast_ext.video.sampling import clip_frame_indices, full_video_frame_indices
-from slowfast_ext.video.transforms import take_view, uniform_view
+from slowfast_ext.video.transforms import take_view, to_clip, uniform_view
 
 __all__ = [
     "VideoError",
@@ -11,5 +11,6 @@ __all__ = [
     "clip_frame_indices",
     "full_video_frame_indices",
     "take_view",
+    "to_clip",
     "uniform_view",
 ]
