@@ -1,5 +1,7 @@
 """Files beside the log, of what would fill hundreds of its lines: the configuration and the printed model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
@@ -10,6 +12,41 @@ from slowfast_ext.engine.start import Source
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
 from slowfast_ext.report.tables import write_text
+from vtn.errors import InputError
+
+_NAMES = ("config.yaml", "model.txt")
+
+
+@contextmanager
+def training_record(cfg: CfgNode, source: Source | None) -> Iterator[None]:
+    """Write the configuration of a training; where this is refused, the files are again as they were.
+
+    A run that is refused has trained nothing, so what the folder says of the run before stays true.
+
+    Args:
+        cfg: Of the training, as this process got it.
+        source: What the training starts from.
+    """
+    folder, saved = Path(cfg.OUTPUT_DIR), checkpoint.list_checkpoints(cfg.OUTPUT_DIR)
+    before = {path: path.read_bytes() for path in _records(folder)}
+    write_training_config(cfg, source)
+    try:
+        yield
+    except InputError:
+        if is_master() and checkpoint.list_checkpoints(cfg.OUTPUT_DIR) == saved:
+            for path in set(_records(folder)) - set(before):
+                path.unlink()
+            for path, content in before.items():
+                path.write_bytes(content)
+        raise
+
+
+def _records(folder: Path) -> list[Path]:
+    """Files that say what was trained."""
+    return [
+        *folder.glob("config_until_epoch_*.yaml"),
+        *(folder / n for n in _NAMES if (folder / n).is_file()),
+    ]
 
 
 def write_training_config(cfg: CfgNode, source: Source | None) -> None:

@@ -23,7 +23,7 @@ from slowfast_ext.engine.common import (
     sentence_of_score,
 )
 from slowfast_ext.engine.facts import log_model_info
-from slowfast_ext.engine.run_files import write_training_config
+from slowfast_ext.engine.run_files import training_record
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import unwrap
 from slowfast_ext.host.precise_bn import get_bn_modules, update_bn_stats
@@ -45,8 +45,14 @@ def train(cfg) -> None:
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
     source = start.find_training_source(cfg)
-    write_training_config(cfg, source)
+    with training_record(cfg, source):
+        _train(cfg, source)
+    logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
 
+
+def _train(cfg, source: start.Source | None) -> None:
+    """Build what training needs, and run its epochs."""
+    host = get_host()
     train_loader, val_loader = host.construct_loader(cfg, "train"), host.construct_loader(cfg, "val")
     model = start.build_model(cfg, source)
     log_model_info(model, cfg, train=True)
@@ -55,7 +61,7 @@ def train(cfg) -> None:
     train_meter = host.TrainMeter(len(train_loader), cfg)
     val_meter = host.ValMeter(len(val_loader), cfg)
 
-    logger.info("Start epoch: %d", start_epoch + 1)
+    host.get_logger(__name__).info("Start epoch: %d", start_epoch + 1)
     for epoch in range(start_epoch, cfg.SOLVER.MAX_EPOCH):
         last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
         host.shuffle_dataset(train_loader, epoch)
@@ -69,7 +75,6 @@ def train(cfg) -> None:
             checkpoint.save_checkpoint(cfg.OUTPUT_DIR, model, optimizer, epoch, cfg)
         if evaluate:
             eval_epoch(val_loader, model, val_meter, epoch, cfg)
-    logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
 
 
 def train_epoch(train_loader: VideoLoader, model: nn.Module, optimizer, meter, epoch: int, cfg) -> None:

@@ -110,9 +110,8 @@ def train(cfg: CfgNode) -> None:
         return
     logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_training_source(cfg)
-    run_files.write_training_config(cfg, source)
     _short.num_classes = cfg.MODEL.NUM_CLASSES
-    with _assertions_told(), _first_epoch_saved():
+    with run_files.training_record(cfg, source), _assertions_told(), _first_epoch_saved():
         _tool("train_net").train(thawed(start.without_needless_download(cfg, source)))
     logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
 

@@ -67,6 +67,15 @@ def is_fragmented(path: Path) -> bool:
         return any(box.name == b"moof" for box in _boxes(file, 0, size, parents=()))
 
 
+def lacks_index(path: Path) -> bool:
+    """Whether a file is an MP4 or QuickTime file without the index, which many have at their end."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8)[4:] not in _FIRST:
+            return False
+        return all(box.name != b"moov" for box in _boxes(file, 0, size, parents=()))
+
+
 def media_bytes(path: Path) -> int:
     """Bytes of an MP4 file that are for samples: the content of its mdat boxes."""
     size = path.stat().st_size

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 from av.stream import Disposition
 
-from slowfast_ext.video.mp4_boxes import check_mp4_header
+from slowfast_ext.video.mp4_boxes import check_mp4_header, lacks_index
 from vtn.errors import InputError
 
 # Pixels of a picture: a little more than 8K has. Larger ones are not decoded.
@@ -110,7 +110,10 @@ def _only_video_errors(path: str | Path) -> Iterator[None]:
             "not followed."
         ) from error
     except av.FFmpegError as error:
-        raise VideoError(f"{path} cannot be decoded as a video: {error.strerror}.") from error
+        reason = error.strerror
+        if lacks_index(Path(path)):
+            reason = "its index (box moov) is missing, so it was probably cut off"
+        raise VideoError(f"{path} cannot be decoded as a video: {reason}.") from error
     except Exception as error:
         raise VideoError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
 

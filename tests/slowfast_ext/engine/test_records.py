@@ -1,6 +1,7 @@
 """What a run writes for programs and people: results, configuration, model, log."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from slowfast_ext.engine import checkpoint, run_files
 from slowfast_ext.engine.facts import log_model_info, model_facts
 from slowfast_ext.flops import example_inputs
 from slowfast_ext.host import get_host
+from vtn.errors import InputError
 
 host = get_host()
 
@@ -130,3 +132,18 @@ def test_the_first_checkpoint_comes_after_the_first_epoch(tiny_cfg):
     host.train(cfg)
     names = [path[-10:-5] for path in checkpoint.list_checkpoints(cfg.OUTPUT_DIR)]
     assert names == ["00006", "00004", "00001"]
+
+
+def test_a_refused_run_leaves_the_record_of_the_run_before(tiny_cfg):
+    """Six classes do not fit a checkpoint of five; config.yaml and model.txt stay those of the training."""
+    host.train(tiny_cfg("SOLVER.MAX_EPOCH", "1"))
+    folder = Path(tiny_cfg().OUTPUT_DIR)
+    names = ["config.yaml", "model.txt"]
+    before = [(folder / name).read_text() for name in names]
+    for _ in range(2):
+        with pytest.raises(InputError, match="differs in classes"):
+            host.train(tiny_cfg("SOLVER.MAX_EPOCH", "2", "MODEL.NUM_CLASSES", "6"))
+        assert [(folder / name).read_text() for name in names] == before
+        assert not list(folder.glob("config_until_epoch_*"))
+    host.train(tiny_cfg("SOLVER.MAX_EPOCH", "2", "SOLVER.BASE_LR", "0.01"))
+    assert (folder / "config_until_epoch_00001.yaml").read_text() == before[0]

@@ -66,7 +66,9 @@ def test_last_packet_is_cut(tmp_path):
 def test_index_at_the_end_is_cut_off(tmp_path):
     path = make_video(tmp_path / "cut.mp4", 100)
     os.truncate(path, int(path.stat().st_size * 0.6))
-    with pytest.raises(VideoError, match=r"cut\.mp4 cannot be decoded as a video"):
+    with pytest.raises(
+        VideoError, match=r"cut\.mp4 cannot be decoded as a video: its index \(box moov\) is missing"
+    ):
         probe_video(path)
 
 
