@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
-from slowfast_ext.report.tables import Column, to_csv, write_text
+from slowfast_ext.files import to_csv, write_text
 
 USED, REPAIRED, FAILED, NOT_USED = OUTCOMES = ("used", "repaired", "failed", "not used")
 _REASON_BYTES = 256
-_COLUMNS = [Column(key, key) for key in ("video", "path", "label", "outcome", "reason")]
+_COLUMNS = ("video", "path", "label", "outcome", "reason")
 
 
 def encode_outcome(outcome: str, reason: str = "") -> dict[str, torch.Tensor]:

@@ -9,9 +9,9 @@ from torch import nn
 
 from slowfast_ext.engine import checkpoint
 from slowfast_ext.engine.start import Source
+from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
-from slowfast_ext.report.tables import write_text
 from vtn.errors import InputError
 
 _NAMES = ("config.yaml", "model.txt")

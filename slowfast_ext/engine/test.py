@@ -16,11 +16,11 @@ from slowfast_ext.engine import start
 from slowfast_ext.engine.common import Batch, seed_everything, sentence_of_score
 from slowfast_ext.engine.facts import facts_for_log, log_model_info
 from slowfast_ext.engine.run_files import write_test_config
+from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import is_master, unwrap
 from slowfast_ext.host.memory import peak_memory
 from slowfast_ext.host.metrics import without_needless_top5
-from slowfast_ext.report.tables import write_text
 
 
 def test(cfg) -> None:

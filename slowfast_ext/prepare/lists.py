@@ -5,14 +5,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slowfast_ext.files import to_csv, write_text
 from slowfast_ext.prepare.plan import SPLITS, Entry, Plan
 from slowfast_ext.prepare.process import Outcome
-from slowfast_ext.report.tables import Column, to_csv, write_text
 
 CLASSES, FAILURES, CLASS_COUNTS = "classes.txt", "failures.csv", "class_counts.csv"
 # A video that is this much longer than its annotation says is a whole one, not the segment, seconds.
 _UNTRIMMED_SECONDS = 5.0
-_FAILURE_COLUMNS = [Column(key, key) for key in ("outcome", "listed", "split", "class", "path", "reason")]
+_FAILURE_COLUMNS = ("outcome", "listed", "split", "class", "path", "reason")
 
 
 @dataclass
@@ -157,8 +157,7 @@ def write_lists(result: Result, out: Path, separator: str) -> None:
             (out / f"{split}.csv").unlink(missing_ok=True)
     write_text(out / CLASSES, "".join(f"{name}\n" for name in result.plan.classes))
     write_text(out / FAILURES, to_csv(result.problems, _FAILURE_COLUMNS))
-    columns = [Column(key, key) for key in ("label", "class", *SPLITS)]
-    write_text(out / CLASS_COUNTS, to_csv(class_counts(result), columns))
+    write_text(out / CLASS_COUNTS, to_csv(class_counts(result), ("label", "class", *SPLITS)))
 
 
 def class_counts(result: Result) -> list[dict[str, str | int]]:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from slowfast_ext.files import write_text
 from slowfast_ext.prepare.lists import CLASS_COUNTS, FAILURES, Result, class_counts
 from slowfast_ext.prepare.picture import draw_report
 from slowfast_ext.prepare.plan import SPLITS
 from slowfast_ext.prepare.process import Outcome
-from slowfast_ext.report.tables import Column, to_markdown, write_text
+from slowfast_ext.report.tables import Column, to_markdown
 
 PAGE, PICTURE = "report.md", "report.png"
 _CLASSES_SHOWN = 5

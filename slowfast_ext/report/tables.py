@@ -1,14 +1,11 @@
 """Result tables: the same rows as Markdown to read, CSV for a spreadsheet and JSON for a program."""
 
-import contextlib
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vtn.errors import InputError
+from slowfast_ext.files import to_csv, write_text
 
 Row = Mapping[str, str | int | float | None]
 
@@ -69,29 +66,6 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
     return f"| {' | '.join(padded)} |\n"
 
 
-def to_csv(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """Format rows as CSV with a heading of keys; a value that is None or missing is left empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, [column.key for column in columns], extrasaction="ignore", lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8, whole or not at all; an InputError if it cannot be written."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise InputError(f"cannot write {path}: {error.strerror}.") from error
-
-
 def write_tables(rows: Sequence[Row], columns: Sequence[Column], stem: Path) -> list[Path]:
     """Write stem.md, stem.csv and stem.json; returns the three paths.
 
@@ -100,7 +74,7 @@ def write_tables(rows: Sequence[Row], columns: Sequence[Column], stem: Path) -> 
     """
     texts = {
         ".md": to_markdown(rows, columns),
-        ".csv": to_csv(rows, columns),
+        ".csv": to_csv(rows, [column.key for column in columns]),
         ".json": json.dumps({"rows": [dict(row) for row in rows]}, indent=1) + "\n",
     }
     paths = []

@@ -8,14 +8,14 @@ TESTS = "tests/slowfast_ext/test_report.py"
 FAULTS = [
     Fault(
         "a table is not written whole or not at all",
-        f"{REPORT}/tables.py",
+        "slowfast_ext/files.py",
         '        part.write_text(text, encoding="utf-8")\n        part.replace(path)\n',
         '        path.write_text(text, encoding="utf-8")\n',
         f"{TESTS}::test_a_table_is_written_whole_or_not_at_all",
     ),
     Fault(
         "a table that could not be written leaves a part behind",
-        f"{REPORT}/tables.py",
+        "slowfast_ext/files.py",
         "part.unlink()",
         "pass",
         f"{TESTS}::test_a_table_is_written_whole_or_not_at_all",
@@ -64,7 +64,7 @@ FAULTS = [
     ),
     Fault(
         "an empty cell of a CSV says None",
-        f"{REPORT}/tables.py",
+        "slowfast_ext/files.py",
         "    writer.writerows(rows)\n",
         "    writer.writerows([{k: str(v) for k, v in row.items()} for row in rows])\n",
         f"{TESTS}::test_csv_keeps_all_digits",

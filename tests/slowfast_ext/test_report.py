@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
+from slowfast_ext.files import to_csv
 from slowfast_ext.report.attention import AttentionStrip, attention_inside, even_frames, plot_strips
 from slowfast_ext.report.curves import Curves, name_runs, plot_curves, read_curves
 from slowfast_ext.report.figures import COLOURS
 from slowfast_ext.report.scatter import Point, plot_scatter
-from slowfast_ext.report.tables import Column, to_csv, to_markdown, write_tables
+from slowfast_ext.report.tables import Column, to_markdown, write_tables
 from vtn.errors import InputError
 
 COLUMNS = (Column("model", "model"), Column("top1", "top-1, %", ".1f"), Column("views", "views"))
@@ -39,7 +40,7 @@ def test_markdown():
 
 
 def test_csv_keeps_all_digits():
-    assert to_csv(ROWS, COLUMNS) == "model,top1,views\nVTN,91.0714,1\na|b,,30\n"
+    assert to_csv(ROWS, [column.key for column in COLUMNS]) == "model,top1,views\nVTN,91.0714,1\na|b,,30\n"
 
 
 def test_write_tables(tmp_path):
