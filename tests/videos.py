@@ -71,6 +71,17 @@ def make_video(
     return path
 
 
+def overwrite_packets(path, broken):
+    """Fill the packets with these positions in the file with zeros."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for index, packet in enumerate(container.demux(video=0)):
+            if index in broken:
+                start = data.index(bytes(packet))
+                data[start : start + packet.size] = bytes(packet.size)
+    path.write_bytes(data)
+
+
 def make_audio(path: Path, *, with_cover: bool = False) -> Path:
     """Write a file with a sound track and no pictures, but for a cover if asked for."""
     with av.open(str(path), "w") as container:

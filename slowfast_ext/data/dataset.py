@@ -18,10 +18,8 @@ from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
 from slowfast_ext.data.shared_memory import Segment, allocate
 from slowfast_ext.data.video_list import read_video_list
 from slowfast_ext.packing import require_packing
-from slowfast_ext.video import sampling
-from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.video.opening import Damage, VideoError
-from slowfast_ext.video.probing import VideoInfo, probe_video
+from slowfast_ext.video import VideoError, VideoReader, sampling
+from slowfast_ext.video.probing import VideoInfo
 from slowfast_ext.video.transforms import (
     SpatialView,
     crop_frames,
@@ -160,31 +158,27 @@ class Vtnkinetics(torch.utils.data.Dataset):
         if self._last_decoded is not None and self._last_decoded[0] == video:
             return self._last_decoded[1]
         self._last_decoded = None  # before the next video is decoded, or there would be two in memory
-        path = self.paths[video]
-        info = probe_video(path)
-        try:
-            decoded = self._read(video, info)
-        except MissingFrames:
-            decoded = self._read(video, repair_video(path, info))
+        reader = VideoReader(self.paths[video])
+        decoded = reader.with_repair(lambda: self._read(video, reader))
         if self.num_views > 1:
             self._last_decoded = (video, decoded)
         return decoded
 
-    def _read(self, video: int, info: VideoInfo) -> _Decoded:
+    def _read(self, video: int, reader: VideoReader) -> _Decoded:
         """Decode the frames that the clips need, each once, and scale them as they come."""
         rng, starts = None, self._starts
         if self.mode == "train":
             rng = np.random.default_rng([self.cfg.RNG_SEED, self.epoch, video])
             starts = [rng.random()]
-        clips = [self._sample(info, start) for start in starts]
+        clips = [self._sample(reader.info, start) for start in starts]
         numbers = torch.cat([shown for shown, _ in clips]).unique()
         slots = {number: slot for slot, number in enumerate(numbers.tolist())}
-        frames, views, kept, damage = None, [], (), Damage()
-        for number, picture in decode_frames(self.paths[video], list(slots), info, damage):
+        frames, views, kept = None, [], ()
+        for number, picture in reader.decode(list(slots)):
             if frames is None:
                 height, width = picture.shape[:2]
                 views = [
-                    self._spatial_view(height, width * info.pixel_aspect, position, rng)
+                    self._spatial_view(height, width * reader.info.pixel_aspect, position, rng)
                     for position in self._positions
                 ]
                 scaled = views[0].height, views[0].width
@@ -198,7 +192,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
             frames[slots[number]] = (take_view(picture, only) if only else scale_frames(picture, *scaled))[0]
         if only:
             views = [SpatialView(only.size, only.size, 0, 0, only.size)]
-        return _Decoded(clips, views, numbers, frames, kept, info.missing_with(damage))
+        return _Decoded(clips, views, numbers, frames, kept, reader.missing)
 
     def _sample(self, info: VideoInfo, start: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames to show, and the numbers that the model is told, of the clip that begins at `start`."""

@@ -16,7 +16,7 @@ from slowfast_ext.demo.layout import Layout
 from slowfast_ext.engine.checkpoint import load_checkpoint
 from slowfast_ext.models import build_model
 from slowfast_ext.report.attention import AttentionStrip, attention_inside, even_frames
-from slowfast_ext.video.decoding import read_frames
+from slowfast_ext.video import VideoReader
 
 _SHOWN_FRAMES = 16
 _NUM_STRIPS = 3
@@ -81,7 +81,7 @@ def _strip(
     """Fetch the frames to show and put everything about one video together."""
     shown = even_frames(len(frame_indices), _SHOWN_FRAMES)
     numbers = frame_indices[shown].tolist()
-    frames = read_frames(path, numbers).numpy()
+    frames = VideoReader(path).read(numbers).numpy()
     fps = truth["fps"]
     true_class, predicted = truth["class"].replace("_", " "), predicted.replace("_", " ")
     verdict = "right" if predicted == true_class else "wrong"

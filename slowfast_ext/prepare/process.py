@@ -3,15 +3,13 @@
 import contextlib
 import errno
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 
 from slowfast_ext.prepare.reencode import copy_size, reencode_video
-from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.video.opening import Damage, VideoError
-from slowfast_ext.video.probing import VideoInfo, probe_video
+from slowfast_ext.video import VideoError, VideoReader
 from vtn.errors import InputError
 
 # Every further video would fail as well.
@@ -98,11 +96,11 @@ def process_video(job: Job) -> Outcome:
         InputError: If copies cannot be written; other videos would fare no better.
     """
     try:
-        info = probe_video(job.path)
+        reader = VideoReader(job.path)
         if job.copy:
-            return _copy(job, info)
+            return _copy(job, reader)
         if job.work.verify == "full":
-            info = _decode_all(job.path, info)
+            reader.verify()
     except VideoError as error:
         # FFmpeg's errors arrive as VideoErrors; the one behind it tells a full disk from a bad video.
         _check_disk(job, error.__cause__)
@@ -110,7 +108,7 @@ def process_video(job: Job) -> Outcome:
     except (OSError, av.FFmpegError) as error:
         _check_disk(job, error)
         return Outcome(f"{job.path} cannot be read or copied: {error.strerror}.")
-    return Outcome("", info.missing, len(info.decodable), info.fps, info.width, info.height)
+    return _usable(reader, reader.info.width, reader.info.height)
 
 
 def _check_disk(job: Job, error: BaseException | None) -> None:
@@ -118,27 +116,19 @@ def _check_disk(job: Job, error: BaseException | None) -> None:
         raise InputError(f"cannot write {job.copy}: {os.strerror(error.errno)}.") from error
 
 
-def _decode_all(path: str, info: VideoInfo) -> VideoInfo:
-    """Decode every frame as training does; of a damaged file, find out what can be decoded."""
-    damage = Damage()
-    try:
-        for _ in decode_frames(path, info.decodable, info, damage):
-            pass
-    except MissingFrames:
-        info = repair_video(path, info)
-    return replace(info, missing=info.missing_with(damage))
+def _usable(reader: VideoReader, width: int, height: int, copy_bytes: int = 0) -> Outcome:
+    return Outcome("", reader.missing, len(reader.info.decodable), reader.fps, width, height, copy_bytes)
 
 
-def _copy(job: Job, info: VideoInfo) -> Outcome:
+def _copy(job: Job, reader: VideoReader) -> Outcome:
     """Write the copy under a temporary name; it gets its own when it is complete."""
     part = part_of(job.copy)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        info = reencode_video(job.path, part, info, short_side=job.work.short_side, crf=job.work.crf)
+        reencode_video(reader, part, short_side=job.work.short_side, crf=job.work.crf)
         num_bytes = part.stat().st_size
         part.replace(job.copy)
     finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
-    width, height = copy_size(info, job.work.short_side)
-    return Outcome("", info.missing, len(info.decodable), info.fps, width, height, num_bytes)
+    return _usable(reader, *copy_size(reader.info, job.work.short_side), num_bytes)

@@ -6,7 +6,6 @@ Legend: H, W height and width of a picture; V frames of a video.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
-from slowfast_ext.video.opening import Damage, VideoError
+from slowfast_ext.video import VideoError, VideoReader
+from slowfast_ext.video.decoding import MissingFrames
 from slowfast_ext.video.probing import VideoInfo, probe_video
 
 _KEYFRAME_SECONDS = 1
@@ -27,35 +26,25 @@ _BT601 = 6  # AVColorSpace: what RGB is converted to, and what readers assume of
 _LIMITED_RANGE = 1  # AVColorRange
 
 
-def reencode_video(source: str, target: Path, info: VideoInfo, *, short_side: int, crf: int) -> VideoInfo:
+def reencode_video(source: VideoReader, target: Path, *, short_side: int, crf: int) -> None:
     """Write a copy of all frames that can be decoded.
 
     Args:
-        source: The video.
+        source: The video. What is found to be missing or damaged in it is noted there.
         target: File to write, mp4 whatever its name.
-        info: What probe_video(source) returned.
         short_side: Of the copy, pixels, even; a smaller picture is not enlarged.
         crf: Quality of libx264, 0 (no loss) to 51.
-
-    Returns:
-        info, or what repair_video made of it if frames are missing: of which frames the copy is; `missing`
-        also says what was found damaged in them.
 
     Raises:
         VideoError: If no frame can be decoded, or the copy does not have all of them.
     """
-    damage = Damage()
-    try:
-        _encode(source, target, info, short_side, crf, damage)
-    except MissingFrames:
-        info = repair_video(source, info)
-        _encode(source, target, info, short_side, crf, damage)
-    written, expected = probe_video(target), len(info.decodable)
+    source.with_repair(lambda: _encode(source, target, short_side, crf))
+    written, expected = probe_video(target), len(source.info.decodable)
     if written.num_frames != expected or written.missing:
         raise VideoError(
-            f"The copy of {source} has {written.num_frames} frames instead of {expected} {written.missing}."
+            f"The copy of {source.path} has {written.num_frames} frames instead of {expected} "
+            f"{written.missing}."
         )
-    return replace(info, missing=info.missing_with(damage))
 
 
 def copy_size(info: VideoInfo, short_side: int) -> tuple[int, int]:
@@ -87,8 +76,9 @@ def frame_times(info: VideoInfo) -> tuple[Fraction, np.ndarray]:
     return _FALLBACK_TIME_BASE, np.round(times * scale).astype(np.int64)
 
 
-def _encode(source: str, target: Path, info: VideoInfo, short_side: int, crf: int, damage: Damage) -> None:
-    """Decode, scale and encode every frame of `info`."""
+def _encode(source: VideoReader, target: Path, short_side: int, crf: int) -> None:
+    """Decode, scale and encode every frame that can be decoded, as far as is known."""
+    info = source.info
     time_base, times = frame_times(info)
     width, height = copy_size(info, short_side)
     with av.open(f"file:{target}", "w", format="mp4") as container:
@@ -100,7 +90,7 @@ def _encode(source: str, target: Path, info: VideoInfo, short_side: int, crf: in
         # Keyframes come by time, below: a count would not do where the rate varies.
         stream.gop_size = 100_000
         stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED_RANGE
-        for frame in _scaled(source, info, (width, height), times, time_base, damage):
+        for frame in _scaled(source, (width, height), times, time_base):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
@@ -110,24 +100,18 @@ def _rate(info: VideoInfo) -> Fraction:
 
 
 def _scaled(
-    source: str,
-    info: VideoInfo,
-    size: tuple[int, int],
-    times: np.ndarray,
-    time_base: Fraction,
-    damage: Damage,
+    source: VideoReader, size: tuple[int, int], times: np.ndarray, time_base: Fraction
 ) -> Iterator[av.VideoFrame]:
     """Frames for the encoder, in order, those that must be keyframes marked."""
     converter = VideoReformatter()
     width, height = size
     wait = _KEYFRAME_SECONDS / time_base
     last_key = None
-    numbers = info.decodable
-    decoded = decode_frames(source, numbers, info, damage)
-    # Not strict: where frames are missing, decode_frames says so itself at its end.
-    for expected, (number, picture) in zip(numbers, decoded, strict=False):
+    numbers = source.info.decodable
+    # Not strict: where frames are missing, the reader says so itself at its end.
+    for expected, (number, picture) in zip(numbers, source.decode(numbers), strict=False):
         if number != expected:
-            raise MissingFrames(f"{source} gives frame {number} where frame {expected} should come.")
+            raise MissingFrames(f"{source.path} gives frame {number} where frame {expected} should come.")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()), format="rgb24")
         frame = converter.reformat(
             rgb, width=width, height=height, format="yuv420p", interpolation=Interpolation.BICUBIC, threads=1

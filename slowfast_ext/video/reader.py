@@ -1,21 +1,28 @@
-"""One video file, opened once and read by frame number."""
+"""One video file, probed once and read by frame number; where frames of it are missing, without those."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from slowfast_ext.video.decoding import MissingFrames, read_frames, repair_video
+from slowfast_ext.video.decoding import MissingFrames, decode_frames, read_frames, repair_video
 from slowfast_ext.video.opening import Damage
 from slowfast_ext.video.probing import VideoInfo, probe_video
 from vtn.errors import InputError
 
+T = TypeVar("T")
+
 
 class VideoReader:
-    """Frames of a video file by their number, as far as the file is whole.
+    """Frames of a video file by their number.
 
         reader = VideoReader("video.mp4")
         frames = reader.read(full_video_frame_indices(reader.num_frames, num_frames=250))
+
+    A damaged file may list frames that cannot be decoded, and only decoding shows it. `read` then gives the
+    frame before. Whoever decodes frames one by one, with `decode`, does so in a function that `with_repair`
+    calls.
 
     Args:
         path: The file.
@@ -86,10 +93,57 @@ class VideoReader:
             InputError: As for `shown`.
             VideoError: If the file cannot be read.
         """
+        self.shown(frame_indices)  # says what is wrong with them before any is taken for a lost one
+        wanted = torch.as_tensor(frame_indices, dtype=torch.int64)
+
+        def read() -> torch.Tensor:
+            there = wanted.clamp(max=self.num_frames - 1)  # a repair cuts off frames that are lost at the end
+            return read_frames(self.path, self.shown(there).tolist(), self.info, self._damage)
+
+        return self.with_repair(read)
+
+    def decode(self, frame_indices: Sequence[int]) -> Iterator[tuple[int, torch.Tensor]]:
+        """Decode frames one by one, each once, in rising order unless the file forbids it.
+
+        Args:
+            frame_indices: Frame numbers in [0, num_frames), rising, distinct: those that `shown` gives.
+
+        Yields:
+            The number, and the picture, (H, W, 3) uint8, RGB. The picture is the caller's until the next one
+            is asked for; it need not be contiguous.
+
+        Raises:
+            VideoError: If the file cannot be read.
+            MissingFrames: After all others, if a frame cannot be decoded: `with_repair` sees to it.
+        """
+        return decode_frames(self.path, frame_indices, self.info, self._damage)
+
+    def with_repair(self, work: Callable[[], T]) -> T:
+        """Do work that decodes frames; if some turn out to be missing, do it again without them.
+
+        Args:
+            work: Chooses frames by `num_frames`, `info` and `shown` and decodes them. If a frame that the
+                file lists cannot be decoded, it is called again, and these then say what can be.
+
+        Returns:
+            What the work returns.
+
+        Raises:
+            VideoError: If the file cannot be read, or nothing of it can be decoded.
+        """
         try:
-            return read_frames(self.path, self.shown(frame_indices).tolist(), self.info, self._damage)
+            return work()
         except MissingFrames:
-            self.info = repair_video(self.path, self.info)
-            last = torch.tensor(self.num_frames - 1)
-            kept = torch.as_tensor(frame_indices, dtype=torch.int64).minimum(last)
-            return read_frames(self.path, self.shown(kept).tolist(), self.info, self._damage)
+            self._repair()
+            return work()
+
+    def verify(self) -> None:
+        """Decode every frame as training does; `info` and `missing` then say all that can be known."""
+        try:
+            for _ in self.decode(self.info.decodable):
+                pass
+        except MissingFrames:
+            self._repair()
+
+    def _repair(self) -> None:
+        self.info = repair_video(self.path, self.info)

@@ -12,8 +12,23 @@ TESTS = "tests/slowfast_ext/data"
 OF_VIDEO = "tests/slowfast_ext/video"
 
 SKIPPING = f"{OF_VIDEO}/test_skipping.py"
+READER = "slowfast_ext/video/reader.py"
 
 FAULTS = [
+    Fault(
+        "what a repair found out is forgotten",
+        READER,
+        "self.info = repair_video(self.path, self.info)",
+        "repair_video(self.path, self.info)",
+        f"{OF_VIDEO}/test_reader.py",
+    ),
+    Fault(
+        "a damaged video is not read again",
+        READER,
+        "            self._repair()\n            return work()\n",
+        "            raise\n",
+        f"{OF_VIDEO}/test_reader.py",
+    ),
     Fault(
         "frames of HEVC that are marked as no reference are left out",
         "slowfast_ext/video/decoding.py",
@@ -59,15 +74,15 @@ FAULTS = [
     Fault(
         "pixel aspect ignored",
         DATASET,
-        "width * info.pixel_aspect",
+        "width * reader.info.pixel_aspect",
         "width",
         f"{TESTS}/test_dataset.py::test_pixels_that_are_not_square_are_shown_as_wide_as_they_are",
     ),
     Fault(
         "pixel aspect turned over",
         DATASET,
-        "width * info.pixel_aspect",
-        "width / info.pixel_aspect",
+        "width * reader.info.pixel_aspect",
+        "width / reader.info.pixel_aspect",
         f"{TESTS}/test_dataset.py::test_pixels_that_are_not_square_are_shown_as_wide_as_they_are",
     ),
     Fault(

@@ -10,11 +10,11 @@ from slowfast.datasets.utils import pack_pathway_output
 from torch.utils.data import DataLoader
 from videos import make_video, paint, read_numbers
 
-from slowfast_ext.data import dataset as dataset_module
 from slowfast_ext.data.dataset import Vtnkinetics, Vtnmit
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import decode_outcomes
 from slowfast_ext.packing import pack_pathways
+from slowfast_ext.video import reader as reader_module
 from slowfast_ext.video.decoding import decode_frames, read_frames
 from slowfast_ext.video.sampling import clip_frame_indices, full_video_frame_indices
 from slowfast_ext.video.transforms import crop_frames, scale_frames, uniform_view
@@ -149,7 +149,7 @@ def test_one_decoding_serves_all_views_of_a_video(cfg, monkeypatch):
         decoded.append(os.path.basename(path))
         return decode_frames(path, indices, info, damage)
 
-    monkeypatch.setattr(dataset_module, "decode_frames", spy)
+    monkeypatch.setattr(reader_module, "decode_frames", spy)
     dataset = Vtnkinetics(cfg, "test")
     list(dataset)
     assert decoded == ["a.mp4", "b.mp4", "short.mp4"]
@@ -275,7 +275,7 @@ def test_other_errors_are_not_taken_for_a_bad_video(cfg, monkeypatch):
     def broken(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(dataset_module, "decode_frames", broken)
+    monkeypatch.setattr(reader_module, "decode_frames", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         Vtnkinetics(cfg, "val")[0]
     cfg.DATA.TRAIN_CROP_SIZE = 65

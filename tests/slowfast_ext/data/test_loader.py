@@ -11,11 +11,11 @@ from torch import distributed as dist
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from videos import make_video
 
-from slowfast_ext.data import dataset as dataset_module
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
 from slowfast_ext.data.loader import VideoLoader, VideoSampler, take_batches
+from slowfast_ext.video import reader as reader_module
 from slowfast_ext.video.decoding import decode_frames
 from vtn.errors import InputError
 
@@ -51,7 +51,7 @@ def count_decodes(monkeypatch) -> Counter:
         os.write(write, f"{os.path.basename(path)}\n".encode())
         return decode_frames(path, numbers, info, damage)
 
-    monkeypatch.setattr(dataset_module, "decode_frames", spy)
+    monkeypatch.setattr(reader_module, "decode_frames", spy)
 
     def tell() -> Counter:
         os.write(write, b"end\n")

@@ -8,15 +8,16 @@ import pytest
 from videos import make_video, paint, read_numbers
 
 from slowfast_ext.prepare.reencode import copy_size, reencode_video
+from slowfast_ext.video import VideoError, VideoReader
 from slowfast_ext.video.decoding import read_frames
-from slowfast_ext.video.opening import VideoError
 from slowfast_ext.video.probing import probe_video
 
 
 def copy(source, tmp_path, short_side=64):
     target = tmp_path / "a copy: é.part"
-    info = reencode_video(str(source), target, probe_video(source), short_side=short_side, crf=18)
-    return info, target, probe_video(target)
+    reader = VideoReader(source)
+    reencode_video(reader, target, short_side=short_side, crf=18)
+    return reader.info, target, probe_video(target)
 
 
 def numbers(path) -> list[int]:
@@ -131,10 +132,10 @@ def test_what_is_left_of_a_cut_video_is_copied(tmp_path):
 
 def test_a_copy_that_lacks_frames_is_not_taken(tmp_path, monkeypatch):
     source = make_video(tmp_path / "a.mp4", 20)
-    full = probe_video(source)
+    full = VideoReader(source)
     monkeypatch.setattr(
         "slowfast_ext.prepare.reencode.probe_video",
         lambda path: probe_video(make_video(tmp_path / "b.mp4", 19)),
     )
     with pytest.raises(VideoError, match="has 19 frames instead of 20"):
-        reencode_video(str(source), tmp_path / "c.mp4", full, short_side=64, crf=18)
+        reencode_video(full, tmp_path / "c.mp4", short_side=64, crf=18)

@@ -3,10 +3,9 @@
 import os
 import struct
 
-import av
 import pytest
 import torch
-from videos import make_video, read_number, read_numbers
+from videos import make_video, overwrite_packets, read_number, read_numbers
 
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, read_frames, repair_video
 from slowfast_ext.video.opening import VideoError
@@ -72,22 +71,11 @@ def test_index_at_the_end_is_cut_off(tmp_path):
         probe_video(path)
 
 
-def _overwrite_packets(path, broken):
-    """Fill the packets with these positions in the file with zeros."""
-    data = bytearray(path.read_bytes())
-    with av.open(str(path)) as container:
-        for index, packet in enumerate(container.demux(video=0)):
-            if index in broken:
-                start = data.index(bytes(packet))
-                data[start : start + packet.size] = bytes(packet.size)
-    path.write_bytes(data)
-
-
 @pytest.mark.parametrize("name", ["video.mp4", "video.mkv"])
 def test_frames_that_are_broken_in_the_middle_are_left_out(tmp_path, name):
     """Each frame is a keyframe, so exactly those that are overwritten are lost."""
     path = make_video(tmp_path / name, 40, options={"g": "1", "bf": "0"})
-    _overwrite_packets(path, {11, 12, 30})
+    overwrite_packets(path, {11, 12, 30})
     info = probe_video(path)
     assert (info.num_frames, info.missing) == (40, "")
     whole = [number for number in range(40) if number not in (11, 12, 30)]
@@ -108,7 +96,7 @@ def test_frames_that_are_broken_in_the_middle_are_left_out(tmp_path, name):
 def test_a_broken_keyframe_does_not_touch_other_groups(tmp_path, codec):
     """Keyframes come every 12 frames; the one of the second group is overwritten."""
     path = make_video(tmp_path / "video.mkv", 48, codec=codec, options={"bf": "0"})
-    _overwrite_packets(path, {12})
+    overwrite_packets(path, {12})
     info = repair_video(path, probe_video(path))
     assert info.num_frames == 48
     assert 36 <= len(info.decodable) < 48
@@ -125,7 +113,7 @@ def test_repairing_adds_to_what_was_missing(tmp_path):
         options={"g": "1", "bf": "0"},
         container_options={"movflags": "faststart"},
     )
-    _overwrite_packets(path, {5})
+    overwrite_packets(path, {5})
     os.truncate(path, path.stat().st_size - 3)
     info = repair_video(path, probe_video(path))
     assert info.missing == "1 of its packets is incomplete; 1 of its 39 frames cannot be decoded"
@@ -163,7 +151,7 @@ def test_repairing_what_is_whole_changes_nothing(tmp_path):
 def test_where_the_only_keyframe_is_lost_what_the_decoder_gives_is_delivered(tmp_path):
     """An MPEG-4 decoder goes on without the picture that the others refer to."""
     path = make_video(tmp_path / "video.mkv", 30, codec="mpeg4", options={"g": "100"})
-    _overwrite_packets(path, {0})
+    overwrite_packets(path, {0})
     info = repair_video(path, probe_video(path))
     assert 0 < len(info.decodable) < 30
     assert len(read_frames(path, info.decodable, info)) == len(info.decodable)
@@ -173,6 +161,6 @@ def test_where_the_only_keyframe_is_lost_what_the_decoder_gives_is_delivered(tmp
 def test_repairing_what_cannot_be(tmp_path):
     path = make_video(tmp_path / "video.mkv", 20, options={"bf": "0"})
     info = probe_video(path)
-    _overwrite_packets(path, set(range(20)))
+    overwrite_packets(path, set(range(20)))
     with pytest.raises(VideoError, match=r"No frame of .*video\.mkv can be decoded"):
         repair_video(path, info)

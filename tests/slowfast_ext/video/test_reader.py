@@ -1,7 +1,7 @@
 """VideoReader: frames by number, of whole and of damaged files."""
 
 import pytest
-from videos import make_video, read_numbers
+from videos import make_video, overwrite_packets, read_number, read_numbers
 
 from slowfast_ext.video import VideoError, VideoReader, full_video_frame_indices
 from vtn.errors import InputError
@@ -35,3 +35,52 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / "text.mp4").write_text("hello")
     with pytest.raises(VideoError, match=r"text\.mp4"):
         VideoReader(tmp_path / "text.mp4")
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Forty frames, each a keyframe, so that exactly the four that are overwritten are lost."""
+    path = make_video(tmp_path / "damaged.mkv", 40, options={"g": "1", "bf": "0"})
+    overwrite_packets(path, {11, 12, 30, 39})
+    return path
+
+
+WHOLE = [number for number in range(39) if number not in (11, 12, 30)]
+
+
+def test_work_is_done_again_with_what_can_be_decoded(damaged):
+    reader, attempts = VideoReader(damaged), []
+
+    def work() -> list[int]:
+        attempts.append(reader.num_frames)
+        return [read_number(picture.numpy()) for _, picture in reader.decode(reader.info.decodable)]
+
+    assert reader.with_repair(work) == WHOLE
+    assert attempts == [40, 39]
+    assert reader.missing.startswith("4 of its 40 frames cannot be decoded")
+
+
+def test_in_the_place_of_a_lost_frame_comes_the_one_before(damaged):
+    reader = VideoReader(damaged)
+    assert read_numbers(reader.read([10, 11, 12, 13, 30, 39]).numpy()) == [10, 10, 10, 13, 29, 38]
+    assert reader.missing.startswith("4 of its 40 frames cannot be decoded")
+
+
+def test_other_errors_are_not_tried_again(damaged):
+    reader, attempts = VideoReader(damaged), []
+
+    def work() -> None:
+        attempts.append(1)
+        raise VideoError("no use")
+
+    with pytest.raises(VideoError, match="no use"):
+        reader.with_repair(work)
+    assert attempts == [1]
+
+
+def test_verifying_finds_what_reading_finds(damaged):
+    reader = VideoReader(damaged)
+    assert (reader.info.decodable, reader.missing) == (list(range(40)), "")
+    reader.verify()
+    assert reader.info.decodable == WHOLE
+    assert reader.missing.startswith("4 of its 40 frames cannot be decoded")
