@@ -1,19 +1,19 @@
 """Refuse impossible configurations, with a sentence that names the key and the value."""
 
 import functools
+import json
 import os
 from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
 
+import vtn
+from slowfast_ext.arguments import model_arguments, said_in_keys
 from slowfast_ext.host import get_host
 from slowfast_ext.host.launch import num_processes, world_size
-from vtn.backbone import create_backbone, feature_dim, fixed_img_size
+from vtn.backbone import fixed_img_size
 from vtn.errors import InputError
-from vtn.positions import POSITION_EMBEDDINGS
-from vtn.sequence_encoder import SequenceEncoder
-from vtn.window_attention import ATTENTION_KINDS
 
 _OWN_DATASETS = ("vtnkinetics", "vtnmit")
 
@@ -139,81 +139,30 @@ def _check_solver(cfg: CfgNode) -> None:
 
 
 def _check_vtn(cfg: CfgNode) -> None:
-    node = cfg.VTN
-    for key in ("NUM_HIDDEN_LAYERS", "NUM_ATTENTION_HEADS"):
-        _require(node[key] >= 1, f"VTN.{key}", node[key], "at least 1")
-    windows = list(node.ATTENTION_WINDOW)
-    _require(
-        len(windows) in (1, node.NUM_HIDDEN_LAYERS),
-        "VTN.ATTENTION_WINDOW",
-        windows,
-        f"one width, or one for each of the {node.NUM_HIDDEN_LAYERS} layers of VTN.NUM_HIDDEN_LAYERS",
-    )
-    even = all(isinstance(width, int) and width >= 2 and width % 2 == 0 for width in windows)
-    _require(
-        even, "VTN.ATTENTION_WINDOW", windows, "even widths of at least 2 (half of it lies on each side)"
-    )
-    _check_backbone(cfg)
-    for key, kinds in (("POSITION_EMBEDDING", POSITION_EMBEDDINGS), ("ATTENTION", ATTENTION_KINDS)):
-        _require(node[key] in kinds, f"VTN.{key}", node[key], " or ".join(kinds))
-    rows = node.MAX_POSITION_EMBEDDINGS
-    _require(rows >= 3, "VTN.MAX_POSITION_EMBEDDINGS", rows, ">= 3")
-    if node.POSITION_EMBEDDING == "learned":
-        must = f"at most {rows - 2} wide, the frames' rows of VTN.MAX_POSITION_EMBEDDINGS {rows}"
-        _require(max(windows) <= rows - 2, "VTN.ATTENTION_WINDOW", windows, must)
-    if node.SEQUENCE_ENCODER:
-        _check_sequence_encoder(node)
-
-
-def _check_backbone(cfg: CfgNode) -> None:
-    """Refuse a backbone that cannot be built or does not fit the other keys, before videos are looked for."""
-    node, data = cfg.VTN, cfg.DATA
-    crop = data.TRAIN_CROP_SIZE
-    try:
-        width, fixed_size = _backbone_sizes(node.BACKBONE, crop, node.DROP_RATE, node.DROP_PATH_RATE)
-    except InputError as error:
-        raise InputError(f"VTN.BACKBONE (on frames of DATA.TRAIN_CROP_SIZE, {crop}): {error}") from None
+    """Refuse a model that cannot be built, and what only two keys together get wrong."""
+    node, crop, test_crop = cfg.VTN, cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TEST_CROP_SIZE
+    with said_in_keys():
+        width, fixed_size = _built_without_memory(json.dumps(model_arguments(cfg)))
     features = f"the width of the features of VTN.BACKBONE {node.BACKBONE}, {width}"
     _require(node.HIDDEN_DIM in (0, width), "VTN.HIDDEN_DIM", node.HIDDEN_DIM, f"0 or {features}")
-    heads = node.NUM_ATTENTION_HEADS
-    _require(width % heads == 0, "VTN.NUM_ATTENTION_HEADS", heads, f"a divisor of {features}")
     if cfg.TEST.ENABLE and fixed_size is not None:
-        test_crop = data.TEST_CROP_SIZE
         must = f"DATA.TRAIN_CROP_SIZE, {crop}, the one size that VTN.BACKBONE {node.BACKBONE} is built for"
         _require(test_crop == crop, "DATA.TEST_CROP_SIZE", test_crop, must)
 
 
 @functools.cache
-def _backbone_sizes(
-    name: str, img_size: int, drop_rate: float, drop_path_rate: float
-) -> tuple[int, tuple[int, int] | None]:
-    """Width of a backbone's features, and the one image size that it takes if it is such a network.
+def _built_without_memory(arguments: str) -> tuple[int, tuple[int, int] | None]:
+    """Build a VTN on PyTorch's meta device: no weights, no download, tenths of a second.
 
-    Built on PyTorch's meta device: no weights, no download, tenths of a second.
+    Args:
+        arguments: Those of vtn.VTN, as JSON.
+
+    Returns:
+        The width of its features, and the one image size that its backbone takes if it is such a network.
     """
     with torch.device("meta"):
-        backbone = create_backbone(
-            name, img_size=img_size, drop_rate=drop_rate, drop_path_rate=drop_path_rate
-        )
-        return feature_dim(backbone, img_size), fixed_img_size(backbone)
-
-
-def _check_sequence_encoder(node: CfgNode) -> None:
-    """Refuse an encoder that cannot be used, by trying a narrow one, and keys that it lacks."""
-    for key in ("POSITION_EMBEDDING", "ATTENTION"):
-        must = f"learned with VTN.SEQUENCE_ENCODER {node.SEQUENCE_ENCODER}, which has its own"
-        _require(node[key] == "learned", f"VTN.{key}", node[key], must)
-    SequenceEncoder(
-        node.SEQUENCE_ENCODER,
-        8 * node.NUM_ATTENTION_HEADS,
-        num_layers=1,
-        num_heads=node.NUM_ATTENTION_HEADS,
-        attention_window=[node.ATTENTION_WINDOW[0]],
-        ffn_dim=8,
-        max_position_embeddings=node.MAX_POSITION_EMBEDDINGS,
-        attention_dropout=0.0,
-        hidden_dropout=0.0,
-    )
+        model = vtn.VTN(**json.loads(arguments))
+    return model.embed_dim, fixed_img_size(model.backbone)
 
 
 def _check_output_dir(cfg: CfgNode) -> None:

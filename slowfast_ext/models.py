@@ -4,9 +4,10 @@ import torch
 from fvcore.common.config import CfgNode
 
 import vtn
+from slowfast_ext.arguments import model_arguments, said_in_keys
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.host import get_host
-from slowfast_ext.recipe import model_arguments, recipe_of
+from slowfast_ext.recipe import recipe_of
 from slowfast_ext.video.transforms import normalize
 
 
@@ -24,7 +25,8 @@ class VTN(vtn.VTN):
     takes_frames = True  # see slowfast_ext.packing
 
     def __init__(self, cfg: CfgNode) -> None:
-        super().__init__(**model_arguments(cfg), pretrained=cfg.VTN.PRETRAINED)
+        with said_in_keys():
+            super().__init__(**model_arguments(cfg), pretrained=cfg.VTN.PRETRAINED)
         self.recipe = recipe_of(cfg)  # goes into every checkpoint
         self.normalization = self.recipe.mean, self.recipe.std
 

@@ -2,43 +2,15 @@
 
 import functools
 from pathlib import Path
-from typing import Any
 
 from fvcore.common.config import CfgNode
 
+from slowfast_ext.arguments import model_arguments
 from slowfast_ext.host import get_host
 from vtn import Recipe
 from vtn.errors import InputError
 
 CLASSES = "classes.txt"
-
-
-def model_arguments(cfg: CfgNode) -> dict[str, Any]:
-    """Arguments of vtn.VTN, without `pretrained`: whether weights are fetched is no part of the model."""
-    node = cfg.VTN
-    windows = list(node.ATTENTION_WINDOW)
-    return {
-        "backbone": node.BACKBONE,
-        "num_classes": cfg.MODEL.NUM_CLASSES,
-        "num_layers": node.NUM_HIDDEN_LAYERS,
-        "num_heads": node.NUM_ATTENTION_HEADS,
-        "attention_window": windows[0] if len(windows) == 1 else windows,
-        "ffn_dim": node.INTERMEDIATE_SIZE or None,
-        "mlp_dim": node.MLP_DIM or None,
-        "position_embedding": node.POSITION_EMBEDDING,
-        "max_position_embeddings": node.MAX_POSITION_EMBEDDINGS,
-        "attention": node.ATTENTION,
-        "sequence_encoder": node.SEQUENCE_ENCODER or None,
-        "shuffle_frames": node.SHUFFLE_FRAMES,
-        "attention_dropout": node.ATTENTION_PROBS_DROPOUT_PROB,
-        "hidden_dropout": node.HIDDEN_DROPOUT_PROB,
-        "head_dropout": cfg.MODEL.DROPOUT_RATE,
-        "freeze_backbone": node.FREEZE_BACKBONE,
-        "drop_rate": node.DROP_RATE,
-        "drop_path_rate": node.DROP_PATH_RATE,
-        "img_size": cfg.DATA.TRAIN_CROP_SIZE,
-        "frames_per_chunk": node.FRAMES_PER_CHUNK or None,
-    }
 
 
 def recipe_of(cfg: CfgNode) -> Recipe:

@@ -58,7 +58,9 @@ def create_backbone(
     if isinstance(backbone, nn.Module):
         for name, value in options.items():
             kind = type(backbone).__name__
-            raise InputError(f"{name} {value} needs the name of a timm backbone, not a {kind} module.")
+            raise InputError(
+                f"{name} {value} needs the name of a timm backbone, not a {kind} module.", arguments=(name,)
+            )
         return backbone
     _check_name(backbone)
     return _create_timm(backbone, options if img_size is None else options | {"img_size": img_size})
@@ -74,13 +76,17 @@ def _create_timm(name: str, options: dict) -> nn.Module:
             raise
         if unknown[1] == "img_size":  # a network for images of any size
             return _create_timm(name, {key: options[key] for key in options if key != "img_size"})
-        raise InputError(f"backbone {name} has no option {unknown[1]} ({options[unknown[1]]}).") from error
+        raise InputError(
+            f"backbone {name} has no option {unknown[1]} ({options[unknown[1]]}).",
+            arguments=("backbone", unknown[1]),
+        ) from error
     except (OSError, RuntimeError) as error:
         if not options.get("pretrained"):
             raise
         raise InputError(
-            f"The pretrained weights of backbone {name} cannot be loaded ({_reason(error)}); connect to the "
-            "network, or set pretrained=False (VTN.PRETRAINED False) and load a checkpoint."
+            f"The published weights of backbone {name} cannot be loaded ({_reason(error)}); connect to the "
+            "network, or set pretrained to False and load a checkpoint.",
+            arguments=("backbone", "pretrained"),
         ) from error
 
 
@@ -95,8 +101,8 @@ def _check_name(name: str) -> None:
         return
     known = timm.list_models() + timm.list_models(pretrained=True)
     close = difflib.get_close_matches(str(name), known, n=3)
-    hint = f"; close names are {', '.join(close)}." if close else "; timm.list_models() lists them."
-    raise InputError(f"timm has no backbone named {name!r}{hint}")
+    hint = f"close names are {', '.join(close)}" if close else "timm.list_models() lists its names"
+    raise InputError(f"backbone is {name!r}, which timm does not have; {hint}.", arguments=("backbone",))
 
 
 def feature_dim(backbone: nn.Module, img_size: ImgSize | None = None) -> int:
@@ -125,15 +131,24 @@ def feature_dim(backbone: nn.Module, img_size: ImgSize | None = None) -> int:
             feature = backbone(image)
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"backbone {type(backbone).__name__} fails on an image of {height} x {width} pixels "
-            f"({_reason(error)}); img_size must be a size that it takes."
+            f"backbone {_name(backbone)} fails on an image of {height} x {width} pixels "
+            f"({_reason(error)}); img_size must be a size that it takes.",
+            arguments=("backbone", "img_size"),
         ) from error
     for module in was_training:
         module.training = True
     if not isinstance(feature, torch.Tensor) or feature.ndim != 2 or len(feature) != 1:
         got = f"shape {tuple(feature.shape)}" if isinstance(feature, torch.Tensor) else type(feature).__name__
-        raise InputError(f"backbone must map images (1, 3, {height}, {width}) to (1, D), not to {got}.")
+        raise InputError(
+            f"backbone must map images (1, 3, {height}, {width}) to (1, D), not to {got}.",
+            arguments=("backbone",),
+        )
     return feature.shape[1]
+
+
+def _name(backbone: nn.Module) -> str:
+    """timm's name of a network, or the name of its class."""
+    return getattr(backbone, "pretrained_cfg", {}).get("architecture") or type(backbone).__name__
 
 
 def fixed_img_size(backbone: nn.Module) -> tuple[int, int] | None:

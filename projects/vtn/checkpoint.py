@@ -52,10 +52,7 @@ _SIZES = (
     ("classes", "head.projection.weight", 0),  # PySlowFast's own models
 )
 _DEPTH = "temporal layers"
-PARTIAL_ADVICE = (
-    "to load only what fits: vtn.load_checkpoint(model, path, partial=True), in PySlowFast "
-    "TRAIN.CHECKPOINT_PARTIAL True"
-)
+PARTIAL_ADVICE = "to load only what fits: vtn.load_checkpoint(model, path, partial=True)"
 
 
 @dataclass(frozen=True)

@@ -283,7 +283,8 @@ def _build_temporal_encoder(
         if value != "learned":
             raise InputError(
                 f"{name} {value!r} cannot be had with sequence_encoder {sequence_encoder!r}, "
-                "which has its own."
+                "which has its own.",
+                arguments=(name, "sequence_encoder"),
             )
     return SequenceEncoder(sequence_encoder, embed_dim, **size)
 

@@ -6,6 +6,8 @@ from 0, to what is added to the tokens, (B, 1 + T, D), CLS first. The position o
 Shape legend: B batch, T frames, D width, P = max_position_embeddings.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -13,6 +15,26 @@ from .checks import check_positive_int
 from .errors import InputError
 
 POSITION_EMBEDDINGS = ("learned", "fixed", "none")
+
+
+def check_position_rows(max_position_embeddings: int, windows: Sequence[int] = ()) -> None:
+    """Raise InputError unless a table of positions has rows enough for every window of attention."""
+    check_positive_int("max_position_embeddings", max_position_embeddings)
+    if max_position_embeddings < 3:
+        raise InputError(
+            f"max_position_embeddings must be at least 3 (a frame, CLS, padding), "
+            f"not {max_position_embeddings}.",
+            arguments=("max_position_embeddings",),
+        )
+    frame_rows = max_position_embeddings - 2
+    widest = max(windows, default=0)
+    if widest > frame_rows:
+        raise InputError(
+            f"attention_window {widest} is wider than the table of positions: of max_position_embeddings "
+            f"{max_position_embeddings} the frames have {frame_rows}, and neighbours further apart share "
+            "one.",
+            arguments=("attention_window", "max_position_embeddings"),
+        )
 
 
 class LearnedPositions(nn.Module):
@@ -26,12 +48,7 @@ class LearnedPositions(nn.Module):
 
     def __init__(self, embed_dim: int, max_position_embeddings: int) -> None:
         super().__init__()
-        check_positive_int("max_position_embeddings", max_position_embeddings)
-        if max_position_embeddings < 3:
-            raise InputError(
-                f"max_position_embeddings must be at least 3 (a frame, CLS, padding), "
-                f"not {max_position_embeddings}."
-            )
+        check_position_rows(max_position_embeddings)
         self.table = nn.Embedding(max_position_embeddings, embed_dim)
 
     def position_ids(self, frame_indices: torch.Tensor) -> torch.Tensor:
@@ -61,7 +78,8 @@ class FixedPositions(nn.Module):
         super().__init__()
         if embed_dim % 2:
             raise InputError(
-                f'position_embedding "fixed" needs an even width of the frame features, not {embed_dim}.'
+                f'position_embedding "fixed" needs an even width of the frame features, not {embed_dim}.',
+                arguments=("position_embedding",),
             )
         self.cls_position = nn.Parameter(torch.empty(1, 1, embed_dim))
 
@@ -99,5 +117,6 @@ def build_positions(position_embedding: str, embed_dim: int, max_position_embedd
     if position_embedding == "none":
         return NoPositions(embed_dim)
     raise InputError(
-        f"position_embedding must be one of {', '.join(POSITION_EMBEDDINGS)}, not {position_embedding!r}."
+        f"position_embedding must be one of {', '.join(POSITION_EMBEDDINGS)}, not {position_embedding!r}.",
+        arguments=("position_embedding",),
     )

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from .errors import InputError
+from .positions import check_position_rows
+from .window_attention import check_num_heads
 
 
 class SequenceEncoder(nn.Module):
@@ -50,6 +52,8 @@ class SequenceEncoder(nn.Module):
         hidden_dropout: float,
     ) -> None:
         super().__init__()
+        check_num_heads(num_heads, embed_dim)
+        check_position_rows(max_position_embeddings, attention_window)
         self.model_type = model_type
         self.max_position_embeddings = max_position_embeddings
         size = {
@@ -67,7 +71,9 @@ class SequenceEncoder(nn.Module):
         }
         self.model = _create(model_type, size)
         self._arguments = frozenset(inspect.signature(self.model.forward).parameters)
-        if not next(self.model.parameters()).is_meta:
+        if next(self.model.parameters()).is_meta:
+            _try_narrow(model_type, num_heads, attention_window[0], max_position_embeddings)
+        else:
             self._try(embed_dim)
 
     def forward(
@@ -127,12 +133,14 @@ class SequenceEncoder(nn.Module):
         if cls_state.shape != (1, embed_dim):
             raise InputError(
                 f"sequence_encoder {self.model_type!r} gives vectors of width {cls_state.shape[-1]}, "
-                f"not {embed_dim} as the frame features (VTN.SEQUENCE_ENCODER)."
+                f"not {embed_dim} as the frame features.",
+                arguments=("sequence_encoder",),
             )
         if not tokens.grad[:, 1:].abs().sum(-1).gt(0).all():
             raise InputError(
                 f"sequence_encoder {self.model_type!r} cannot be used: its first token, CLS, does not see "
-                "the frames after it (VTN.SEQUENCE_ENCODER)."
+                "the frames after it.",
+                arguments=("sequence_encoder",),
             )
         for parameter, tried in zip(self.model.parameters(), twin.model.parameters(), strict=True):
             parameter.requires_grad_(tried.grad is not None)
@@ -149,6 +157,22 @@ class _NoWords(nn.Module):
         return torch.zeros(*words.shape, self.embed_dim, device=words.device)
 
 
+def _try_narrow(model_type: str, num_heads: int, attention_window: int, max_position_embeddings: int) -> None:
+    """For a model without memory, which cannot be tried: try a small one of its kind."""
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        SequenceEncoder(
+            model_type,
+            8 * num_heads,
+            num_layers=1,
+            num_heads=num_heads,
+            attention_window=[attention_window],
+            ffn_dim=8,
+            max_position_embeddings=max_position_embeddings,
+            attention_dropout=0.0,
+            hidden_dropout=0.0,
+        )
+
+
 def _create(model_type: str, size: dict) -> nn.Module:
     """The architecture in that size; keys that it does not have are left out."""
     try:
@@ -156,12 +180,16 @@ def _create(model_type: str, size: dict) -> nn.Module:
     except ImportError:
         raise InputError(
             f"sequence_encoder {model_type!r} needs the transformers library: "
-            "pip install 'transformers>=5.0' (VTN.SEQUENCE_ENCODER)."
+            "pip install 'transformers>=5.0'.",
+            arguments=("sequence_encoder",),
         ) from None
     if model_type not in CONFIG_MAPPING:
         close = difflib.get_close_matches(str(model_type), list(CONFIG_MAPPING), n=3)
         hint = f"; close names are {', '.join(close)}." if close else "."
-        raise InputError(f"transformers has no sequence_encoder {model_type!r} (VTN.SEQUENCE_ENCODER){hint}")
+        raise InputError(
+            f"sequence_encoder is {model_type!r}, which transformers does not have{hint}",
+            arguments=("sequence_encoder",),
+        )
     try:
         config_class = CONFIG_MAPPING[model_type]
         known = config_class()
@@ -183,5 +211,6 @@ def _create(model_type: str, size: dict) -> nn.Module:
 def _unusable(model_type: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200].rstrip(".")
     return InputError(
-        f"sequence_encoder {model_type!r} cannot be used for frame features: {reason} (VTN.SEQUENCE_ENCODER)."
+        f"sequence_encoder {model_type!r} cannot be used for frame features: {reason}.",
+        arguments=("sequence_encoder",),
     )

@@ -15,8 +15,8 @@ from torch import nn
 
 from .checks import check_positive_int, check_probability
 from .errors import InputError
-from .positions import build_positions
-from .window_attention import WindowAttention, linear
+from .positions import build_positions, check_position_rows
+from .window_attention import WindowAttention, check_window, linear
 
 NORM_EPS = 1e-12
 # Frames that are encoded at a time without gradients.
@@ -128,12 +128,8 @@ class TemporalEncoder(nn.Module):
             EncoderLayer(embed_dim, num_heads, window, ffn_dim, attention_dropout, hidden_dropout, attention)
             for window in windows
         )
-        if position_embedding == "learned" and max(windows) > max_position_embeddings - 2:
-            raise InputError(
-                f"attention_window {max(windows)} is wider than the table of positions: of "
-                f"max_position_embeddings {max_position_embeddings} the frames have "
-                f"{max_position_embeddings - 2}, and neighbours further apart share one."
-            )
+        if position_embedding == "learned":
+            check_position_rows(max_position_embeddings, windows)
         self._init_weights()
         last = self.layers[-1].attention
         for unused in (last.query, last.key, last.value):
@@ -227,13 +223,15 @@ def _collect(cls: torch.Tensor, frames: Iterable[torch.Tensor], num_tokens: int)
 
 
 def window_per_layer(attention_window: int | list[int] | tuple[int, ...], num_layers: int) -> list[int]:
-    """One window for each layer; whether a window itself is usable, its layer checks."""
+    """One window for each layer, each of them usable."""
     check_positive_int("num_layers", num_layers)
-    if not isinstance(attention_window, (list, tuple)):
-        return [attention_window] * num_layers
-    windows = list(attention_window)
+    several = isinstance(attention_window, (list, tuple))
+    windows = list(attention_window) if several else [attention_window] * num_layers
     if len(windows) != num_layers:
         raise InputError(
-            f"attention_window {windows} has {len(windows)} entries, but num_layers is {num_layers}."
+            f"attention_window {windows} has {len(windows)} entries, but num_layers is {num_layers}.",
+            arguments=("attention_window", "num_layers"),
         )
+    for window in windows:
+        check_window(window)
     return windows

@@ -119,6 +119,35 @@ def linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
 
 
 ATTENTION_KINDS = ("learned", "uniform")
+USUAL_HEADS = 12
+
+
+def usual_num_heads(embed_dim: int) -> int:
+    """The paper's 12 heads, or where 12 do not divide the width the most below 12 that do."""
+    return max(heads for heads in range(1, USUAL_HEADS + 1) if embed_dim % heads == 0)
+
+
+def check_num_heads(num_heads: int, embed_dim: int) -> None:
+    """Raise InputError unless the heads are equal parts of the width."""
+    check_positive_int("num_heads", num_heads)
+    if embed_dim % num_heads:
+        divisors = [heads for heads in range(1, embed_dim + 1) if embed_dim % heads == 0]
+        near = min(divisors, key=lambda heads: abs(heads - num_heads))
+        raise InputError(
+            f"num_heads is {num_heads}: it must be a divisor of the width of the frame features, "
+            f"{embed_dim}, such as {near}.",
+            arguments=("num_heads",),
+        )
+
+
+def check_window(attention_window: int) -> None:
+    """Raise InputError unless a window has two equal halves."""
+    check_positive_int("attention_window", attention_window)
+    if attention_window % 2:
+        raise InputError(
+            f"attention_window must be even (half on each side), not {attention_window}.",
+            arguments=("attention_window",),
+        )
 
 
 class WindowAttention(nn.Module):
@@ -146,26 +175,25 @@ class WindowAttention(nn.Module):
         attention: str = "learned",
     ) -> None:
         super().__init__()
-        check_positive_int("num_heads", num_heads)
-        check_positive_int("attention_window", attention_window)
+        check_num_heads(num_heads, embed_dim)
+        check_window(attention_window)
         check_probability("attention_dropout", attention_dropout)
         if attention not in ATTENTION_KINDS:
-            raise InputError(f"attention must be one of {', '.join(ATTENTION_KINDS)}, not {attention!r}.")
-        if embed_dim % num_heads:
-            divisors = [n for n in range(1, embed_dim + 1) if embed_dim % n == 0]
-            near = min(divisors, key=lambda n: abs(n - num_heads))
+            kinds = ", ".join(ATTENTION_KINDS)
             raise InputError(
-                f"num_heads {num_heads} does not divide the width {embed_dim} of the frame features; "
-                f"{near} does (VTN.NUM_ATTENTION_HEADS)."
+                f"attention must be one of {kinds}, not {attention!r}.", arguments=("attention",)
             )
-        if attention_window % 2:
-            raise InputError(f"attention_window must be even (half on each side), not {attention_window}.")
         self.num_heads = num_heads
         self.attention_window = attention_window
         self.attention_dropout = attention_dropout
         self.uniform = attention == "uniform"
-        for name in ("query", "key", "value", "query_global", "key_global", "value_global", "output"):
-            self.add_module(name, nn.Linear(embed_dim, embed_dim))
+        self.query = nn.Linear(embed_dim, embed_dim)
+        self.key = nn.Linear(embed_dim, embed_dim)
+        self.value = nn.Linear(embed_dim, embed_dim)
+        self.query_global = nn.Linear(embed_dim, embed_dim)
+        self.key_global = nn.Linear(embed_dim, embed_dim)
+        self.value_global = nn.Linear(embed_dim, embed_dim)
+        self.output = nn.Linear(embed_dim, embed_dim)
         if self.uniform:
             for unused in (self.query, self.key, self.query_global, self.key_global):
                 unused.requires_grad_(False)

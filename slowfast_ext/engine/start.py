@@ -14,6 +14,7 @@ _ANOTHER_RUN = (
     "it lies in OUTPUT_DIR, which the training would continue: choose another OUTPUT_DIR, or set "
     "TRAIN.AUTO_RESUME False to start anew"
 )
+_ONLY_WHAT_FITS = "to load only what fits: TRAIN.CHECKPOINT_PARTIAL True"
 _TEST_NEEDS_ALL = "a test needs every weight: use the configuration that the file was trained with"
 
 
@@ -21,7 +22,7 @@ def advice(*, for_test: bool, continues: bool) -> str:
     """What to do about a file that does not fit: it is tested, continued, or started from."""
     if for_test:
         return _TEST_NEEDS_ALL
-    return _ANOTHER_RUN if continues else vtn_checkpoint.PARTIAL_ADVICE
+    return _ANOTHER_RUN if continues else _ONLY_WHAT_FITS
 
 
 @dataclass(frozen=True)

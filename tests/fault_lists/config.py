@@ -58,9 +58,9 @@ FAULTS = [
     ),
     Fault(
         "an odd window passes",
-        CHECK,
-        "width >= 2 and width % 2 == 0 for width in windows",
-        "width >= 2 for width in windows",
+        "projects/vtn/window_attention.py",
+        "    if attention_window % 2:\n",
+        "    if False:\n",
         f"{TESTS}::test_bad_value_is_named -k ATTENTION_WINDOW",
     ),
     Fault(
@@ -72,9 +72,9 @@ FAULTS = [
     ),
     Fault(
         "a window wider than the table of positions passes",
-        CHECK,
-        "_require(max(windows) <= rows - 2,",
-        "_require(max(windows) <= rows + 20,",
+        "projects/vtn/positions.py",
+        "if widest > frame_rows:",
+        "if widest > frame_rows + 20:",
         f"{TESTS}::test_bad_value_is_named -k ATTENTION_WINDOW",
     ),
 ]

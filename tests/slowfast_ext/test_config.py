@@ -125,20 +125,20 @@ BAD = [
     ),
     ("DATA.NUM_FRAMES 0", "DATA.NUM_FRAMES is 0: it must be at least 1"),
     ("TRAIN.EVAL_NUM_FRAMES -3", "TRAIN.EVAL_NUM_FRAMES is -3: it must be at least 1"),
-    ("VTN.ATTENTION_WINDOW 7", "VTN.ATTENTION_WINDOW is [7]: it must be even widths of at least 2"),
+    ("VTN.ATTENTION_WINDOW 7", "VTN.ATTENTION_WINDOW must be even (half on each side), not 7"),
+    ("VTN.ATTENTION_WINDOW [8,[4],8]", "VTN.ATTENTION_WINDOW must be a positive integer, not [4]"),
+    ("VTN.ATTENTION_WINDOW []", "VTN.ATTENTION_WINDOW [] has 0 entries, but VTN.NUM_HIDDEN_LAYERS is 3"),
     (
         "VTN.ATTENTION_WINDOW [8,8]",
-        "VTN.ATTENTION_WINDOW is [8, 8]: it must be one width, or one for each of the 3",
+        "VTN.ATTENTION_WINDOW [8, 8] has 2 entries, but VTN.NUM_HIDDEN_LAYERS is 3",
     ),
     (
         "VTN.NUM_ATTENTION_HEADS 7",
-        "VTN.NUM_ATTENTION_HEADS is 7: it must be a divisor of the width of the features of VTN.BACKBONE "
-        "vit_base_patch16_224.orig_in21k_ft_in1k, 768",
+        "VTN.NUM_ATTENTION_HEADS is 7: it must be a divisor of the width of the frame features, 768",
     ),
     (
         "VTN.BACKBONE convnext_atto VTN.HIDDEN_DIM 0",
-        "VTN.NUM_ATTENTION_HEADS is 12: it must be a divisor of the width of the features of VTN.BACKBONE "
-        "convnext_atto, 320",
+        "VTN.NUM_ATTENTION_HEADS is 12: it must be a divisor of the width of the frame features, 320",
     ),
     (
         "VTN.HIDDEN_DIM 512",
@@ -146,16 +146,15 @@ BAD = [
     ),
     (
         "VTN.BACKBONE vit_bse_patch16_224",
-        "VTN.BACKBONE (on frames of DATA.TRAIN_CROP_SIZE, 224): timm has no backbone named "
-        "'vit_bse_patch16_224'; close names are vit_base_patch16_224",
+        "VTN.BACKBONE is 'vit_bse_patch16_224', which timm does not have; close names are vit_base_patch16",
     ),
     (
         "DATA.TRAIN_CROP_SIZE 8 DATA.TEST_CROP_SIZE 8",
-        "VTN.BACKBONE (on frames of DATA.TRAIN_CROP_SIZE, 8): backbone VisionTransformer fails on an image",
+        "VTN.BACKBONE vit_base_patch16_224 fails on an image of 8 x 8 pixels",
     ),
     (
         "VTN.BACKBONE vgg11 VTN.DROP_PATH_RATE 0.1",
-        "VTN.BACKBONE (on frames of DATA.TRAIN_CROP_SIZE, 224): backbone vgg11 has no option drop_path_rate",
+        "VTN.BACKBONE vgg11 has no option VTN.DROP_PATH_RATE (0.1)",
     ),
     (
         "DATA.TEST_CROP_SIZE 240",
@@ -166,25 +165,29 @@ BAD = [
         "DATA.STD [0.5,0,0.5]",
         "DATA.STD is [0.5, 0, 0.5]: it must be three numbers, those of DATA.STD above 0",
     ),
-    ("VTN.ATTENTION flat", "VTN.ATTENTION is 'flat': it must be learned or uniform"),
+    ("VTN.ATTENTION flat", "VTN.ATTENTION must be one of learned, uniform, not 'flat'"),
     (
         "VTN.ATTENTION_WINDOW [32,300,32]",
-        "VTN.ATTENTION_WINDOW is [32, 300, 32]: it must be at most 286 wide, the frames' rows of "
-        "VTN.MAX_POSITION_EMBEDDINGS 288",
+        "VTN.ATTENTION_WINDOW 300 is wider than the table of positions: of VTN.MAX_POSITION_EMBEDDINGS 288 "
+        "the frames have 286",
     ),
     (
         "VTN.SEQUENCE_ENCODER brt",
-        "transformers has no sequence_encoder 'brt' (VTN.SEQUENCE_ENCODER); close names are",
+        "VTN.SEQUENCE_ENCODER is 'brt', which transformers does not have; close names are",
     ),
     (
         "VTN.SEQUENCE_ENCODER gpt2",
-        "sequence_encoder 'gpt2' cannot be used: its first token, CLS, does not see the frames after it",
+        "VTN.SEQUENCE_ENCODER 'gpt2' cannot be used: its first token, CLS, does not see the frames after it",
     ),
     (
         "VTN.SEQUENCE_ENCODER bert VTN.POSITION_EMBEDDING fixed",
-        "VTN.POSITION_EMBEDDING is 'fixed': it must be learned with VTN.SEQUENCE_ENCODER bert",
+        "VTN.POSITION_EMBEDDING 'fixed' cannot be had with VTN.SEQUENCE_ENCODER 'bert', which has its own",
     ),
-    ("VTN.POSITION_EMBEDDING sine", "VTN.POSITION_EMBEDDING is 'sine': it must be learned or fixed or none"),
+    ("VTN.POSITION_EMBEDDING sine", "VTN.POSITION_EMBEDDING must be one of learned, fixed, none, not 'sine'"),
+    ("VTN.MAX_POSITION_EMBEDDINGS 2", "VTN.MAX_POSITION_EMBEDDINGS must be at least 3"),
+    ("VTN.NUM_HIDDEN_LAYERS 0", "VTN.NUM_HIDDEN_LAYERS must be a positive integer, not 0"),
+    ("VTN.MLP_DIM -1", "VTN.MLP_DIM must be a positive integer, not -1"),
+    ("MODEL.DROPOUT_RATE 1.5", "MODEL.DROPOUT_RATE must be a probability from 0 to 1, not 1.5"),
     (
         "DATA.NUM_FRAMES many",
         "DATA.NUM_FRAMES is 'many' (in the command line): it takes a value like 16, of type int",

@@ -57,11 +57,11 @@ def test_finding_the_width_leaves_no_trace():
     [
         (
             "vit_bse_patch16_224",
-            r"no backbone named 'vit_bse_patch16_224'; close names are vit_base_patch16_224,",
+            r"backbone is 'vit_bse_patch16_224', which timm does not have; close names are vit_base_patch16",
         ),
-        ("resnet50.tv_in1", r"no backbone named 'resnet50.tv_in1'; close names are .*resnet50\.tv_in1k"),
-        ("zzz", r"no backbone named 'zzz'; timm\.list_models\(\) lists them"),
-        (50, r"no backbone named 50"),
+        ("resnet50.tv_in1", r"backbone is 'resnet50.tv_in1', .*; close names are .*resnet50\.tv_in1k"),
+        ("zzz", r"backbone is 'zzz', .*; timm\.list_models\(\) lists its names"),
+        (50, r"backbone is 50, which"),
     ],
 )
 def test_unknown_names(name, message):
@@ -72,7 +72,7 @@ def test_unknown_names(name, message):
 def test_no_network_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    message = r"pretrained weights of backbone test_vit cannot be loaded .*VTN\.PRETRAINED False"
+    message = r"published weights of backbone test_vit cannot be loaded .*set pretrained to False"
     with pytest.raises(InputError, match=message) as caught:
         create_backbone("test_vit", pretrained=True)
     assert "\n" not in str(caught.value)
@@ -100,6 +100,6 @@ def test_networks_that_are_no_backbone():
     with pytest.raises(InputError, match=r"images \(1, 3, 8, 8\) to \(1, D\), not to shape \(1, 3, 8, 8\)"):
         feature_dim(nn.Identity(), 8)
     with pytest.raises(
-        InputError, match=r"VisionTransformer fails on an image of 30 x 64 pixels .*img_size must"
+        InputError, match=r"backbone test_vit fails on an image of 30 x 64 pixels .*img_size must"
     ):
         feature_dim(create_backbone("test_vit", img_size=(30, 64)), (30, 64))

@@ -76,7 +76,9 @@ def test_normalization_of_modules(small_model):
 
 
 def test_normalization_of_an_unknown_name():
-    with pytest.raises(InputError, match=r"timm has no backbone named 'resnet5'; close names are resnet50"):
+    with pytest.raises(
+        InputError, match=r"backbone is 'resnet5', which timm does not have; close names are resnet50"
+    ):
         normalization("resnet5")
 
 

@@ -187,7 +187,7 @@ def test_an_entry_that_cannot_be_used(save, changed, message):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"backbone": "no_such_net"}, r"describes a model that cannot be built \(timm has no backbone named"),
+        ({"backbone": "no_such_net"}, r"describes a model that cannot be built \(backbone is 'no_such_net'"),
         ({"backbone": "hf-hub:some/model"}, "describes a model that cannot be built"),
         ({"backbone": "local-dir:/etc"}, "describes a model that cannot be built"),
         ({"num_heads": 5}, "describes a model that cannot be built"),

@@ -91,7 +91,10 @@ def test_shapes_alone_are_enough():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("longforme", r"transformers has no sequence_encoder 'longforme' .*; close names are longformer"),
+        (
+            "longforme",
+            r"sequence_encoder is 'longforme', which transformers does not have; close names are longformer",
+        ),
         ("gpt2", r"sequence_encoder 'gpt2' cannot be used: its first token, CLS, does not see the frames"),
         ("t5", r"sequence_encoder 't5' cannot be used for frame features: You must specify"),
     ],
@@ -99,6 +102,28 @@ def test_shapes_alone_are_enough():
 def test_encoders_that_cannot_be_used(name, message):
     with pytest.raises(InputError, match=message):
         SequenceEncoder(name, 12, **SIZE)
+
+
+def test_without_memory_the_same_are_refused_and_no_random_number_is_used():
+    before = torch.get_rng_state()
+    with torch.device("meta"):
+        SequenceEncoder("bert", 12, **SIZE)
+        with pytest.raises(InputError, match=r"'gpt2' cannot be used: its first token, CLS, does not see"):
+            SequenceEncoder("gpt2", 12, **SIZE)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"num_heads": 5}, r"num_heads is 5: it must be a divisor of .*, 12, such as 4"),
+        ({"max_position_embeddings": 2}, r"max_position_embeddings must be at least 3 .*, not 2"),
+        ({"attention_window": [4, 288]}, r"attention_window 288 is wider than the table of positions"),
+    ],
+)
+def test_sizes_that_do_not_go_together(changed, message):
+    with pytest.raises(InputError, match=message):
+        SequenceEncoder("bert", 12, **(SIZE | changed))
 
 
 def test_a_missing_library_is_one_sentence(monkeypatch):

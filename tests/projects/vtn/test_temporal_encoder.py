@@ -132,7 +132,7 @@ def test_only_the_last_layers_local_projections_ask_for_no_gradient():
             r"frames have 9",
         ),
         ({"num_layers": 0}, r"num_layers must be a positive integer, not 0"),
-        ({"num_heads": 3}, r"num_heads 3 does not divide the width 8"),
+        ({"num_heads": 3}, r"num_heads is 3: it must be a divisor of .*, 8, such as 2"),
         ({"ffn_dim": -1}, r"ffn_dim must be a positive integer, not -1"),
         ({"attention_dropout": -0.1}, r"attention_dropout must be a probability from 0 to 1, not -0\.1"),
         ({"hidden_dropout": 2}, r"hidden_dropout must be a probability from 0 to 1, not 2"),

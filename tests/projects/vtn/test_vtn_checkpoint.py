@@ -135,8 +135,7 @@ def saved(path, model_or_state):
             {"num_layers": 1},
             r"temporal layers \(3 there, 1 here\); not in this model: temporal_encoder\.layers\.1\..*, "
             r"\.\.\. \(44 in all\); to load only what fits: "
-            r"vtn\.load_checkpoint\(model, path, partial=True\), "
-            r"in PySlowFast TRAIN\.CHECKPOINT_PARTIAL True\.",
+            r"vtn\.load_checkpoint\(model, path, partial=True\)\.$",
         ),
         (
             {"num_layers": 1},

@@ -241,7 +241,7 @@ def test_unknown_variant():
         ({"num_classes": 0}, r"num_classes must be a positive integer, not 0"),
         ({"mlp_dim": 0}, r"mlp_dim must be a positive integer, not 0"),
         ({"head_dropout": 1.1}, r"head_dropout must be a probability from 0 to 1, not 1\.1"),
-        ({"num_heads": 5}, r"num_heads 5 does not divide the width 12"),
+        ({"num_heads": 5}, r"num_heads is 5: it must be a divisor of .*, 12, such as 4"),
         ({"attention_window": [4, 4]}, r"attention_window \[4, 4\] has 2 entries, but num_layers is 3"),
         ({"position_embedding": "sine"}, r"position_embedding must be one of .*, not 'sine'"),
     ],

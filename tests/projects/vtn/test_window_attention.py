@@ -154,7 +154,7 @@ def test_linear_of_one_vector(monkeypatch, threads):
 @pytest.mark.parametrize(
     ("heads", "window", "message"),
     [
-        (5, 4, r"num_heads 5 does not divide the width 12"),
+        (5, 4, r"num_heads is 5: it must be a divisor of the width of the frame features, 12, such as 4"),
         (0, 4, r"num_heads must be a positive integer, not 0"),
         (3, 7, r"attention_window must be even .*, not 7"),
         (3, 1, r"attention_window must be even .*, not 1"),

@@ -180,7 +180,10 @@ def test_published_weights_are_fetched_only_where_no_checkpoint_has_them(
         host.test(tiny_cfg(*fetch, *test_only, *overrides))
     for overrides in ((), (*gap, *partial)):
         cfg = tiny_cfg(*fetch, *overrides)
-        with pytest.raises(InputError, match="pretrained weights of backbone test_vit cannot be loaded"):
+        with pytest.raises(
+            InputError,
+            match="published weights of VTN.BACKBONE test_vit cannot .*set VTN.PRETRAINED to False",
+        ):
             start.build_model(cfg, start.find_training_source(cfg))
 
 
