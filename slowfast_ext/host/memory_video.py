@@ -6,18 +6,18 @@ file's tags; rotation tags are ignored, as torchvision ignored them.
 
 import contextlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 
 import av
 import numpy as np
 import torch
-from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
 
-from slowfast_ext.video.opening import SAFE_OPTIONS, decode_packet, packets_of
+from slowfast_ext.video import VideoError, VideoReader
+from slowfast_ext.video.convert import Converter, room_for_pictures
+from slowfast_ext.video.opening import find_video_stream, open_container
+from slowfast_ext.video.probing import VideoInfo
+from slowfast_ext.video.walk import stated_length
 
 # Unit of the times that main is told and asks in. Not the file's own: main takes its numerator for 1, which
 # it need not be in AVI, and rounds down to it, which would lose frames in Matroska's milliseconds.
@@ -64,9 +64,9 @@ def probe_video_from_memory(video_data: torch.Tensor | bytes) -> VideoMetaData:
         Nothing is raised for what is no video: has_video and has_audio are False.
     """
     try:
-        with _open(video_data) as container:
+        with open_container(_file_object(video_data)) as container:
             return VideoMetaData(**_describe_video(container), **_describe_audio(container))
-    except Exception:  # whatever is raised for a file that cannot be read
+    except VideoError:
         return VideoMetaData()
 
 
@@ -87,7 +87,7 @@ def read_video_from_memory(
 
     Args:
         video_data: The file: bytes, or shape (number of bytes,), uint8.
-        seek_frame_margin: Seconds before the stretch at which decoding begins at the latest.
+        seek_frame_margin: Not needed: decoding begins at the keyframe that the first frame depends on.
         read_video_stream: False reads nothing.
         video_width: Only 0 is possible; main asks for no other.
         video_height: Likewise.
@@ -108,61 +108,59 @@ def read_video_from_memory(
     start, end = (float(pts * unit) for pts in video_pts_range)
     if video_pts_range[1] < 0:
         end = float("inf")
-    pictures: list[np.ndarray] = []
-    to_picture = _Converter(video_min_dimension)
+    frames = torch.empty(0, dtype=torch.uint8)
     if read_video_stream:
-        with contextlib.suppress(Exception):  # whatever is raised for a file that cannot be read
-            for time, frame in _timed_frames(video_data, start, seek_frame_margin):
-                if time > end + _TOLERANCE:
-                    break
-                if time >= start - _TOLERANCE:
-                    pictures.append(to_picture(frame))
-    frames = torch.from_numpy(np.stack(pictures)) if pictures else torch.empty(0, dtype=torch.uint8)
+        with contextlib.suppress(VideoError):
+            reader = VideoReader(_file_object(video_data))
+            frames = reader.with_repair(lambda: _read(reader, start, end, video_min_dimension))
     return frames, torch.empty(0)
 
 
-class _Converter:
-    """Turns decoded frames into pictures of the first one's shape, (H, W, 3) uint8, RGB."""
-
-    def __init__(self, min_dimension: int) -> None:
-        self._min_dimension = min_dimension
-        self._size: tuple[int, int] | None = None
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        self._size = self._size or self._scaled_size(frame.width, frame.height)
-        width, height = self._size
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=1)
-        return rgb.to_ndarray()
-
-    def _scaled_size(self, width: int, height: int) -> tuple[int, int]:
-        scale = Fraction(self._min_dimension or min(width, height), min(width, height))
-        # The builtin rounds halves to even, torchvision rounded them up.
-        return int(width * scale + Fraction(1, 2)), int(height * scale + Fraction(1, 2))
+def _read(reader: VideoReader, start: float, end: float, short_side: int) -> torch.Tensor:
+    """The frames that are shown from start to end, as stored, (T, H, W, 3) uint8; shape (0,) if none are."""
+    frame_indices = _range_of(reader.info, start, end)
+    if not frame_indices:
+        return torch.empty(0, dtype=torch.uint8)
+    width, height = _scaled_size(reader.info, short_side)
+    to_picture = Converter(reader.info, upright=False, size=(width, height), interpolation="AREA")
+    frames = room_for_pictures(len(frame_indices), height, width)
+    slots = {number: slot for slot, number in enumerate(frame_indices)}
+    for number, picture in reader.decode(frame_indices, to_picture):
+        frames[slots[number]] = picture
+    return frames
 
 
-def _open(video_data: torch.Tensor | bytes) -> av.container.InputContainer:
-    data = video_data.numpy() if isinstance(video_data, torch.Tensor) else video_data
-    return av.open(io.BytesIO(data), metadata_errors="replace", options=SAFE_OPTIONS)
+def _range_of(info: VideoInfo, start: float, end: float) -> list[int]:
+    """Numbers of the frames that are shown from start to end, seconds after the first one, rising."""
+    times = np.arange(info.num_frames) / info.fps
+    if info.times is not None:
+        times = info.times * float(info.time_base)
+    times = times - times[max(info.first, info.decodable[0])]
+    inside = np.flatnonzero((times >= max(start, 0.0) - _TOLERANCE) & (times <= end + _TOLERANCE))
+    return sorted(set(inside.tolist()).intersection(info.decodable))
 
 
-def _video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    for stream in container.streams.video:
-        # Without a decoder for its format a stream has no context.
-        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic:
-            return stream
-    return None
+def _scaled_size(info: VideoInfo, short_side: int) -> tuple[int, int]:
+    """Width and height, the shorter one of them short_side; 0 does not scale."""
+    width, height = info.stored_size
+    scale = Fraction(short_side or min(width, height), min(width, height))
+    # The builtin rounds halves to even, torchvision rounded them up.
+    return int(width * scale + Fraction(1, 2)), int(height * scale + Fraction(1, 2))
+
+
+def _file_object(video_data: torch.Tensor | bytes) -> io.BytesIO:
+    return io.BytesIO(video_data.numpy() if isinstance(video_data, torch.Tensor) else video_data)
 
 
 def _describe_video(container: av.container.InputContainer) -> dict[str, bool | float | Fraction]:
-    stream = _video_stream(container)
-    if stream is None:
+    stream = find_video_stream(container)
+    if stream is None or stream.codec_context is None:
         return {}
     return {
         "has_video": True,
         "video_timebase": _TIME_BASE,
         "video_duration": _seconds_of_video(container, stream),
-        "video_fps": _frames_per_second(stream),
+        "video_fps": float(stream.guessed_rate or stream.average_rate or _UNKNOWN_RATE),
     }
 
 
@@ -178,80 +176,9 @@ def _describe_audio(container: av.container.InputContainer) -> dict[str, bool | 
     }
 
 
-def _frames_per_second(stream: av.VideoStream) -> float:
-    return float(stream.guessed_rate or stream.average_rate or _UNKNOWN_RATE)
-
-
 def _seconds_of_video(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
-    # Matroska and Flash state when the last frame ends, counted from 0 and not from the first frame.
-    tag = stream.metadata.get("DURATION")  # "00:00:02.005000000", of this stream
-    if tag is not None and tag.count(":") == 2:
-        hours, minutes, seconds = (float(part) for part in tag.split(":"))
-        end = 3600 * hours + 60 * minutes + seconds
-    elif container.duration is not None and len(container.streams) == 1:
-        end = container.duration / av.time_base  # of the longest stream, so it speaks of the video only alone
-    else:
+    stated = stated_length(container, stream)
+    if stated is None or stated.of_all:  # that of the longest stream says nothing of the video
         return 0.0
-    return max(end - float((stream.start_time or 0) * stream.time_base), 0.0)
-
-
-def _timed_frames(
-    video_data: torch.Tensor | bytes, start: float, margin: float
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Frames in the order in which they are shown, with the seconds since the video's first frame.
-
-    Args:
-        start: Seconds; all frames from there on are given, and any number before.
-        margin: Seconds before it at which decoding begins at the latest.
-    """
-    with _open(video_data) as container:
-        stream = _video_stream(container)
-        if stream is None:
-            return
-        stream.codec_context.thread_count = 1  # the loader runs many processes
-        frames = _decode(container, stream)
-        first = next(frames, None)
-        if first is None:
-            return
-        interval = 1 / _frames_per_second(stream)
-        # AVI stores no presentation times, and those that FFmpeg makes up are wrong where there are B-frames.
-        has_times = first.pts is not None and not (
-            container.format.name == "avi" and stream.codec_context.has_b_frames
-        )
-        frames = chain([first], frames)
-        if has_times and start > margin:
-            to_pts = first.pts + int((start - margin) / stream.time_base)
-            last_pts = first.pts + int((start + _TOLERANCE) / stream.time_base)
-            found = _seek(container, stream, to_pts, last_pts)
-            if found is None:
-                yield from _timed_frames(video_data, 0.0, margin)
-                return
-            frames = found
-        time = -interval
-        for frame in frames:
-            counted = not has_times or frame.pts is None
-            time = time + interval if counted else float((frame.pts - first.pts) * stream.time_base)
-            yield time, frame
-
-
-def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    for packet in packets_of(container, stream):
-        yield from decode_packet(stream, packet)
-
-
-def _seek(
-    container: av.container.InputContainer, stream: av.VideoStream, to_pts: int, last_pts: int
-) -> Iterator[av.VideoFrame] | None:
-    """Frames from a keyframe near to_pts; None if the first to come is later than last_pts."""
-    try:
-        container.seek(to_pts, stream=stream)
-    except av.FFmpegError:
-        return None
-    frames = _decode(container, stream)
-    # With intra refresh the decoder withholds frames after a "keyframe", which begins a gradual repair.
-    first = next(frames, None)
-    if first is None or first.pts is None or first.pts > last_pts:
-        return None
-    return chain([first], frames)
+    begin = float((stream.start_time or 0) * stream.time_base) if stated.from_zero else 0.0
+    return max(stated.seconds - begin, 0.0)

@@ -42,7 +42,7 @@ def reencode_video(source: VideoReader, target: Path, *, short_side: int, crf: i
     written, expected = probe_video(target), len(source.info.decodable)
     if written.num_frames != expected or written.missing:
         raise VideoError(
-            f"The copy of {source.path} has {written.num_frames} frames instead of {expected} "
+            f"The copy of {source.video} has {written.num_frames} frames instead of {expected} "
             f"{written.missing}."
         )
 
@@ -111,7 +111,7 @@ def _scaled(
     # Not strict: where frames are missing, the reader says so itself at its end.
     for expected, (number, picture) in zip(numbers, source.decode(numbers), strict=False):
         if number != expected:
-            raise MissingFrames(f"{source.path} gives frame {number} where frame {expected} should come.")
+            raise MissingFrames(f"{source.video} gives frame {number} where frame {expected} should come.")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()), format="rgb24")
         frame = converter.reformat(
             rgb, width=width, height=height, format="yuv420p", interpolation=Interpolation.BICUBIC, threads=1

@@ -12,13 +12,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 import av
 import numpy as np
 import torch
 
-from slowfast_ext.video.convert import Converter
+from slowfast_ext.video.convert import Converter, ToPicture, room_for_pictures
+from slowfast_ext.video.file import VideoFile, VideoLike
+from slowfast_ext.video.missing import clause_of_undecodable
 from slowfast_ext.video.opening import Damage, VideoError, decode_packet, open_video, packets_of
 from slowfast_ext.video.probing import VideoInfo, probe_video
 from slowfast_ext.video.walk import position_of
@@ -36,7 +37,7 @@ class MissingFrames(VideoError):
 
 
 def read_frames(
-    path: str | Path,
+    video: VideoLike,
     frame_indices: Sequence[int],
     info: VideoInfo | None = None,
     damage: Damage | None = None,
@@ -44,9 +45,9 @@ def read_frames(
     """Decode the frames asked for, each distinct one once.
 
     Args:
-        path: The video file.
+        video: The video file.
         frame_indices: Frame numbers in [0, info.num_frames), in any order, repeats allowed.
-        info: What probe_video(path) returned; probed here if not given.
+        info: What probe_video(video) returned; probed here if not given.
         damage: As for decode_frames.
 
     Returns:
@@ -58,31 +59,37 @@ def read_frames(
         VideoError: If the file cannot be read.
         MissingFrames: If a frame cannot be decoded.
     """
-    info = info or probe_video(path)
+    video = VideoFile.of(video)
+    info = info or probe_video(video)
     indices = [int(index) for index in frame_indices]
     wanted = sorted(set(indices))
     if not wanted:
-        raise InputError(f"frame_indices for {path} is empty.")
+        raise InputError(f"frame_indices for {video} is empty.")
     for index in (wanted[0], wanted[-1]):
         if not 0 <= index < info.num_frames:
-            raise InputError(f"frame_indices has {index}, but {path} has frames 0 to {info.num_frames - 1}.")
+            raise InputError(f"frame_indices has {index}, but {video} has frames 0 to {info.num_frames - 1}.")
     slots = {number: slot for slot, number in enumerate(wanted)}
-    frames = torch.empty((len(wanted), info.height, info.width, 3), dtype=torch.uint8)
-    for number, picture in decode_frames(path, wanted, info, damage):
+    frames = room_for_pictures(len(wanted), info.height, info.width)
+    for number, picture in decode_frames(video, wanted, info, damage):
         frames[slots[number]] = picture
     return frames if indices == wanted else frames[[slots[index] for index in indices]]
 
 
 def decode_frames(
-    path: str | Path, numbers: Sequence[int], info: VideoInfo, damage: Damage | None = None
+    video: VideoLike,
+    numbers: Sequence[int],
+    info: VideoInfo,
+    damage: Damage | None = None,
+    to_picture: ToPicture | None = None,
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Decode the frames asked for one by one, each once, in rising order unless the file forbids it.
 
     Args:
-        path: The video file.
+        video: The video file.
         numbers: Frame numbers in [0, info.num_frames), rising, distinct.
-        info: What probe_video(path) or repair_video returned.
+        info: What probe_video(video) or repair_video returned.
         damage: Gets what is found damaged on the way, in these frames or in others that they depend on.
+        to_picture: What turns a frame into a picture, None where it cannot; a Converter if not given.
 
     Yields:
         The number, and the picture, (H, W, 3) uint8, RGB. The picture is the caller's until the next one is
@@ -92,27 +99,30 @@ def decode_frames(
         VideoError: If the file cannot be read.
         MissingFrames: After all others, if a frame cannot be decoded.
     """
+    video = VideoFile.of(video)
     wanted = [int(number) for number in numbers]
+    if not wanted:
+        return
     missing = set(wanted)
-    to_picture = Converter(info)
-    for number, frame in _decode(path, wanted, info, Damage() if damage is None else damage):
+    to_picture = to_picture or Converter(info)
+    for number, frame in _decode(video, wanted, info, Damage() if damage is None else damage):
         picture = to_picture(frame) if number in missing else None
         if picture is not None:
             missing.discard(number)
             yield number, picture
     if missing:
         raise MissingFrames(
-            f"{path} is truncated or damaged: {info.num_frames} frames are listed in it, but frame "
+            f"{video} is truncated or damaged: {info.num_frames} frames are listed in it, but frame "
             f"{min(missing)} cannot be decoded."
         )
 
 
-def repair_video(path: str | Path, info: VideoInfo) -> VideoInfo:
+def repair_video(video: VideoLike, info: VideoInfo) -> VideoInfo:
     """Find out which frames of a damaged video can be decoded, by decoding all of it.
 
     Args:
-        path: The video file.
-        info: What probe_video(path) returned.
+        video: The video file.
+        info: What probe_video(video) returned.
 
     Returns:
         The same but for `present`, and `missing`, which says how many frames are lost. The frames keep their
@@ -121,8 +131,9 @@ def repair_video(path: str | Path, info: VideoInfo) -> VideoInfo:
     Raises:
         VideoError: If no frame can be decoded.
     """
+    video = VideoFile.of(video)
     to_picture = Converter(info)
-    with open_video(path) as (container, stream):
+    with open_video(video) as (container, stream):
         frames = chain.from_iterable(
             decode_packet(stream, packet) for packet in packets_of(container, stream)
         )
@@ -135,12 +146,12 @@ def repair_video(path: str | Path, info: VideoInfo) -> VideoInfo:
         if info.present is not None:
             present &= info.present
     if not present.any():
-        raise VideoError(f"No frame of {path} can be decoded.")
+        raise VideoError(f"No frame of {video} can be decoded.")
     num_frames = int(np.flatnonzero(present)[-1]) + 1
     listed = info.num_frames if info.present is None else int(info.present.sum())
     missing, num_lost = info.missing, listed - int(present.sum())
     if num_lost:
-        lost = f"{num_lost} of its {listed} frames cannot be decoded"
+        lost = clause_of_undecodable(num_lost, listed)
         missing = f"{missing}; {lost}" if missing else lost
     first_of = {name: getattr(info, name) for name in ("pts", "times", "positions")}
     return replace(
@@ -162,14 +173,14 @@ def _usable_keyframes(info: VideoInfo, present: np.ndarray) -> np.ndarray:
 
 
 def _decode(
-    path: str | Path, wanted: list[int], info: VideoInfo, damage: Damage
+    video: VideoFile, wanted: list[int], info: VideoInfo, damage: Damage
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield (number, frame) of the wanted frames, seeking over stretches where none is wanted."""
     if info.pts is None:
-        yield from _decode_by_count(path, wanted, damage)
+        yield from _decode_by_count(video, wanted, damage)
         return
     missing = set(wanted)
-    with open_video(path) as (container, stream):
+    with open_video(video) as (container, stream):
         for run, (keyframe, earlier) in _runs(wanted, info):
             # mp4 looks a keyframe up by its pts, and by an earlier time finds the one before it.
             times = (int(info.pts[keyframe]), int(earlier))
@@ -181,16 +192,16 @@ def _decode(
     # With intra refresh a "keyframe" begins a gradual repair, during which the decoder withholds the frames.
     # In a damaged file a seek may also lead to other packets than reading in order does.
     if missing:
-        with open_video(path) as (container, stream):
+        with open_video(video) as (container, stream):
             packets = packets_of(container, stream)
             yield from _decode_all(stream, packets, sorted(missing), info, damage)
 
 
 def _decode_by_count(
-    path: str | Path, wanted: list[int], damage: Damage
+    video: VideoFile, wanted: list[int], damage: Damage
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode from the start of the file and count."""
-    with open_video(path) as (container, stream):
+    with open_video(video) as (container, stream):
         packets = packets_of(container, stream)
         frames = chain.from_iterable(decode_packet(stream, packet, damage) for packet in packets)
         for number, frame in enumerate(frames):

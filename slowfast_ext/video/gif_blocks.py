@@ -4,41 +4,38 @@ A GIF is a header and a chain of blocks up to a trailer (GIF89a specification): 
 made of sub-blocks that begin with their own length, so a damaged place breaks the chain.
 """
 
-from pathlib import Path
 from typing import BinaryIO
 
 _EXTENSION, _PICTURE, _TRAILER = b"!", b",", b";"
 
 
-def check_gif(path: Path) -> str:
+def check_gif(file: BinaryIO, size: int) -> str:
     """Follow the blocks of a GIF.
 
     Args:
-        path: Any file; of other formats nothing is said.
+        file: Any file, at its first byte; of other formats nothing is said.
+        size: Bytes of the file.
 
     Returns:
         A clause on where the chain of blocks breaks, or "".
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(6) not in (b"GIF87a", b"GIF89a"):
+    if file.read(6) not in (b"GIF87a", b"GIF89a"):
+        return ""
+    _skip_colours(file, file.read(7)[4:5])
+    while True:
+        begin = file.tell()
+        kind = file.read(1)
+        if kind == _TRAILER:
             return ""
-        flags = file.read(7)[4:5]
-        _skip_colours(file, flags)
-        while True:
-            begin = file.tell()
-            kind = file.read(1)
-            if kind == _TRAILER:
-                return ""
-            if kind == _EXTENSION:
-                file.seek(1, 1)
-            elif kind == _PICTURE:
-                _skip_colours(file, file.read(9)[8:9])
-                file.seek(1, 1)
-            else:
-                return f"the chain of its blocks breaks after {begin:,} of {size:,} bytes"
-            if not _skip_sub_blocks(file):
-                return f"it ends within a block, after {size:,} bytes"
+        if kind == _EXTENSION:
+            file.seek(1, 1)
+        elif kind == _PICTURE:
+            _skip_colours(file, file.read(9)[8:9])
+            file.seek(1, 1)
+        else:
+            return f"the chain of its blocks breaks after {begin:,} of {size:,} bytes"
+        if not _skip_sub_blocks(file):
+            return f"it ends within a block, after {size:,} bytes"
 
 
 def _skip_colours(file: BinaryIO, flags: bytes) -> None:

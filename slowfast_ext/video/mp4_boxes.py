@@ -8,7 +8,6 @@ which hold others. Only the headers of boxes and the counts in sample tables are
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 # Boxes on the way to the sample tables.
@@ -31,60 +30,57 @@ _HARMLESS = 1_000_000
 
 @dataclass(frozen=True)
 class _Box:
-    """A box: its name, where its content begins and ends."""
+    """A box: its name, where its content begins and ends, and whether it is in no other."""
 
     name: bytes
     begin: int
     end: int
+    is_outermost: bool
 
 
-def check_mp4_header(path: Path) -> str:
-    """Look for claims in an MP4 or QuickTime file that its size belies.
+@dataclass(frozen=True)
+class Mp4Boxes:
+    """What the boxes of a file show.
+
+    Attributes:
+        problem: A clause on what the headers claim although the file is too small for it; empty if nothing.
+            The rest then counts up to there.
+        has_index: Whether there is a box moov, without which nothing can be found. Many files have it at
+            their end.
+        is_fragmented: Whether samples are in fragments, each of which has a time of its own.
+        media_bytes: Bytes that are for samples: the content of the mdat boxes.
+    """
+
+    problem: str
+    has_index: bool
+    is_fragmented: bool
+    media_bytes: int
+
+
+def read_mp4_boxes(file: BinaryIO, size: int) -> Mp4Boxes | None:
+    """Go once through the boxes of a file.
 
     Args:
-        path: Any file; of other formats nothing is said.
+        file: Any file, at its first byte.
+        size: Bytes of the file.
 
     Returns:
-        A clause on what is wrong, or "".
+        None if it is no MP4 or QuickTime file.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(8)[4:] not in _FIRST:
-            return ""
-        for box in _boxes(file, 0, size):
-            problem = _problem_of(file, box, size)
-            if problem:
-                return problem
-    return ""
+    if file.read(8)[4:] not in _FIRST:
+        return None
+    names, media_bytes, problem = set(), 0, ""
+    for box in _boxes(file, 0, size):
+        problem = _problem_of(file, box, size)
+        if problem:
+            break
+        if box.is_outermost:
+            names.add(box.name)
+            media_bytes += box.end - box.begin if box.name == b"mdat" else 0
+    return Mp4Boxes(problem, b"moov" in names, b"moof" in names, media_bytes)
 
 
-def is_fragmented(path: Path) -> bool:
-    """Whether an MP4 file holds its samples in fragments, each with a time of its own."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(8)[4:] not in _FIRST:
-            return False
-        return any(box.name == b"moof" for box in _boxes(file, 0, size, parents=()))
-
-
-def lacks_index(path: Path) -> bool:
-    """Whether a file is an MP4 or QuickTime file without the index, which many have at their end."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(8)[4:] not in _FIRST:
-            return False
-        return all(box.name != b"moov" for box in _boxes(file, 0, size, parents=()))
-
-
-def media_bytes(path: Path) -> int:
-    """Bytes of an MP4 file that are for samples: the content of its mdat boxes."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        boxes = _boxes(file, 0, size, parents=())
-        return sum(box.end - box.begin for box in boxes if box.name == b"mdat")
-
-
-def _boxes(file: BinaryIO, begin: int, end: int, parents: tuple | set = _PARENTS) -> Iterator[_Box]:
+def _boxes(file: BinaryIO, begin: int, end: int, is_outermost: bool = True) -> Iterator[_Box]:
     """Boxes in [begin, end) and within their parents, outer ones first, as far as their sizes make sense."""
     for _ in range(_MOST_BOXES):
         if begin + 8 > end:
@@ -102,9 +98,9 @@ def _boxes(file: BinaryIO, begin: int, end: int, parents: tuple | set = _PARENTS
         if length < content - begin:
             return
         stop = min(begin + length, end)
-        yield _Box(name, content, stop)
-        if name in parents:
-            yield from _boxes(file, content, stop, parents)
+        yield _Box(name, content, stop, is_outermost)
+        if name in _PARENTS:
+            yield from _boxes(file, content, stop, False)
         begin += length
 
 

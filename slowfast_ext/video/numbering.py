@@ -4,14 +4,11 @@ Legend: n frames that the file holds, V frames of the video with those that are 
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
 
-from slowfast_ext.video.mp4_boxes import is_fragmented
-from slowfast_ext.video.opening import count_of
+from slowfast_ext.video.file import VideoFile
 from slowfast_ext.video.timeline import place_frames
 from slowfast_ext.video.walk import PacketWalk
 
@@ -38,27 +35,14 @@ class Numbering:
     positions: np.ndarray | None = None
     jumps: int = 0
 
-    def clauses(self, time_base: Fraction) -> list[str]:
-        """What to say of frames that are lost between others, and of times that cannot be true."""
-        clauses = []
-        if self.present is not None:
-            lost = np.flatnonzero(~self.present)
-            verb = "is" if len(lost) == 1 else "are"
-            seconds = float(self.times[lost[0] - 1] * time_base)
-            of = f"{len(lost)} of its {len(self.present)} frames"
-            clauses.append(f"{of} {verb} missing in between, the first after {seconds:.2f} s")
-        if self.jumps:
-            clauses.append(f"its times jump ahead in {count_of(self.jumps, 'place')}")
-        return clauses
-
 
 def number_frames(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk
+    video: VideoFile, container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk
 ) -> Numbering:
     """Number the frames in the order in which they are shown; without times where these are of no use.
 
     Args:
-        path: The file.
+        video: The file.
         container: The same, open.
         stream: Its video.
         walk: Its packets.
@@ -74,7 +58,7 @@ def number_frames(
     useless = walk.without_pts or not len(found) or wrong or walk.num_backward
     if useless or (np.diff(found) == 0).any():
         return Numbering(np.empty((0, 2), dtype=np.int64))
-    explicit = formats & _EXPLICIT_TIMES and not ("mp4" in formats and is_fragmented(path))
+    explicit = formats & _EXPLICIT_TIMES and not (video.boxes and video.boxes.is_fragmented)
     rates = [] if explicit else [stream.average_rate, stream.guessed_rate, stream.base_rate]
     timeline = place_frames(found, float(stream.time_base), [float(rate) for rate in rates if rate])
     numbers = timeline.numbers

@@ -8,12 +8,11 @@ VideoError, so that it cannot end the work on the others.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import av
 from av.stream import Disposition
 
-from slowfast_ext.video.mp4_boxes import check_mp4_header, lacks_index
+from slowfast_ext.video.file import VideoFile, VideoLike
 from vtn.errors import InputError
 
 # Pixels of a picture: a little more than 8K has. Larger ones are not decoded.
@@ -54,79 +53,74 @@ class Damage:
     rejected: set[int] = field(default_factory=set)
     marked: set[int] = field(default_factory=set)
 
-    def clauses(self) -> list[str]:
-        """What to say of it; nothing of what is whole."""
-        found = []
-        if self.places:
-            found.append(f"its container is damaged in {count_of(self.places, 'place')}")
-        if self.rejected:
-            found.append(f"{count_of(len(self.rejected), 'packet')} cannot be decoded")
-        if self.marked:
-            found.append(f"{count_of(len(self.marked), 'picture')} {_are(len(self.marked))} damaged")
-        return found
-
-
-def count_of(number: int, what: str) -> str:
-    """The number and the noun, in the plural where that is due: "2 frames"."""
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
-
 
 @contextmanager
-def open_video(path: str | Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def open_video(video: VideoLike) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """Open a file and its video stream, to be decoded on one thread.
 
     Raises:
         VideoError: If there is no video in it, and for whatever else is raised by libraries, then or later.
     """
-    if not Path(path).is_file():
-        raise VideoError(f"{path} does not exist or is not a file.")
-    if Path(path).stat().st_size == 0:
-        raise VideoError(f"{path} is empty (0 bytes).")
-    with _only_video_errors(path):
-        problem = check_mp4_header(Path(path))
-        if problem:
-            raise VideoError(f"{path} cannot be read: {problem}.")
-        # "file:" so that a colon in the name is not taken for a protocol; tags may be in any encoding.
-        with av.open(f"file:{path}", metadata_errors="replace", options=SAFE_OPTIONS) as container:
-            stream = _video_stream(container, path)
-            stream.codec_context.thread_count = 1
-            stream.codec_context.options = _DECODER_OPTIONS
-            yield container, stream
+    video = VideoFile.of(video)
+    with open_container(video) as container:
+        stream = find_video_stream(container)
+        if stream is None:
+            raise VideoError(f"{video} has no video stream.")
+        if stream.codec_context is None:
+            raise VideoError(f"{video} is in a video format that this FFmpeg has no decoder for.")
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = _DECODER_OPTIONS
+        yield container, stream
 
 
 @contextmanager
-def _only_video_errors(path: str | Path) -> Iterator[None]:
+def open_container(video: VideoLike) -> Iterator[av.container.InputContainer]:
+    """Open a file, whatever streams it has.
+
+    Raises:
+        VideoError: As open_video.
+    """
+    video = VideoFile.of(video)
+    if video.path is not None and not video.path.is_file():
+        raise VideoError(f"{video} does not exist or is not a file.")
+    with _only_video_errors(video):
+        if not video.size:
+            raise VideoError(f"{video} is empty (0 bytes).")
+        if video.boxes and video.boxes.problem:
+            raise VideoError(f"{video} cannot be read: {video.boxes.problem}.")
+        # Tags may be in any encoding.
+        with av.open(video.for_av, metadata_errors="replace", options=SAFE_OPTIONS) as container:
+            yield container
+
+
+@contextmanager
+def _only_video_errors(video: VideoFile) -> Iterator[None]:
     try:
         yield
     except InputError:
         raise
     except av.ArgumentError as error:
         raise VideoError(
-            f"{path} is in no video container, or its header is damaged. Playlists and numbered pictures are "
-            "not followed."
+            f"{video} is in no video container, or its header is damaged. Playlists and numbered pictures "
+            "are not followed."
         ) from error
     except av.FFmpegError as error:
         reason = error.strerror
-        if lacks_index(Path(path)):
+        if video.boxes and not video.boxes.has_index:
             reason = "its index (box moov) is missing, so it was probably cut off"
-        raise VideoError(f"{path} cannot be decoded as a video: {reason}.") from error
+        raise VideoError(f"{video} cannot be decoded as a video: {reason}.") from error
     except Exception as error:
-        raise VideoError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+        raise VideoError(f"{video} cannot be read ({type(error).__name__}: {error}).") from error
 
 
-def _video_stream(container: av.container.InputContainer, path: str | Path) -> av.VideoStream:
+def find_video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The stream that is marked as the default, else the first; None if there is none but cover pictures.
+
+    Without a decoder for its format it has no context.
+    """
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise VideoError(f"{path} has no video stream.")
-    # Sorting keeps the order of the file among those that are equally marked.
-    stream = sorted(streams, key=lambda s: not s.disposition & Disposition.default)[0]
-    if stream.codec_context is None:
-        raise VideoError(f"{path} is in a video format that this FFmpeg has no decoder for.")
-    return stream
+    # The first of those that are equally marked.
+    return min(streams, key=lambda s: not s.disposition & Disposition.default, default=None)
 
 
 def packets_of(

@@ -10,14 +10,19 @@ Legend: V frames of the video, those that are lost included.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
 import torch
 
-from slowfast_ext.video.gif_blocks import check_gif
-from slowfast_ext.video.mp4_boxes import media_bytes
+from slowfast_ext.video.file import VideoFile, VideoLike
+from slowfast_ext.video.missing import (
+    clause_of_pixels,
+    clause_of_rate,
+    clauses_of_damage,
+    clauses_of_file,
+    clauses_of_numbering,
+)
 from slowfast_ext.video.numbering import Numbering, number_frames
 from slowfast_ext.video.opening import (
     MOST_PIXELS,
@@ -27,16 +32,12 @@ from slowfast_ext.video.opening import (
     open_video,
     packets_of,
 )
-from slowfast_ext.video.walk import PacketWalk, shortfalls, walk_packets
+from slowfast_ext.video.walk import walk_packets
 
 # A stated rate is believed if it is this close to the measured one.
 _RATE_TOLERANCE = 0.01
 # Part of the time between frames by which each may miss its even place before the rate counts as variable.
 _EVEN_TOLERANCE = 0.25
-# Part of an MP4's frames that is shown at least, where an edit list leaves some out.
-_SHOWN_PART = 0.5
-# Part of an MP4's media that may be listed nowhere: what some cameras reserve.
-_UNREAD_PART = 0.1
 # A higher rate is not believed, and this one is taken instead, which FFmpeg too takes where it knows none.
 _MOST_FPS, _FALLBACK_FPS = 1000.0, 25.0
 # Width of a pixel over its height, or the inverse, that is believed. The widest in use is 64/33.
@@ -70,6 +71,8 @@ class VideoInfo:
         present: Shape (V,), bool: which frames can be decoded, as far as is known. None: all.
         positions: Shape (V,), int64: where in the file each frame's packet begins, in bytes, or -1. None: not
             known.
+        first: Number of the first frame that decoding gives from the start of the file. Those before it
+            depend on frames that the file does not have.
     """
 
     num_frames: int
@@ -85,6 +88,13 @@ class VideoInfo:
     times: np.ndarray | None = None
     present: np.ndarray | None = None
     positions: np.ndarray | None = None
+    first: int = 0
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height of a picture before it is turned the right way up, pixels."""
+        turned = self.rotation in (90, 270)
+        return (self.height, self.width) if turned else (self.width, self.height)
 
     @property
     def decodable(self) -> list[int]:
@@ -96,7 +106,7 @@ class VideoInfo:
         """`missing`, and what was found damaged while frames were read."""
         if self.pts is None:
             return self.missing  # all frames were decoded to be counted
-        return "; ".join(filter(None, [self.missing, *damage.clauses()]))
+        return "; ".join(filter(None, [self.missing, *clauses_of_damage(damage)]))
 
     def shown_at(self, numbers: torch.Tensor) -> torch.Tensor:
         """Turn frame numbers that were chosen as if frames were evenly spaced into those that are shown then.
@@ -136,11 +146,11 @@ class VideoInfo:
         return np.searchsorted(times, even + 1, side="right") - 1
 
 
-def probe_video(path: str | Path) -> VideoInfo:
+def probe_video(video: VideoLike) -> VideoInfo:
     """Number the frames of a video without decoding them, where its container gives their times.
 
     Args:
-        path: Any file in a container that holds a video itself; cover pictures do not count as one. Of
+        video: Any file in a container that holds a video itself; cover pictures do not count as one. Of
             several streams the one that is marked as the default is taken, else the first.
 
     Raises:
@@ -148,30 +158,31 @@ def probe_video(path: str | Path) -> VideoInfo:
             pictures are too large (see MOST_PIXELS) or too long and narrow. A file that is cut short or
             damaged is not refused: see VideoInfo.missing.
     """
-    with open_video(path) as (container, stream):
+    video = VideoFile.of(video)
+    with open_video(video) as (container, stream):
         sized = stream.codec_context.width > 0  # FFmpeg forgets a size that is over the limit
         walk = walk_packets(container, stream)
         if walk.first is None:
             perhaps = "" if sized else f": its pictures are damaged, or have more than {MOST_PIXELS:,} pixels"
-            raise VideoError(f"No frame of {path} can be decoded{perhaps}.")
-        numbering = number_frames(Path(path), container, stream, walk)
+            raise VideoError(f"No frame of {video} can be decoded{perhaps}.")
+        numbering = number_frames(video, container, stream, walk)
         fps = _frames_per_second(stream, numbering)
-        clauses = [*shortfalls(container, stream, walk), *_structure(Path(path), container, stream, walk)]
+        clauses = list(clauses_of_file(video, container, stream, walk))
         pixel_aspect, time_base = float(stream.sample_aspect_ratio or 1), stream.time_base
     if fps > _MOST_FPS:
-        clauses.append(f"it states {fps:,.0f} frames per second, which is not believed")
+        clauses.append(clause_of_rate(fps))
         fps = _FALLBACK_FPS
     if not 1 / _MOST_PIXEL_ASPECT <= pixel_aspect <= _MOST_PIXEL_ASPECT:
-        clauses.append(f"it states pixels {pixel_aspect:.3g} times as wide as high, which is not believed")
+        clauses.append(clause_of_pixels(pixel_aspect))
         pixel_aspect = 1.0
     # PyAV gives the angle that the file states, counter-clockwise, from -180 to 180.
     rotation = round(-walk.first.rotation / 90) % 4 * 90
     height, width = walk.first.height, walk.first.width
     if rotation in (90, 270):
         height, width, pixel_aspect = width, height, 1 / pixel_aspect
-    _refuse_elongated(path, height, width * pixel_aspect)
-    clauses += numbering.clauses(time_base)
-    num_frames = count_frames(path, walk.damage) if numbering.pts is None else len(numbering.pts)
+    _refuse_elongated(video, height, width * pixel_aspect)
+    clauses += clauses_of_numbering(numbering, time_base)
+    num_frames = count_frames(video, walk.damage) if numbering.pts is None else len(numbering.pts)
     return VideoInfo(
         num_frames=num_frames,
         fps=fps,
@@ -180,52 +191,38 @@ def probe_video(path: str | Path) -> VideoInfo:
         pixel_aspect=pixel_aspect,
         rotation=rotation,
         time_base=time_base,
-        missing="; ".join([*clauses, *walk.damage.clauses()]),
+        missing="; ".join([*clauses, *clauses_of_damage(walk.damage)]),
         pts=numbering.pts,
         keyframes=numbering.keyframes,
         times=numbering.times,
         present=numbering.present,
         positions=numbering.positions,
+        first=_number_of(walk.first, numbering),
     )
 
 
-def _structure(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk
-) -> list[str]:
-    """Clauses on what the structure of the file shows, beside the packets that FFmpeg finds in it."""
-    formats = container.format.name.split(",")
-    if "gif" in formats:
-        return list(filter(None, [check_gif(path)]))
-    if "mp4" not in formats or not stream.frames:
-        return []
-    # Fewer than are stated are shown where an edit list leaves some out: up to a keyframe, not most of them.
-    if len(walk.pts) < _SHOWN_PART * stream.frames:
-        return [f"it states {stream.frames} frames and shows {len(walk.pts)}"]
-    if walk.num_packets < stream.frames:
-        return []
-    stated = media_bytes(path)
-    unread = stated - walk.packet_bytes
-    if unread <= _UNREAD_PART * stated:
-        return []
-    return [f"{unread:,} of its {stated:,} bytes of media are listed nowhere"]
+def _number_of(frame: av.VideoFrame, numbering: Numbering) -> int:
+    if numbering.pts is None or frame.pts is None:
+        return 0
+    return min(int(np.searchsorted(numbering.pts, frame.pts)), len(numbering.pts) - 1)
 
 
-def _refuse_elongated(path: str | Path, height: float, width: float) -> None:
+def _refuse_elongated(video: VideoFile, height: float, width: float) -> None:
     if max(height, width) > _MOST_ELONGATED * min(height, width):
         raise VideoError(
-            f"{path} has pictures of {width:.0f} x {height:.0f} pixels; one side may be at most "
+            f"{video} has pictures of {width:.0f} x {height:.0f} pixels; one side may be at most "
             f"{_MOST_ELONGATED:.0f} times as long as the other."
         )
 
 
-def count_frames(path: str | Path, damage: Damage | None = None) -> int:
+def count_frames(video: VideoLike, damage: Damage | None = None) -> int:
     """Count the frames of a video by decoding all of it.
 
     Args:
-        path: The file.
+        video: The file.
         damage: Gets what is found damaged.
     """
-    with open_video(path) as (container, stream):
+    with open_video(video) as (container, stream):
         packets = packets_of(container, stream)
         return sum(len(decode_packet(stream, packet, damage)) for packet in packets)
 

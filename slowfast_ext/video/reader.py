@@ -1,12 +1,13 @@
 """One video file, probed once and read by frame number; where frames of it are missing, without those."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from slowfast_ext.video.convert import ToPicture
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, read_frames, repair_video
+from slowfast_ext.video.file import VideoFile, VideoLike
 from slowfast_ext.video.opening import Damage
 from slowfast_ext.video.probing import VideoInfo, probe_video
 from vtn.errors import InputError
@@ -25,19 +26,19 @@ class VideoReader:
     calls.
 
     Args:
-        path: The file.
+        video: The file: its path, or a file object as VideoFile takes it.
 
     Attributes:
-        path: The file.
+        video: The file.
         info: What is known of it. Reading a damaged file adds to it.
 
     Raises:
         VideoError: If the file is no video or nothing of it can be decoded.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.info: VideoInfo = probe_video(path)
+    def __init__(self, video: VideoLike) -> None:
+        self.video = VideoFile.of(video)
+        self.info: VideoInfo = probe_video(self.video)
         self._damage = Damage()
 
     @property
@@ -71,11 +72,11 @@ class VideoReader:
         """
         wanted = torch.as_tensor(frame_indices, dtype=torch.int64)
         if not wanted.numel():
-            raise InputError(f"frame_indices for {self.path} is empty.")
+            raise InputError(f"frame_indices for {self.video} is empty.")
         for number in (int(wanted.min()), int(wanted.max())):
             if not 0 <= number < self.num_frames:
                 raise InputError(
-                    f"frame_indices has {number}, but {self.path} has frames 0 to {self.num_frames - 1}."
+                    f"frame_indices has {number}, but {self.video} has frames 0 to {self.num_frames - 1}."
                 )
         return self.info.shown_at(wanted)
 
@@ -98,15 +99,18 @@ class VideoReader:
 
         def read() -> torch.Tensor:
             there = wanted.clamp(max=self.num_frames - 1)  # a repair cuts off frames that are lost at the end
-            return read_frames(self.path, self.shown(there).tolist(), self.info, self._damage)
+            return read_frames(self.video, self.shown(there).tolist(), self.info, self._damage)
 
         return self.with_repair(read)
 
-    def decode(self, frame_indices: Sequence[int]) -> Iterator[tuple[int, torch.Tensor]]:
+    def decode(
+        self, frame_indices: Sequence[int], to_picture: ToPicture | None = None
+    ) -> Iterator[tuple[int, torch.Tensor]]:
         """Decode frames one by one, each once, in rising order unless the file forbids it.
 
         Args:
             frame_indices: Frame numbers in [0, num_frames), rising, distinct: those that `shown` gives.
+            to_picture: As for decode_frames.
 
         Yields:
             The number, and the picture, (H, W, 3) uint8, RGB. The picture is the caller's until the next one
@@ -116,7 +120,7 @@ class VideoReader:
             VideoError: If the file cannot be read.
             MissingFrames: After all others, if a frame cannot be decoded: `with_repair` sees to it.
         """
-        return decode_frames(self.path, frame_indices, self.info, self._damage)
+        return decode_frames(self.video, frame_indices, self.info, self._damage, to_picture)
 
     def with_repair(self, work: Callable[[], T]) -> T:
         """Do work that decodes frames; if some turn out to be missing, do it again without them.
@@ -146,4 +150,4 @@ class VideoReader:
             self._repair()
 
     def _repair(self) -> None:
-        self.info = repair_video(self.path, self.info)
+        self.info = repair_video(self.video, self.info)

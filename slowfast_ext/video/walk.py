@@ -1,4 +1,4 @@
-"""Going once through the packets of a file, and what it states of itself beside what it holds."""
+"""Going once through the packets of a file, and how long the file says that its video is."""
 
 import re
 from array import array
@@ -6,29 +6,14 @@ from dataclasses import dataclass, field
 
 import av
 
-from slowfast_ext.video.opening import Damage, count_of, decode_packet, packets_of
-from slowfast_ext.video.timeline import is_short_of
+from slowfast_ext.video.opening import Damage, decode_packet, packets_of
 
-# Formats that state how long the video is, so that a file which was cut short can be told from a short video.
-_FORMATS_WITH_LENGTH = {"mp4", "avi", "matroska", "asf", "flv", "mxf", "rm", "ivf"}
-# Those of them that count it from time 0 and not from the first frame.
+# Formats that count the length of the video from time 0 and not from the first frame.
 _LENGTH_FROM_ZERO = {"matroska", "flv"}
-# Formats that state how many frames there are; MP4 also counts those that an edit list leaves out.
-_FORMATS_WITH_COUNT = {"avi", "ivf"}
-# Formats that always state a length, so that one without has a damaged header.
-_NEVER_WITHOUT_LENGTH = {"asf"}
-# Formats in which one packet follows upon the other, so that bytes between them are lost ones; those of them
-# in which the first one also follows upon a short header, and the last one ends the file.
-_FORMATS_WITHOUT_GAPS = {"matroska", "flv", "ogg", "ivf"}
-_WITHOUT_GAP_BEFORE, _WITHOUT_GAP_BEHIND = {"flv", "ogg", "ivf"}, {"flv", "ivf"}
-# Bytes between two packets that may be of the container, and the part of the file that all gaps together may
-# come to: text tracks, covers and the like in strange places.
-_GAP_BYTES, _GAP_PART = 512, 0.02
+# Bytes between two packets that may be of the container.
+GAP_BYTES = 512
+# Frames that FFmpeg's guess of a time may be ahead of the next one.
 _GUESSED_FRAMES = 2
-# Bytes of a header before a late first frame that are still no lost frames.
-_HEADER_BYTES = 2048
-# A first frame later than this, in seconds, is a late one.
-_LATE = 0.1
 
 
 @dataclass
@@ -82,7 +67,7 @@ class PacketWalk:
             return
         if self.begin is None:
             self.begin = self.end = position
-        if position - self.end > _GAP_BYTES:
+        if position - self.end > GAP_BYTES:
             self.gap_bytes += position - self.end
         self.end = max(self.end, position) + packet.size
         self._last_position = position
@@ -132,65 +117,34 @@ def walk_packets(container: av.container.InputContainer, stream: av.VideoStream)
     return walk
 
 
-def shortfalls(container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk) -> list[str]:
-    """Clauses on what the packets lack of what the file states, and on what is wrong with them."""
-    clauses = []
-    if walk.num_corrupt:
-        verb = "is" if walk.num_corrupt == 1 else "are"
-        clauses.append(f"{walk.num_corrupt} of its packets {verb} incomplete")
-    if walk.num_backward:
-        clauses.append(f"its times go back in {count_of(walk.num_backward, 'place')}")
-    names = set(container.format.name.split(","))
-    length = _length_clause(container, stream, walk) if names & _FORMATS_WITH_LENGTH else ""
-    if length:
-        clauses.append(length)
-    # More than are stated come of a block that stands there twice, or of a second file behind the first.
-    elif names & _FORMATS_WITH_COUNT and stream.frames not in (0, walk.num_packets):
-        clauses.append(f"it states {stream.frames} frames and holds {walk.num_packets}")
-    elif names & _NEVER_WITHOUT_LENGTH and stream.duration is None:
-        clauses.append("its header states no length")
-    unread = _unread_bytes(container, stream, walk, names)
-    if unread > _GAP_PART * container.size:
-        clauses.append(f"{unread:,} of its {container.size:,} bytes hold nothing that can be read")
-    return clauses
+@dataclass(frozen=True)
+class StatedLength:
+    """How long a file says that its video is.
+
+    Attributes:
+        seconds: The length.
+        from_zero: Whether it is counted from time 0 and not from the first frame.
+        of_all: Whether it is that of the longest stream, whichever that is.
+    """
+
+    seconds: float
+    from_zero: bool
+    of_all: bool = False
 
 
-def _unread_bytes(
-    container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk, names: set[str]
-) -> int:
-    """Bytes of the file that are neither in a packet nor the container's own; 0 where that is not known."""
-    if not names & _FORMATS_WITHOUT_GAPS or walk.begin is None:
-        return 0
-    unread = walk.gap_bytes
-    late = bool(walk.pts) and float(min(walk.pts) * stream.time_base) > _LATE
-    # Matroska may have fonts before the first packet; if this comes late too, packets are lost.
-    if (names & _WITHOUT_GAP_BEFORE and walk.begin > _GAP_BYTES) or (late and walk.begin > _HEADER_BYTES):
-        unread += walk.begin
-    if names & _WITHOUT_GAP_BEHIND and container.size - walk.end > _GAP_BYTES:
-        unread += container.size - walk.end
-    return unread
-
-
-def _length_clause(container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk) -> str:
-    """What to say if the packets end well before the length that the file states."""
-    if not walk.pts:
-        return ""
-    from_zero = stream.duration is None and _LENGTH_FROM_ZERO.intersection(container.format.name.split(","))
-    since = 0 if from_zero else min(walk.pts)
-    found = float((max(walk.pts) + walk.last_duration - since) * stream.time_base)
-    tag = _seconds(stream.metadata.get("DURATION", ""))
+def stated_length(container: av.container.InputContainer, stream: av.VideoStream) -> StatedLength | None:
+    """How long a file says that its video is; None if it does not say."""
     if stream.duration is not None:
-        stated = float(stream.duration * stream.time_base)
-    elif container.duration is not None and len(container.streams) == 1:
-        stated = container.duration / av.time_base
-    elif tag is not None:
-        stated = tag  # Matroska's, of this stream
-    elif container.duration is not None:
-        # The container's length is that of its longest stream.
-        stated, found = container.duration / av.time_base, max(found, walk.end_of_all)
-    else:
-        return ""
-    return f"it states {stated:.2f} s of video and holds {found:.2f} s" if is_short_of(found, stated) else ""
+        return StatedLength(float(stream.duration * stream.time_base), from_zero=False)
+    from_zero = bool(_LENGTH_FROM_ZERO.intersection(container.format.name.split(",")))
+    if container.duration is not None and len(container.streams) == 1:
+        return StatedLength(container.duration / av.time_base, from_zero)
+    tag = _seconds(stream.metadata.get("DURATION", ""))  # Matroska's, of this stream
+    if tag is not None:
+        return StatedLength(tag, from_zero)
+    if container.duration is not None:
+        return StatedLength(container.duration / av.time_base, from_zero, of_all=True)
+    return None
 
 
 def _seconds(text: str) -> float | None:

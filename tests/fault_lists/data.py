@@ -18,9 +18,23 @@ FAULTS = [
     Fault(
         "what a repair found out is forgotten",
         READER,
-        "self.info = repair_video(self.path, self.info)",
-        "repair_video(self.path, self.info)",
+        "self.info = repair_video(self.video, self.info)",
+        "repair_video(self.video, self.info)",
         f"{OF_VIDEO}/test_reader.py",
+    ),
+    Fault(
+        "a file object is read from where it stands",
+        "slowfast_ext/video/file.py",
+        "        self._video.seek(0)\n        return self._video\n",
+        "        return self._video\n",
+        f"{OF_VIDEO}/test_file_objects.py",
+    ),
+    Fault(
+        "the boxes of an MP4 are gone through at every opening",
+        "slowfast_ext/video/file.py",
+        "    @cached_property\n    def boxes",
+        "    @property\n    def boxes",
+        f"{OF_VIDEO}/test_file_objects.py",
     ),
     Fault(
         "a damaged video is not read again",

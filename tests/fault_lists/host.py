@@ -14,6 +14,20 @@ _TESTS = "tests/slowfast_ext/host"
 
 FAULTS = [
     Fault(
+        "time in memory begins with a frame that cannot be decoded",
+        "slowfast_ext/host/memory_video.py",
+        "times[max(info.first, info.decodable[0])]",
+        "times[info.decodable[0]]",
+        "tests/slowfast_ext/host/test_memory_video.py::test_file_without_its_beginning",
+    ),
+    Fault(
+        "torchvision's functions turn pictures",
+        "slowfast_ext/host/memory_video.py",
+        "upright=False",
+        "upright=True",
+        "tests/slowfast_ext/host/test_memory_video.py::test_rotation_tags_are_ignored",
+    ),
+    Fault(
         "dropout depends on what ran before",
         _LOADER,
         "    seed_everything(loader.sampler.seed + 1 + cur_epoch)\n",

@@ -145,9 +145,9 @@ def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(cfg, mode, tmp
 def test_one_decoding_serves_all_views_of_a_video(cfg, monkeypatch):
     decoded = []
 
-    def spy(path, indices, info, damage):
-        decoded.append(os.path.basename(path))
-        return decode_frames(path, indices, info, damage)
+    def spy(video, indices, info, *more):
+        decoded.append(video.path.name)
+        return decode_frames(video, indices, info, *more)
 
     monkeypatch.setattr(reader_module, "decode_frames", spy)
     dataset = Vtnkinetics(cfg, "test")

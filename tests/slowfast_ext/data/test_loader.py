@@ -47,9 +47,9 @@ def count_decodes(monkeypatch) -> Counter:
     """A counter that after `tell` holds how often each file was decoded, in whatever process."""
     read, write = os.pipe()
 
-    def spy(path, numbers, info, damage):
-        os.write(write, f"{os.path.basename(path)}\n".encode())
-        return decode_frames(path, numbers, info, damage)
+    def spy(video, numbers, info, *more):
+        os.write(write, f"{video.path.name}\n".encode())
+        return decode_frames(video, numbers, info, *more)
 
     monkeypatch.setattr(reader_module, "decode_frames", spy)
 

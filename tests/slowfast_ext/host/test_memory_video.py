@@ -2,12 +2,13 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from videos import make_audio, make_video, read_numbers
 
-from slowfast_ext.host import memory_video
 from slowfast_ext.host.memory_video import VideoMetaData, probe_video_from_memory, read_video_from_memory
+from slowfast_ext.video import decoding, walk
 
 NUM_FRAMES = 75
 NTSC = Fraction(30000, 1001)
@@ -111,11 +112,14 @@ def test_sound_track(folder):
 def test_only_what_lies_before_the_range_is_decoded(folder, monkeypatch):
     times = [100_000 + 40 * number for number in range(300)]
     data = make_video(folder / "long.mp4", 300, fps=25, times=times).read_bytes()
-    fed = []
-    decode = memory_video.decode_packet
-    monkeypatch.setattr(
-        memory_video, "decode_packet", lambda stream, packet: fed.append(packet) or decode(stream, packet)
-    )
+    fed, decode = [], decoding.decode_packet
+
+    def spy(stream, packet, damage=None):
+        fed.append(packet)
+        return decode(stream, packet, damage)
+
+    for module in (walk, decoding):
+        monkeypatch.setattr(module, "decode_packet", spy)
     assert read_range(data, 25, 240, 250) == list(range(240, 251))
     # The first frame, 12 to the keyframe, a second of margin, the 11, and the decoder's delay.
     assert len(fed) < 75
@@ -139,6 +143,14 @@ def test_scaled_to_the_short_side(folder, size, short_side, expected):
     frames, _ = read_video_from_memory(path.read_bytes(), video_min_dimension=short_side)
     assert frames.shape == (4, *expected, 3)
     assert read_numbers(frames.numpy()) == [0, 1, 2, 3]
+
+
+def test_rotation_tags_are_ignored(folder):
+    """Pictures come as they are stored, lying on their side; turned back, the numbers can be read."""
+    data = make_video(folder / "phone.mp4", 4, size=(64, 96), rotation=90).read_bytes()
+    frames, _ = read_video_from_memory(data)
+    assert frames.shape == (4, 64, 96, 3)
+    assert read_numbers(np.rot90(frames.numpy(), -1, axes=(1, 2))) == [0, 1, 2, 3]
 
 
 def test_no_other_scaling(folder):

@@ -20,8 +20,9 @@ from slowfast_ext.data.loader import VideoLoader, VideoSampler
 from slowfast_ext.prepare.process import Job, Work, process_video
 from slowfast_ext.video import VideoError, VideoReader, decoding, opening, probing
 from slowfast_ext.video.decoding import decode_frames, repair_video
+from slowfast_ext.video.file import VideoFile
 from slowfast_ext.video.gif_blocks import check_gif
-from slowfast_ext.video.mp4_boxes import check_mp4_header, is_fragmented
+from slowfast_ext.video.missing import clauses_of_damage
 from slowfast_ext.video.opening import Damage
 from slowfast_ext.video.probing import probe_video
 
@@ -154,7 +155,7 @@ def test_huge_pictures_are_not_decoded(tmp_path, monkeypatch):
 )
 def test_claims_of_a_header_are_checked_before_memory_is_asked_for(tmp_path, box, offset, claim):
     path = make_video(tmp_path / "video.mp4", 20)
-    assert check_mp4_header(path) == ""
+    assert VideoFile(path).boxes.problem == ""
     data = bytearray(path.read_bytes())
     place = data.index(box) + offset
     data[place : place + len(claim)] = claim
@@ -165,9 +166,10 @@ def test_claims_of_a_header_are_checked_before_memory_is_asked_for(tmp_path, box
 
 def test_fragments_are_told_from_one_table(tmp_path):
     fragments = {"movflags": "frag_keyframe+empty_moov"}
-    assert is_fragmented(make_video(tmp_path / "parts.mp4", 20, container_options=fragments))
-    assert not is_fragmented(make_video(tmp_path / "whole.mp4", 20))
-    assert not is_fragmented(make_video(tmp_path / "other.mkv", 20))
+    parts = make_video(tmp_path / "parts.mp4", 20, container_options=fragments)
+    assert VideoFile(parts).boxes.is_fragmented
+    assert not VideoFile(make_video(tmp_path / "whole.mp4", 20)).boxes.is_fragmented
+    assert VideoFile(make_video(tmp_path / "other.mkv", 20)).boxes is None
 
 
 def test_a_fragment_that_is_gone_leaves_a_hole(tmp_path):
@@ -244,7 +246,8 @@ def test_no_playlist_leads_to_a_server(tmp_path):
 
 def test_a_gif_that_breaks_off_says_so(tmp_path):
     path = make_video(tmp_path / "video.gif", 20, codec="gif", pix_fmt="rgb8")
-    assert check_gif(path) == ""
+    with path.open("rb") as file:
+        assert check_gif(file, path.stat().st_size) == ""
     assert probe_video(path).missing == ""
     data = bytearray(path.read_bytes())
     half = len(data) // 2
@@ -279,7 +282,7 @@ def test_damaged_pictures_are_counted(tmp_path):
     assert read_numbers(
         np.stack([p.numpy().copy() for _, p in decode_frames(path, [0, 5], info, damage)])
     ) == [0, 5]
-    assert damage.clauses() == []
+    assert list(clauses_of_damage(damage)) == []
 
 
 def test_a_seek_that_leads_elsewhere_is_not_trusted(tmp_path, monkeypatch):
