@@ -5,6 +5,7 @@ Shape legend: B batch, T frames of a clip, H and W pixels, D width of a frame fe
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,12 +19,13 @@ from .backbone import (
     fixed_img_size,
     normalization,
 )
-from .checks import check_positive_int, is_symbolic
+from .checks import check_clip, check_frame_features, check_positive_int, checked_frames, checked_indices
 from .errors import InputError
 from .heads import ClassificationHead
 from .recipe import Recipe
 from .sequence_encoder import SequenceEncoder
 from .temporal_encoder import TemporalEncoder, window_per_layer
+from .window_attention import usual_num_heads
 
 
 class VTN(nn.Module):
@@ -32,13 +34,15 @@ class VTN(nn.Module):
     The parts are `backbone`, `cls_token`, `temporal_encoder` and `mlp_head`. The output is logits, in
     training and in evaluation.
 
-    `recipe` is what the model was trained with, once a checkpoint has told (see `load_checkpoint`).
+    `recipe` is what the model was trained with, once a checkpoint has told (see `load_checkpoint`). `sizes`
+    are `num_heads`, `ffn_dim` and `mlp_dim` by name, those that were left to the model included.
 
     Args:
         backbone: A timm name, or a module (N, 3, H, W) -> (N, D).
         num_classes: K.
         num_layers: Layers of the temporal encoder.
-        num_heads: Attention heads, must divide D.
+        num_heads: Attention heads, must divide D; None for 12, or where 12 do not divide D for the most
+            below 12 that do.
         attention_window: Total width in frames, even; one number, or a list with one for each layer.
         ffn_dim: Hidden width of the encoder's feed-forward networks; 4 * D by default.
         mlp_dim: Hidden width of the head; D by default.
@@ -63,13 +67,16 @@ class VTN(nn.Module):
         InputError: If an argument cannot be used; the sentence names it and its value.
     """
 
+    recipe: Recipe | None = None
+    _trained_with: Normalization | None = None
+
     def __init__(
         self,
         backbone: str | nn.Module,
         num_classes: int,
         *,
         num_layers: int = 3,
-        num_heads: int = 12,
+        num_heads: int | None = 12,
         attention_window: int | list[int] | tuple[int, ...] = 32,
         ffn_dim: int | None = None,
         mlp_dim: int | None = None,
@@ -89,39 +96,29 @@ class VTN(nn.Module):
         frames_per_chunk: int | None = None,
     ) -> None:
         super().__init__()
-        if frames_per_chunk is not None:
-            check_positive_int("frames_per_chunk", frames_per_chunk)
-        self.frames_per_chunk = frames_per_chunk
-        self.freeze_backbone = freeze_backbone
-        self.shuffle_frames = shuffle_frames
-        self.num_classes = num_classes
-        self.recipe: Recipe | None = None
-        self._trained_with: Normalization | None = None
-        timm_options = {"pretrained": pretrained, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
-        # Order in memory, not numbers: convolutions on a CPU run up to twice as fast.
-        self.backbone = create_backbone(backbone, img_size=img_size, **timm_options).to(
-            memory_format=torch.channels_last
-        )
-        if freeze_backbone:
-            self.backbone.requires_grad_(False).eval()
-        self.embed_dim = embed_dim = feature_dim(self.backbone, img_size)
-        self.cls_token = nn.Parameter(torch.randn(1, 1, embed_dim))
+        check_positive_int("frames_per_chunk", frames_per_chunk, optional=True)
+        self.num_classes, self.frames_per_chunk = num_classes, frames_per_chunk
+        self.freeze_backbone, self.shuffle_frames = freeze_backbone, shuffle_frames
+        rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+        options = {"pretrained": pretrained, "img_size": img_size, **rates}
+        self.backbone = _build_backbone(backbone, freeze=freeze_backbone, **options)
+        self.embed_dim = feature_dim(self.backbone, img_size)
+        self.sizes = _chosen_sizes(self.embed_dim, num_heads, ffn_dim, mlp_dim)
+        self.cls_token = nn.Parameter(torch.randn(1, 1, self.embed_dim))
         self.temporal_encoder = _build_temporal_encoder(
-            embed_dim,
+            self.embed_dim,
             sequence_encoder,
-            position_embedding=position_embedding,
-            attention=attention,
             num_layers=num_layers,
-            num_heads=num_heads,
+            num_heads=self.sizes["num_heads"],
             attention_window=window_per_layer(attention_window, num_layers),
-            ffn_dim=4 * embed_dim if ffn_dim is None else ffn_dim,
+            ffn_dim=self.sizes["ffn_dim"],
+            position_embedding=position_embedding,
             max_position_embeddings=max_position_embeddings,
+            attention=attention,
             attention_dropout=attention_dropout,
             hidden_dropout=hidden_dropout,
         )
-        self.mlp_head = ClassificationHead(
-            embed_dim, embed_dim if mlp_dim is None else mlp_dim, num_classes, head_dropout
-        )
+        self.mlp_head = ClassificationHead(self.embed_dim, self.sizes["mlp_dim"], num_classes, head_dropout)
 
     def train(self, mode: bool = True) -> "VTN":
         """Switch to training, or to evaluation with mode=False; a frozen backbone stays in evaluation."""
@@ -163,20 +160,26 @@ class VTN(nn.Module):
         Raises:
             InputError: If a shape or a type is wrong, or an index is negative.
         """
-        self._check_clip(clip)
-        # Checked before the expensive part: reading values makes a GPU wait.
-        frame_indices = _checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
-        return self._classify(self._frame_features(clip, frame_indices), frame_indices, False)[0]
+        check_clip(clip, fixed_img_size(self.backbone))
+        # Before the expensive part: reading values makes a GPU wait.
+        frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
+
+        with self._gradients_of_backbone():
+            features = encode_frames(self.backbone, clip, frame_indices, self.frames_per_chunk)  # (B, T, D)
+        tokens, _ = self._tokens(features)  # (B, N, D)
+        cls_state, _ = self.temporal_encoder(tokens, frame_indices)  # (B, D)
+        return self.mlp_head(cls_state)  # (B, K)
 
     def frame_features(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
         """Encode every frame by itself: (B, 3, T, H, W) -> (B, T, D).
 
         With frame_indices (B, T) a frame that a short video repeats is encoded once; the result is the same.
         """
-        self._check_clip(clip)
+        check_clip(clip, fixed_img_size(self.backbone))
         if frame_indices is not None:
-            frame_indices = _checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
-        return self._frame_features(clip, frame_indices)
+            frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
+        with self._gradients_of_backbone():
+            return encode_frames(self.backbone, clip, frame_indices, self.frames_per_chunk)
 
     def distinct_frame_features(
         self, frames: torch.Tensor | Iterable[torch.Tensor], index: torch.Tensor
@@ -191,11 +194,9 @@ class VTN(nn.Module):
         Returns:
             (B, T, D), what `frame_features` gives for the clips with all their repetitions.
         """
-        if isinstance(frames, torch.Tensor):
-            frames = self._checked(frames)
-        else:
-            frames = (self._checked(part) for part in frames)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
+        checked = partial(checked_frames, img_size=fixed_img_size(self.backbone))
+        frames = checked(frames) if isinstance(frames, torch.Tensor) else map(checked, frames)
+        with self._gradients_of_backbone():
             return encode_distinct_frames(self.backbone, frames, index, self.frames_per_chunk)
 
     def classify(
@@ -219,57 +220,53 @@ class VTN(nn.Module):
         Raises:
             InputError: If a shape or a type is wrong, or an index is negative.
         """
-        shape = tuple(frame_features.shape)
-        if (
-            len(shape) != 3
-            or shape[1] < 1
-            or shape[2] != self.embed_dim
-            or not frame_features.is_floating_point()
-        ):
-            raise InputError(
-                f"frame_features must be floats of shape (B, T, {self.embed_dim}) with T >= 1, "
-                f"not {_dtype(frame_features)} of shape {shape}."
-            )
-        frame_indices = _checked_indices(frame_indices, shape[0], shape[1], frame_features.device)
-        logits, attention = self._classify(frame_features, frame_indices, return_attention)
-        return (logits, attention) if return_attention else logits
+        check_frame_features(frame_features, self.embed_dim)
+        batch, num_frames, _ = frame_features.shape
+        frame_indices = checked_indices(frame_indices, batch, num_frames, frame_features.device)
 
-    def _checked(self, frames: torch.Tensor) -> torch.Tensor:
-        self._check_clip(frames.transpose(0, 1)[None])
-        return frames
+        tokens, order = self._tokens(frame_features)
+        cls_state, weights = self.temporal_encoder(tokens, frame_indices, return_attention)
+        logits = self.mlp_head(cls_state)
+        return (logits, _on_frames(weights, order)) if return_attention else logits
 
-    def _check_clip(self, clip: torch.Tensor) -> None:
-        shape = tuple(clip.shape)
-        if len(shape) != 5 or shape[1] != 3 or min(shape) < 1 or not clip.is_floating_point():
-            raise InputError(
-                "clip must be floats of shape (B, 3, T, H, W) with T >= 1, "
-                f"not {_dtype(clip)} of shape {shape}."
-            )
-        fixed = fixed_img_size(self.backbone)
-        if fixed is not None and shape[3:] != fixed:
-            raise InputError(
-                f"clip has frames of {shape[3:]} pixels, but the backbone was built for img_size {fixed}."
-            )
+    def _gradients_of_backbone(self) -> torch.set_grad_enabled:
+        """For `with`: gradients if the caller wants them, and none if the backbone is frozen."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone)
 
-    def _frame_features(self, clip: torch.Tensor, frame_indices: torch.Tensor | None) -> torch.Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
-            return encode_frames(self.backbone, clip, frame_indices, self.frames_per_chunk)
-
-    def _classify(
-        self, features: torch.Tensor, frame_indices: torch.Tensor, return_attention: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _tokens(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """CLS and the features (B, T, D) behind it, (B, N, D); and their new order (B, T) if shuffled."""
         order = None
         if self.shuffle_frames and not self.training:
-            order = torch.rand(features.shape[:2], device=features.device).argsort(1)  # (B, T)
+            order = torch.rand(features.shape[:2], device=features.device).argsort(1)
             features = features.take_along_dim(order[..., None], dim=1)
-        cls_token = self.cls_token.expand(features.shape[0], -1, -1)
-        tokens = torch.cat([cls_token, features], dim=1)  # (B, N, D)
-        cls_state, attention = self.temporal_encoder(tokens, frame_indices, return_attention)
-        if return_attention:
-            attention = attention[..., 1:]  # of the frames alone
-            if order is not None:  # back to the frames' own order
-                attention = attention.take_along_dim(order.argsort(1)[:, None, None], dim=-1)
-        return self.mlp_head(cls_state), attention
+        return torch.cat([self.cls_token.expand(features.shape[0], -1, -1), features], dim=1), order
+
+
+def _on_frames(cls_weights: torch.Tensor, order: torch.Tensor | None) -> torch.Tensor:
+    """Weights of CLS on all tokens (B, L, H, N) -> on the frames (B, L, H, T), in the frames' own order."""
+    on_frames = cls_weights[..., 1:]
+    if order is None:
+        return on_frames
+    return on_frames.take_along_dim(order.argsort(1)[:, None, None], dim=-1)
+
+
+def _build_backbone(backbone: str | nn.Module, *, freeze: bool, **options) -> nn.Module:
+    """The backbone, ready for convolutions, and frozen if asked for; options as for create_backbone."""
+    backbone = create_backbone(backbone, **options)
+    # Order in memory, not numbers: convolutions on a CPU run up to twice as fast.
+    backbone.to(memory_format=torch.channels_last)
+    return backbone.requires_grad_(False).eval() if freeze else backbone
+
+
+def _chosen_sizes(
+    embed_dim: int, num_heads: int | None, ffn_dim: int | None, mlp_dim: int | None
+) -> dict[str, int]:
+    """The three sizes by name, each as given or as the width asks for."""
+    return {
+        "num_heads": usual_num_heads(embed_dim) if num_heads is None else num_heads,
+        "ffn_dim": 4 * embed_dim if ffn_dim is None else ffn_dim,
+        "mlp_dim": embed_dim if mlp_dim is None else mlp_dim,
+    }
 
 
 def _build_temporal_encoder(
@@ -287,27 +284,3 @@ def _build_temporal_encoder(
                 arguments=(name, "sequence_encoder"),
             )
     return SequenceEncoder(sequence_encoder, embed_dim, **size)
-
-
-def _checked_indices(
-    frame_indices: torch.Tensor | None, batch: int, num_frames: int, device: torch.device
-) -> torch.Tensor:
-    """(B, T) int64 on the model's device; 0 .. T - 1 for None."""
-    if frame_indices is None:
-        return torch.arange(num_frames, device=device).expand(batch, -1)
-    if not isinstance(frame_indices, torch.Tensor):
-        raise InputError(f"frame_indices must be a tensor, not a {type(frame_indices).__name__}.")
-    if frame_indices.is_floating_point() or frame_indices.is_complex() or frame_indices.dtype == torch.bool:
-        raise InputError(f"frame_indices must be integers, not {_dtype(frame_indices)}.")
-    if frame_indices.shape != (batch, num_frames):
-        raise InputError(
-            f"frame_indices must have shape ({batch}, {num_frames}), one for each frame of the clip, "
-            f"not {tuple(frame_indices.shape)}."
-        )
-    if not is_symbolic(frame_indices) and bool((frame_indices < 0).any()):
-        raise InputError(f"frame_indices must be 0 or more, but {int(frame_indices.min())} is among them.")
-    return frame_indices.to(device, torch.long)
-
-
-def _dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

@@ -270,6 +270,25 @@ def test_bad_clips(small_model, clip, message):
 
 
 @pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (
+            torch.zeros(3, 8, 8),
+            r"frames must be floats of shape \(N, 3, H, W\), not float32 of shape \(3, 8, 8\)",
+        ),
+        (torch.zeros(2, 1, 8, 8), r"frames must be .*not float32 of shape \(2, 1, 8, 8\)"),
+        (torch.zeros(0, 3, 8, 8), r"frames must be .*not float32 of shape \(0, 3, 8, 8\)"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"frames must be floats .*not uint8"),
+    ],
+)
+def test_bad_frames(small_model, frames, message):
+    model, index = small_model().eval(), torch.tensor([[0, 1]])
+    for given in (frames, [torch.zeros(1, 3, 8, 8), frames]):
+        with pytest.raises(InputError, match=message):
+            model.distinct_frame_features(given, index)
+
+
+@pytest.mark.parametrize(
     ("indices", "message"),
     [
         (torch.zeros(2, 9), r"frame_indices must be integers, not float32"),
@@ -306,3 +325,18 @@ def test_frames_of_a_size_that_the_backbone_cannot_take():
     model = vtn.VTN(backbone, 3, num_heads=3)
     with pytest.raises(InputError, match=r"frames of \(48, 32\) pixels, .* img_size \(32, 32\)"):
         model(torch.zeros(1, 3, 2, 48, 32))
+    with pytest.raises(InputError, match=r"frames are of \(48, 32\) pixels, .* img_size \(32, 32\)"):
+        model.distinct_frame_features(torch.zeros(2, 3, 48, 32), torch.tensor([[0, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"), [(768, 12), (2048, 8), (512, 8), (320, 10), (192, 12), (96, 12), (11, 11), (13, 1)]
+)
+def test_heads_that_are_left_to_the_model(width, heads):
+    backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, width))
+    with torch.device("meta"):
+        model = vtn.VTN(backbone, 2, num_heads=None, num_layers=1, img_size=8)
+    assert model.temporal_encoder.layers[0].attention.num_heads == heads
+    assert model.sizes == {"num_heads": heads, "ffn_dim": 4 * width, "mlp_dim": width}
+    assert model.temporal_encoder.layers[0].ffn_in.out_features == 4 * width
+    assert model.mlp_head[1].out_features == width
