@@ -32,8 +32,8 @@ KEYS = {
     "img_size": "DATA.TRAIN_CROP_SIZE",
     "frames_per_chunk": "VTN.FRAMES_PER_CHUNK",
 }
-# Where 0, or an empty name, means "what fits"; the model says None.
-_NONE_IF_ZERO = ("ffn_dim", "mlp_dim", "sequence_encoder", "frames_per_chunk")
+# 0 or an empty name leaves these to the model, whose word for it is None.
+_NONE_IF_ZERO = ("num_heads", "ffn_dim", "mlp_dim", "sequence_encoder", "frames_per_chunk")
 
 
 def model_arguments(cfg: CfgNode) -> dict[str, Any]:

@@ -50,9 +50,9 @@ def add_vtn_config(cfg: CfgNode) -> None:
     # Temporal encoder.
     cfg.VTN.HIDDEN_DIM = 0  # width; 0 is the backbone's, any other value must equal it
     cfg.VTN.NUM_HIDDEN_LAYERS = 3
-    cfg.VTN.NUM_ATTENTION_HEADS = 12
+    cfg.VTN.NUM_ATTENTION_HEADS = 0  # 0 is 12, or the most below 12 that divide the width
     cfg.VTN.ATTENTION_WINDOW = [32]  # tokens, total width, even; one for all layers or one per layer
-    cfg.VTN.INTERMEDIATE_SIZE = 0  # width inside the feed-forward part; 0 is four times HIDDEN_DIM
+    cfg.VTN.INTERMEDIATE_SIZE = 0  # width inside the feed-forward part; 0 is four times the width
     cfg.VTN.POSITION_EMBEDDING = "learned"  # learned | fixed | none (paper table 2b)
     cfg.VTN.MAX_POSITION_EMBEDDINGS = 288  # rows of the learned table; frames use all but the last two
     cfg.VTN.ATTENTION = "learned"  # learned | uniform: all visible tokens weigh the same (paper figure 4)
@@ -63,7 +63,7 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.VTN.ATTENTION_MODE = "sliding_chunks"  # the authors' key; neither their code nor ours reads it
     cfg.VTN.PAD_TOKEN_ID = -1  # the authors' key; without padding it has no effect
     # Head. Its dropout is MODEL.DROPOUT_RATE.
-    cfg.VTN.MLP_DIM = 0  # width of the hidden layer; 0 is HIDDEN_DIM
+    cfg.VTN.MLP_DIM = 0  # width of the hidden layer; 0 is that of the temporal encoder
     # Data.
     # The released code's evaluation: its indices (see slowfast_ext/video/sampling.py) and its normalisation,
     # where DATA.MEAN and DATA.STD are not given.

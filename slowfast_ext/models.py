@@ -27,7 +27,7 @@ class VTN(vtn.VTN):
     def __init__(self, cfg: CfgNode) -> None:
         with said_in_keys():
             super().__init__(**model_arguments(cfg), pretrained=cfg.VTN.PRETRAINED)
-        self.recipe = recipe_of(cfg)  # goes into every checkpoint
+        self.recipe = recipe_of(cfg, **self.sizes)  # goes into every checkpoint
         self.normalization = self.recipe.mean, self.recipe.std
 
     def forward(self, inputs: list[Frames | torch.Tensor]) -> torch.Tensor:

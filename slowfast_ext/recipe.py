@@ -13,11 +13,16 @@ from vtn.errors import InputError
 CLASSES = "classes.txt"
 
 
-def recipe_of(cfg: CfgNode) -> Recipe:
-    """All that a model of this run's checkpoint needs to be used without the configuration."""
+def recipe_of(cfg: CfgNode, **chosen: int) -> Recipe:
+    """All that a model of this run's checkpoint needs to be used without the configuration.
+
+    Args:
+        cfg: A complete configuration.
+        **chosen: Arguments of the model that the configuration may leave to it, as it chose them.
+    """
     data = cfg.DATA
     return Recipe(
-        model=model_arguments(cfg),
+        model=model_arguments(cfg) | chosen,
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
         num_frames=data.NUM_FRAMES,

@@ -62,7 +62,7 @@ _ARGUMENTS: dict[str, Rule] = {
     "backbone": _NAME,
     "num_classes": _SIZE,
     "num_layers": _whole(_MOST_LAYERS),
-    "num_heads": _SIZE,
+    "num_heads": _either(_NONE, _SIZE),
     "attention_window": _either(_SIZE, _several(_SIZE, 1, _MOST_LAYERS)),
     "ffn_dim": _either(_NONE, _SIZE),
     "mlp_dim": _either(_NONE, _SIZE),

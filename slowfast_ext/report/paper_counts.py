@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from fvcore.common.config import CfgNode
-
 from slowfast_ext.flops import (
     FlopCount,
     count_flops,
@@ -24,6 +22,7 @@ from slowfast_ext.flops import (
     view_shape,
 )
 from slowfast_ext.report.paper_numbers import INFERENCE, NON_LOCAL_SLOWFAST, TABLE_3, TABLE_4, Cost, Runtime
+from vtn import VTN
 
 RELEASED_WINDOW = 18  # of the authors' configuration
 TEXT_WINDOW = 32  # of the paper's text, section 4.1
@@ -94,8 +93,7 @@ def measure(path: Path, overrides: tuple[str, ...]) -> Measured:
     gflops, gflops_text_window = views * count.conv_linear, None
     if cfg.MODEL.MODEL_NAME == "VTN":
         gflops, gflops_text_window = (
-            views * _as_the_authors(cfg, model.embed_dim, count, frames, window)
-            for window in (RELEASED_WINDOW, TEXT_WINDOW)
+            views * _as_the_authors(model, count, frames, window) for window in (RELEASED_WINDOW, TEXT_WINDOW)
         )
     return Measured(
         frames=frames,
@@ -108,13 +106,13 @@ def measure(path: Path, overrides: tuple[str, ...]) -> Measured:
     )
 
 
-def _as_the_authors(cfg: CfgNode, embed_dim: int, count: FlopCount, num_frames: int, window: int) -> float:
+def _as_the_authors(model: VTN, count: FlopCount, num_frames: int, window: int) -> float:
     """1e9 multiply-adds of one view of VTN: backbone and head as counted, the encoder as the authors'."""
     encoder = authors_encoder_macs(
         num_frames,
-        embed_dim=embed_dim,
-        ffn_dim=cfg.VTN.INTERMEDIATE_SIZE or 4 * embed_dim,
-        num_layers=cfg.VTN.NUM_HIDDEN_LAYERS,
+        embed_dim=model.embed_dim,
+        ffn_dim=model.sizes["ffn_dim"],
+        num_layers=len(model.temporal_encoder.layers),
         window=window,
     )
     return count.parts["backbone"] + encoder / 1e9 + count.parts["mlp_head"]

@@ -83,11 +83,10 @@ def test_uniform_attention(what, add):
 def test_every_row_trains(add, tmp_path):
     """At the size of a toy: the row's keys, but a tiny backbone and small frames."""
     tiny = (
-        "VTN.BACKBONE test_vit VTN.HIDDEN_DIM 0 VTN.INTERMEDIATE_SIZE 0 VTN.MLP_DIM 0 MODEL.NUM_CLASSES 3 "
+        "VTN.BACKBONE test_vit MODEL.NUM_CLASSES 3 "
         "DATA.TRAIN_JITTER_SCALES [32,32] DATA.TRAIN_CROP_SIZE 32 DATA.TEST_CROP_SIZE 32"
     ).split()
-    heads = [] if "NUM_ATTENTION_HEADS" in add else ["VTN.NUM_ATTENTION_HEADS", "4"]
-    cfg = load(add.split(), tmp_path, *tiny, *heads)
+    cfg = load(add.split(), tmp_path, *tiny)
     model = VTN(cfg)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     clip = torch.randn(2, 3, cfg.DATA.NUM_FRAMES, 32, 32)

@@ -25,7 +25,7 @@ def test_zero_lets_the_model_choose():
     cfg.VTN.ATTENTION_WINDOW, cfg.MODEL.DROPOUT_RATE = [8], 0.0
     arguments = model_arguments(cfg)
     assert "pretrained" not in arguments
-    for name in ("ffn_dim", "mlp_dim", "sequence_encoder", "frames_per_chunk"):
+    for name in ("num_heads", "ffn_dim", "mlp_dim", "sequence_encoder", "frames_per_chunk"):
         assert arguments[name] is None
     assert (arguments["attention_window"], arguments["head_dropout"], arguments["drop_rate"]) == (8, 0.0, 0.0)
     cfg.VTN.ATTENTION_WINDOW, cfg.VTN.INTERMEDIATE_SIZE, cfg.VTN.SEQUENCE_ENCODER = [8, 4, 8], 7, "bert"

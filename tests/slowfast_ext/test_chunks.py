@@ -89,8 +89,8 @@ def test_chunks_hold_every_frame_once_and_in_order(lengths):
 
 @pytest.mark.parametrize("backbone", ["test_vit", "resnet10t"])
 def test_same_scores_in_chunks(tiny_cfg, backbone):
-    head = ("VTN.BACKBONE", backbone, "VTN.HIDDEN_DIM", "0", "VTN.INTERMEDIATE_SIZE", "0", "VTN.MLP_DIM", "0")
-    model = get_host().create_model(tiny_cfg(*head, "VTN.FRAMES_PER_CHUNK", "3")).eval()
+    cfg = tiny_cfg("VTN.BACKBONE", backbone, "VTN.FRAMES_PER_CHUNK", "3")
+    model = get_host().create_model(cfg).eval()
     parts = tuple(torch.randint(0, 256, (n, 32, 32, 3), dtype=torch.uint8) for n in (4, 7))
     index = torch.tensor([[0, 0, 1, 2, 3, 3, 3], [4, 5, 6, 7, 8, 9, 10]])
     frames = Frames(parts, index)

@@ -100,6 +100,35 @@ def test_authors_yaml_runs_as_it_is(tmp_path):
     assert count_parameters(build_on_meta(cfg)) == 113_502_352  # counted on the authors' code
 
 
+@pytest.mark.parametrize(
+    ("backbone", "width", "heads"),
+    [("resnet18", 512, 8), ("convnext_tiny", 768, 12), ("vit_small_patch16_224", 384, 12)],
+)
+def test_another_backbone_takes_one_key(backbone, width, heads, tmp_path):
+    """Heads and widths follow, and a checkpoint's recipe holds the numbers themselves."""
+    model = build_on_meta(load(VTN_VIT_B, tmp_path, "VTN.BACKBONE", backbone))
+    assert model.temporal_encoder.layers[0].attention.num_heads == heads
+    assert model.temporal_encoder.layers[0].ffn_in.weight.shape == (4 * width, width)
+    assert model.mlp_head[1].weight.shape == (width, width)
+    recipe = model.recipe.model
+    assert (recipe["num_heads"], recipe["ffn_dim"], recipe["mlp_dim"]) == (heads, 4 * width, width)
+
+
+def test_keys_of_the_model_still_choose(tmp_path):
+    sizes = "VTN.NUM_ATTENTION_HEADS 4 VTN.INTERMEDIATE_SIZE 64 VTN.MLP_DIM 32".split()
+    model = build_on_meta(load(VTN_VIT_B, tmp_path, "VTN.BACKBONE", "resnet18", *sizes))
+    recipe = model.recipe.model
+    assert (recipe["num_heads"], recipe["ffn_dim"], recipe["mlp_dim"]) == (4, 64, 32)
+    assert model.temporal_encoder.layers[0].attention.num_heads == 4
+
+
+def test_no_configuration_pins_a_machine():
+    """NUM_GPUS is what is there; the demo alone is the same everywhere."""
+    pinned = {path.name for path in (ROOT / "configs").rglob("*.yaml") if "NUM_GPUS" in path.read_text()}
+    assert pinned == {"Base.yaml"}
+    assert not [path for path in (ROOT / "configs").rglob("*.yaml") if "NUM_SHARDS" in path.read_text()]
+
+
 def test_keys_are_added_once():
     cfg = get_cfg()
     cfg.VTN.BACKBONE = "resnet50"
@@ -137,7 +166,7 @@ BAD = [
         "VTN.NUM_ATTENTION_HEADS is 7: it must be a divisor of the width of the frame features, 768",
     ),
     (
-        "VTN.BACKBONE convnext_atto VTN.HIDDEN_DIM 0",
+        "VTN.BACKBONE convnext_atto VTN.NUM_ATTENTION_HEADS 12",
         "VTN.NUM_ATTENTION_HEADS is 12: it must be a divisor of the width of the frame features, 320",
     ),
     (
@@ -246,7 +275,7 @@ def test_the_wheel_decodes_with_pyav_only(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_missing_gpu_says_what_to_type(tmp_path):
     with pytest.raises(InputError, match="NUM_GPUS is 4 but PyTorch sees 0 CUDA devices: add `NUM_GPUS 0`"):
-        load_config(VTN_VIT_B, ["OUTPUT_DIR", str(tmp_path)])
+        load_config(VTN_VIT_B, ["NUM_GPUS", "4", "OUTPUT_DIR", str(tmp_path)])
 
 
 def test_output_dir_that_is_a_file(tmp_path):

@@ -60,9 +60,7 @@ def test_normalization_given_by_the_file(tmp_path):
 
 
 def test_the_configuration_and_the_model_agree(tmp_path):
-    cfg = load(
-        CONFIGS / "Demo" / "VTN.yaml", tmp_path, "VTN.BACKBONE", "convnext_atto", "VTN.HIDDEN_DIM", "0"
-    )
+    cfg = load(CONFIGS / "Demo" / "VTN.yaml", tmp_path, "VTN.BACKBONE", "convnext_atto")
     mean, std = normalization(VTN(cfg).backbone)
     assert (list(mean), list(std)) == IMAGENET
 
