@@ -1,48 +1,11 @@
-"""Command lines: PySlowFast's arguments, and what a person sees when something is wrong."""
+"""Command lines: what they run, and what a person sees when something is wrong."""
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
 
+from slowfast_ext.host.command_line import parse_args
 from vtn.errors import InputError
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse PySlowFast's command line.
-
-    Args:
-        argv: Arguments without the program's name.
-
-    Returns:
-        cfg_files (list of paths), opts (keys and values in turn, from behind the files, from behind --opts,
-        or both), init_method, shard_id, num_shards.
-    """
-    parser = argparse.ArgumentParser(
-        description="Train and test VTN, I3D, SlowFast … on video with PySlowFast.",
-        epilog="Example: python tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml "
-        "DATA.PATH_TO_DATA_DIR /data/kinetics NUM_GPUS 8",
-    )
-    parser.add_argument("--cfg", nargs="+", required=True, metavar="FILE", help="config files, run in turn")
-    parser.add_argument("--init_method", default="tcp://localhost:9999", help="where several processes meet")
-    parser.add_argument("--shard_id", type=int, default=0, help="this machine, from 0")
-    parser.add_argument("--num_shards", type=int, default=1, help="number of machines")
-    parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the config"
-    )
-    args, rest = parser.parse_known_args(argv)
-    flags = [word for word in rest if word.startswith("--")]
-    if flags:
-        parser.error(f"unrecognized argument {flags[0]}")
-    # `--cfg a.yaml KEY VALUE` must not take KEY and VALUE for files, as PySlowFast main's parser does.
-    count = next((i for i, word in enumerate(args.cfg) if not _is_file(word)), len(args.cfg))
-    count = max(count, 1)
-    args.cfg_files, args.opts = args.cfg[:count], [*args.cfg[count:], *rest, *args.opts]
-    return args
-
-
-def _is_file(word: str) -> bool:
-    return word.endswith((".yaml", ".yml")) or os.path.isfile(word)
 
 
 def run_safely(main: Callable[[], None]) -> None:
@@ -61,24 +24,26 @@ def run_safely(main: Callable[[], None]) -> None:
 
 def run_net(argv: Sequence[str] | None = None) -> None:
     """Train and test what each config asks for (TRAIN.ENABLE, TEST.ENABLE)."""
-    from slowfast_ext.config import load_config
-    from slowfast_ext.host import get_host
+    args = parse_args(argv)  # first: --help needs no PySlowFast
 
-    args = parse_args(argv)
-    host = get_host()
+    from slowfast_ext.config import load_config
+    from slowfast_ext.distributed import launch_job
+    from slowfast_ext.host import get_host
+    from slowfast_ext.plugin.loops import test, train
+
     configs = [
         load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id)
         for path in args.cfg_files
     ]
     _require_own_folders(args.cfg_files, [cfg.OUTPUT_DIR for cfg in configs])
     for cfg in configs:
-        host.check_lists(cfg)
+        get_host().check_lists(cfg)
     for path, cfg in zip(args.cfg_files, configs, strict=True):
         print(f"config: {path}", flush=True)
         if cfg.TRAIN.ENABLE:
-            host.launch_job(cfg, args.init_method, host.train)
+            launch_job(cfg, args.init_method, train)
         if cfg.TEST.ENABLE:
-            host.launch_job(cfg, args.init_method, host.test)
+            launch_job(cfg, args.init_method, test)
 
 
 def _require_own_folders(cfg_files: Sequence[str], output_dirs: Sequence[str]) -> None:

@@ -13,6 +13,8 @@ import yaml
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.config_check import check_config
+from slowfast_ext.config_limits import check_limits
+from slowfast_ext.distributed import visible_gpus
 from slowfast_ext.host import get_host
 from vtn.backbone import normalization
 from vtn.errors import InputError
@@ -31,6 +33,10 @@ def add_vtn_config(cfg: CfgNode) -> None:
     """
     if "VTN" in cfg:
         return
+    known = cfg.MODEL.SINGLE_PATHWAY_ARCH
+    cfg.MODEL.SINGLE_PATHWAY_ARCH = [*known, *(arch for arch in ("vtn", "VIT") if arch not in known)]
+    # Which loops train and test: host, PySlowFast's own where it ships some, or own, those of slowfast_ext.
+    cfg.ENGINE = "host"
     cfg.TRAIN.EVAL_FULL_VIDEO = False  # val and test see the whole video in one pass, not clips
     cfg.TRAIN.EVAL_NUM_FRAMES = 250  # frames of that pass, taken uniformly
     cfg.TRAIN.CHECKPOINT_PARTIAL = False  # fine-tune: take what fits of CHECKPOINT_FILE_PATH, weights only
@@ -74,9 +80,6 @@ def add_vtn_config(cfg: CfgNode) -> None:
 
 def get_cfg() -> CfgNode:
     """All keys of the host and ours, with defaults."""
-    import slowfast_ext
-
-    slowfast_ext.register()
     return get_host().get_defaults().clone()
 
 
@@ -85,7 +88,8 @@ def load_config(
 ) -> CfgNode:
     """Read one YAML (with `_BASE_`), apply overrides, check everything.
 
-    For VTN, a DATA.MEAN or DATA.STD that nobody gives is the one that VTN.BACKBONE was made for.
+    For VTN, a DATA.MEAN or DATA.STD that nobody gives is the one that VTN.BACKBONE was made for. A NUM_GPUS
+    that nobody gives is all GPUs that PyTorch sees, 0 if there is none.
 
     Args:
         path: The YAML file.
@@ -104,8 +108,10 @@ def load_config(
     _merge(cfg, file, source=str(path))
     _merge(cfg, command_line, source="the command line")
     cfg.NUM_SHARDS, cfg.SHARD_ID = num_shards, shard_id
+    _use_visible_gpus(cfg, given={*file, *command_line})
     _use_own_datasets(cfg)
     get_host().finalize_cfg(cfg)
+    check_limits(cfg)
     check_config(cfg)
     _set_normalization(cfg, given={*file.get("DATA", {}), *command_line.get("DATA", {})})
     cfg.freeze()
@@ -136,10 +142,17 @@ def adapt_loaded_config(cfg: CfgNode, path: str | os.PathLike | None, overrides:
     Raises:
         InputError: Names the key and the value.
     """
-    given = {*(_read_yaml(path) if path else {}).get("DATA", {}), *_pairs_to_tree(overrides).get("DATA", {})}
+    file, command_line = (_read_yaml(path) if path else {}), _pairs_to_tree(overrides)
+    _use_visible_gpus(cfg, given={*file, *command_line})
     _use_own_datasets(cfg)
     check_config(cfg)
-    _set_normalization(cfg, given)
+    _set_normalization(cfg, given={*file.get("DATA", {}), *command_line.get("DATA", {})})
+
+
+def _use_visible_gpus(cfg: CfgNode, given: set[str]) -> None:
+    """Set NUM_GPUS to all that PyTorch sees unless it is among the `given` keys, in place."""
+    if "NUM_GPUS" not in given:
+        cfg.NUM_GPUS = visible_gpus()
 
 
 def _use_own_datasets(cfg: CfgNode) -> None:

@@ -10,8 +10,8 @@ from fvcore.common.config import CfgNode
 
 import vtn
 from slowfast_ext.arguments import model_arguments, said_in_keys
+from slowfast_ext.distributed import num_processes, visible_gpus, world_size
 from slowfast_ext.host import get_host
-from slowfast_ext.host.launch import num_processes, world_size
 from vtn.backbone import fixed_img_size
 from vtn.errors import InputError
 
@@ -42,8 +42,8 @@ def check_config(cfg: CfgNode) -> None:
 
 def _check_devices(cfg: CfgNode) -> None:
     _require(cfg.NUM_GPUS >= 0, "NUM_GPUS", cfg.NUM_GPUS, "0 (CPU) or the number of GPUs")
-    if torch.cuda.device_count() < cfg.NUM_GPUS:
-        found = torch.cuda.device_count()
+    found = visible_gpus()
+    if found < cfg.NUM_GPUS:
         raise InputError(
             f"NUM_GPUS is {cfg.NUM_GPUS} but PyTorch sees {found} CUDA device{'s' * (found != 1)}: "
             f"add `NUM_GPUS {found}` to the command{' to run on the CPU' if not found else ''}"

@@ -8,7 +8,6 @@ softmax, additions, pooling …) are not forgotten but listed, with their size.
 """
 
 import copy
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from slowfast_ext.config import load_config
+from slowfast_ext.models import build_on_meta
 from slowfast_ext.video.sampling import slow_pathway_indices
 
 
@@ -173,9 +174,6 @@ def load_on_meta(path: str | Path, overrides: Sequence[str] = ()) -> tuple[CfgNo
     Returns:
         The configuration, and the model with all parameters on the meta device.
     """
-    from slowfast_ext.config import load_config
-    from slowfast_ext.models import build_on_meta
-
     cfg = load_config(path, ["NUM_GPUS", "0", "OUTPUT_DIR", tempfile.gettempdir(), *overrides])
     return cfg, build_on_meta(cfg)
 
@@ -183,34 +181,3 @@ def load_on_meta(path: str | Path, overrides: Sequence[str] = ()) -> tuple[CfgNo
 def num_views(cfg: CfgNode) -> int:
     """Views of one video in the configured test protocol."""
     return cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
-
-
-def model_row(path: str) -> dict[str, str]:
-    """What one configuration costs at test time; nothing is downloaded or computed."""
-    cfg, model = load_on_meta(path)
-    frames, crop = view_shape(cfg, train=False)
-    views = num_views(cfg)
-    count = count_flops(model, example_inputs(cfg, frames, crop, device="meta"))
-    return {
-        "configuration": Path(path).stem,
-        "params (M)": f"{count_parameters(model) / 1e6:.2f}",
-        "view": f"{frames} x {crop}²",
-        "views": str(views),
-        "GFLOPs x views": f"{count.conv_linear * views:.0f}",
-        "attention, non-local": f"{count.products * views:.0f}",
-    }
-
-
-def main(paths: list[str]) -> None:
-    """Print a Markdown table, one row for each configuration."""
-    for number, path in enumerate(paths):
-        row = model_row(path)
-        if number == 0:
-            print("| " + " | ".join(row) + " |\n" + "|---" * len(row) + "|")
-        print("| " + " | ".join(row.values()) + " |", flush=True)
-
-
-if __name__ == "__main__":
-    from slowfast_ext.cli import run_safely
-
-    run_safely(lambda: main(sys.argv[1:]))

@@ -6,6 +6,8 @@ from fvcore.common.config import CfgNode
 import vtn
 from slowfast_ext.arguments import model_arguments, said_in_keys
 from slowfast_ext.data.frames import Frames
+from slowfast_ext.data.packing import take_frames
+from slowfast_ext.distributed import unwrap
 from slowfast_ext.host import get_host
 from slowfast_ext.recipe import recipe_of
 from slowfast_ext.video.transforms import normalize
@@ -22,7 +24,7 @@ class VTN(vtn.VTN):
         cfg: A complete configuration.
     """
 
-    takes_frames = True  # see slowfast_ext.packing
+    takes_frames = True  # see slowfast_ext.data.packing
 
     def __init__(self, cfg: CfgNode) -> None:
         with said_in_keys():
@@ -67,9 +69,16 @@ def build_on_meta(cfg: CfgNode) -> torch.nn.Module:
     cfg.defrost()
     cfg.VTN.PRETRAINED = False
     with torch.device("meta"):
-        return get_host().create_model(cfg)
+        return get_host().bare_model(cfg)
 
 
-def build_model(cfg: CfgNode) -> torch.nn.Module:
-    """Build any registered model (VTN, SlowFast, ResNet …) on this process's device."""
-    return get_host().build_model(cfg)
+def make_model(cfg: CfgNode, gpu_id: int | None = None) -> torch.nn.Module:
+    """Build any registered model (VTN, SlowFast, ResNet …) for a run: it takes lists of Frames or of tensors.
+
+    Args:
+        cfg: Keys MODEL.MODEL_NAME, NUM_GPUS and the model's own.
+        gpu_id: GPU to use instead of this process's.
+    """
+    model = get_host().build_model(cfg, gpu_id)
+    take_frames(unwrap(model), cfg)
+    return model

@@ -18,8 +18,8 @@ from slowfast_ext.host import get_host
 FEATURES, CLASSES = 4, 7
 LENGTHS = {"train": 8, "val": 7, "test": 7}
 TOY = (
-    "MODEL.MODEL_NAME ToyLinear TRAIN.DATASET numbers TEST.DATASET numbers TRAIN.EVAL_FULL_VIDEO False "
-    "LOG_MODEL_INFO False MODEL.NUM_CLASSES 7 BN.USE_PRECISE_STATS False"
+    "ENGINE own MODEL.MODEL_NAME ToyLinear TRAIN.DATASET numbers TEST.DATASET numbers "
+    "TRAIN.EVAL_FULL_VIDEO False LOG_MODEL_INFO False MODEL.NUM_CLASSES 7 BN.USE_PRECISE_STATS False"
 ).split()
 
 

@@ -10,9 +10,8 @@ import torch
 from torch import distributed as dist
 from toys import items_of, register_toys, train_steps
 
-from slowfast_ext.engine.common import seed_everything
-from slowfast_ext.engine.test import test
-from slowfast_ext.engine.train import train
+from slowfast_ext.distributed import seed_everything
+from slowfast_ext.plugin.loops import test, train
 
 # One that waits for the other for ever must not keep the tests.
 _SECONDS = 300

@@ -15,9 +15,9 @@ from fvcore.common.config import CfgNode
 
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
+from slowfast_ext.data.packing import require_packing
 from slowfast_ext.data.shared_memory import Segment, allocate
 from slowfast_ext.data.video_list import read_video_list
-from slowfast_ext.packing import require_packing
 from slowfast_ext.video import VideoError, VideoReader, sampling
 from slowfast_ext.video.probing import VideoInfo
 from slowfast_ext.video.transforms import (
@@ -82,6 +82,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
     Raises:
         InputError: If the mode, the model's packing or anything in the list is wrong (see read_video_list).
     """
+
+    reads_for_vtn = True  # so a loader of ours reads it, see slowfast_ext/config_limits.py
 
     def __init__(self, cfg: CfgNode, mode: str) -> None:
         if mode not in _MODES:

@@ -117,15 +117,3 @@ class Ledger:
             entry = self.entries.get(video, Entry(NOT_USED))
             rows.append({"video": video, "path": name, "label": label, **vars(entry)})
         write_text(Path(path), to_csv(rows, _COLUMNS))
-
-
-def accuracy_bounds(correct: float, scored: int, failed: int) -> tuple[float, float]:
-    """Accuracy in percent if the failed videos were all wrong, and if they were all right.
-
-    Args:
-        correct: Videos that were classified rightly.
-        scored: Videos that were classified.
-        failed: Videos that could not be.
-    """
-    total = scored + failed
-    return 100.0 * correct / total, 100.0 * (correct + failed) / total

@@ -183,27 +183,6 @@ class VideoLoader:
             raise InputError(f"{reason} TRAIN.FAILED_VIDEOS is 'stop', so the run ends here.")
 
 
-def take_batches(one_pass: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:
-    """Exactly `count` batches; where failed videos leave a pass fewer, another one begins.
-
-    For batch-norm statistics, which are averaged over a number of batches that is fixed before.
-
-    Args:
-        one_pass: Begins a pass over a loader.
-        count: Batches; fewer come only if a pass has none.
-    """
-    given = 0
-    while given < count:
-        before = given
-        for batch in one_pass():
-            yield batch
-            given += 1
-            if given == count:
-                return
-        if given == before:
-            return
-
-
 def _tells_outcomes(batch: Any) -> bool:
     return isinstance(batch[-1], dict) and "outcome" in batch[-1]
 

@@ -13,8 +13,8 @@ from slowfast_ext.config import load_config
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.demo.dataset import ANNOTATIONS
 from slowfast_ext.demo.layout import Layout
-from slowfast_ext.engine.checkpoint import load_checkpoint
-from slowfast_ext.models import build_model
+from slowfast_ext.host.checkpoint import restore_checkpoint
+from slowfast_ext.models import make_model
 from slowfast_ext.report.attention import AttentionStrip, attention_inside, even_frames
 from slowfast_ext.video import VideoReader
 
@@ -43,8 +43,8 @@ def look_at_validation_videos(
         str(layout.out / "VTN" / "attention"),
     )
     cfg = load_config(layout.config("VTN"), [*overrides, *settings, "TRAIN.EVAL_FULL_VIDEO", "True"])
-    model = build_model(cfg).eval()
-    load_checkpoint(str(layout.checkpoint("VTN")), model)
+    model = make_model(cfg).eval()
+    restore_checkpoint(str(layout.checkpoint("VTN")), model)
     dataset = Vtnkinetics(cfg, "val")
     videos = json.loads((layout.data / ANNOTATIONS).read_text())["videos"]
     classes = {video["label"]: video["class"] for video in videos.values()}

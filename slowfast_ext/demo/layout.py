@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast_ext.engine.checkpoint import list_checkpoints
+from slowfast_ext.host.checkpoint import list_checkpoints
 from vtn.errors import InputError
 
 MODELS = ("VTN", "I3D", "SlowFast")

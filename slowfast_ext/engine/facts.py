@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 
 from torch import nn
 
+from slowfast_ext.distributed import is_master, unwrap
 from slowfast_ext.engine.run_files import write_model
 from slowfast_ext.flops import count_flops, count_parameters, example_inputs, view_shape
 from slowfast_ext.host import get_host
-from slowfast_ext.host.launch import is_master, unwrap
 
 _KEPT = "facts_of_views"  # attribute of a model: what was counted, by the shape of the view
 

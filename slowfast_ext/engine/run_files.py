@@ -7,11 +7,11 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 from torch import nn
 
-from slowfast_ext.engine import checkpoint
+from slowfast_ext.distributed import is_master, unwrap
 from slowfast_ext.engine.start import Source
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
-from slowfast_ext.host.launch import is_master, unwrap
+from slowfast_ext.host.checkpoint import list_checkpoints
 from vtn.errors import InputError
 
 _NAMES = ("config.yaml", "model.txt")
@@ -27,13 +27,13 @@ def training_record(cfg: CfgNode, source: Source | None) -> Iterator[None]:
         cfg: Of the training, as this process got it.
         source: What the training starts from.
     """
-    folder, saved = Path(cfg.OUTPUT_DIR), checkpoint.list_checkpoints(cfg.OUTPUT_DIR)
+    folder, saved = Path(cfg.OUTPUT_DIR), list_checkpoints(cfg.OUTPUT_DIR)
     before = {path: path.read_bytes() for path in _records(folder)}
     write_training_config(cfg, source)
     try:
         yield
     except InputError:
-        if is_master() and checkpoint.list_checkpoints(cfg.OUTPUT_DIR) == saved:
+        if is_master() and list_checkpoints(cfg.OUTPUT_DIR) == saved:
             for path in set(_records(folder)) - set(before):
                 path.unlink()
             for path, content in before.items():
@@ -59,7 +59,7 @@ def write_training_config(cfg: CfgNode, source: Source | None) -> None:
         source: What the training starts from.
     """
     path = Path(cfg.OUTPUT_DIR) / "config.yaml"
-    continues = source is not None and source.path in checkpoint.list_checkpoints(cfg.OUTPUT_DIR)
+    continues = source is not None and source.path in list_checkpoints(cfg.OUTPUT_DIR)
     if is_master() and continues and path.is_file() and path.read_text(encoding="utf-8") != _text(cfg):
         epoch = Path(source.path).stem.rpartition("_")[2]
         earlier = path.replace(path.with_name(f"config_until_epoch_{epoch}.yaml"))
@@ -81,7 +81,7 @@ def _write_config(cfg: CfgNode, path: Path) -> None:
 
 def _text(cfg: CfgNode) -> str:
     """A complete configuration as YAML that gives the same one when it is loaded."""
-    cfg = get_host().as_given(cfg).clone()
+    cfg = cfg.clone()
     cfg.defrost()
     cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False  # already done to the rates in it
     return cfg.dump()

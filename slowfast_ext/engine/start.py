@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from fvcore.common.config import CfgNode
 from torch import nn, optim
 
-from slowfast_ext.engine import checkpoint
-from slowfast_ext.host import get_host
-from slowfast_ext.models import build_on_meta
+from slowfast_ext.host import checkpoint, get_host
+from slowfast_ext.models import build_on_meta, make_model
 from vtn import checkpoint as vtn_checkpoint
 
 _ANOTHER_RUN = (
@@ -27,7 +26,7 @@ def advice(*, for_test: bool, continues: bool) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint file and how it is to be taken: arguments of `checkpoint.load_checkpoint`."""
+    """A checkpoint file and how it is to be taken: arguments of `checkpoint.restore_checkpoint`."""
 
     path: str
     advice: str
@@ -37,9 +36,9 @@ class Source:
     partial: bool = False
 
     def load(self, model: nn.Module, optimizer: optim.Optimizer | None = None) -> int:
-        """Fill the model, and the optimizer unless only weights are taken; see `load_checkpoint`."""
+        """Fill the model, and the optimizer unless only weights are taken; see `restore_checkpoint`."""
         options = {name: value for name, value in vars(self).items() if name != "path"}
-        return checkpoint.load_checkpoint(self.path, model, optimizer=optimizer, **options)
+        return checkpoint.restore_checkpoint(self.path, model, optimizer=optimizer, **options)
 
 
 def find_training_source(cfg: CfgNode) -> Source | None:
@@ -100,9 +99,9 @@ def without_needless_download(cfg: CfgNode, source: Source | None) -> CfgNode:
     return bare
 
 
-def build_model(cfg: CfgNode, source: Source | None) -> nn.Module:
+def make_model_of(cfg: CfgNode, source: Source | None) -> nn.Module:
     """Build the model; the backbone's published weights are not fetched if `source` replaces all of them."""
-    return get_host().build_model(without_needless_download(cfg, source))
+    return make_model(without_needless_download(cfg, source))
 
 
 def _holds_backbone(path: str, cfg: CfgNode) -> bool:

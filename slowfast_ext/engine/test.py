@@ -10,16 +10,17 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from slowfast_ext.data.ledger import REPAIRED, accuracy_bounds
+from slowfast_ext.data.build import construct_loader
+from slowfast_ext.data.ledger import REPAIRED
 from slowfast_ext.data.loader import VideoLoader
+from slowfast_ext.distributed import device_of, is_master, on_backend, seed_everything, unwrap
 from slowfast_ext.engine import start
-from slowfast_ext.engine.common import Batch, seed_everything, sentence_of_score
+from slowfast_ext.engine.batch import Batch
 from slowfast_ext.engine.facts import facts_for_log, log_model_info
 from slowfast_ext.engine.run_files import write_test_config
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
-from slowfast_ext.host.launch import is_master, unwrap
-from slowfast_ext.host.memory import peak_memory
+from slowfast_ext.host.meters import score_videos, videos_scored
 from slowfast_ext.host.metrics import without_needless_top5
 
 
@@ -34,14 +35,13 @@ def test(cfg) -> None:
         InputError: On a list or checkpoint that cannot be used, or when no video could be read.
     """
     host = get_host()
-    host.setup_logging(cfg.OUTPUT_DIR)
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
     write_test_config(cfg)
 
-    loader = host.construct_loader(cfg, "test")
+    loader = construct_loader(cfg, "test")
     source = start.find_test_source(cfg)
-    model = start.build_model(cfg, source)
+    model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=False)
     if source is not None:
         source.load(model)
@@ -61,7 +61,7 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     num_batches = len(loader)
     meter = host.TestMeter(videos, views, cfg.MODEL.NUM_CLASSES, num_batches)
     meter.facts = facts_for_log(model, cfg, train=False)
-    device = host.device_of(cfg)
+    device = device_of(cfg)
     meter.iter_tic()
     for iteration, loaded in enumerate(loader):
         meter.data_toc()
@@ -85,40 +85,9 @@ def _gather(meter) -> None:
     if not dist.is_initialized():
         return
     for tensor in (meter.video_preds, meter.video_labels, meter.clip_count):
-        on_backend = tensor.cuda() if dist.get_backend() == "nccl" else tensor
-        dist.all_reduce(on_backend)
-        tensor.copy_(on_backend)
-
-
-def _scored(meter) -> torch.Tensor:
-    """Which videos have a score of every view; main's sampler may repeat some to fill a batch."""
-    return meter.clip_count >= meter.num_clips
-
-
-def score_videos(meter) -> dict[str, Any]:
-    """Accuracy over the videos whose views were all scored; the others are counted, not guessed.
-
-    Args:
-        meter: A TestMeter of the host, after the whole test; its `facts`, if it has any, are of the model.
-
-    Returns:
-        An entry of the log, and test_results.json, see docs/results.md. Its top-5 is there for main's loop,
-        which asks for it, also where five classes or fewer make it meaningless.
-    """
-    scored = _scored(meter)
-    count = int(scored.sum())
-    failed = len(scored) - count
-    correct = get_host().topks_correct(meter.video_preds[scored], meter.video_labels[scored], (1, 5))
-    stats = {"split": "test_final"}
-    for k, hits in zip((1, 5), (c.item() for c in correct), strict=True):
-        stats[f"top{k}_acc"] = f"{100.0 * hits / count:.2f}"
-        if failed:
-            wrong, right = (f"{bound:.2f}" for bound in accuracy_bounds(hits, count, failed))
-            stats |= {f"top{k}_acc_if_failed_wrong": wrong, f"top{k}_acc_if_failed_right": right}
-    sentence = sentence_of_score("Test", correct[0].item(), count, failed)
-    get_host().get_logger(__name__).info(sentence)
-    stats |= {"num_videos": count, "num_failed": failed, "num_views": meter.num_clips}
-    return stats | getattr(meter, "facts", {}) | {"evaluation_seconds": meter.seconds} | peak_memory()
+        shared = on_backend(tensor)
+        dist.all_reduce(shared)
+        tensor.copy_(shared)
 
 
 def write_results(meter, loader: Any, cfg) -> None:
@@ -142,5 +111,5 @@ def write_results(meter, loader: Any, cfg) -> None:
         if hasattr(loader.dataset, "labels"):
             labels = torch.tensor(loader.dataset.labels)  # also of the videos that could not be read
         arrays = {"scores": (meter.video_preds / meter.num_clips).numpy(), "labels": labels.numpy()}
-        arrays |= {"scored": _scored(meter).numpy(), "paths": np.array(loader.ledger.paths)}
+        arrays |= {"scored": videos_scored(meter).numpy(), "paths": np.array(loader.ledger.paths)}
         np.savez(os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH), **arrays)

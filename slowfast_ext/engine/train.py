@@ -13,20 +13,18 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from slowfast_ext.data.build import construct_loader, shuffle_dataset
 from slowfast_ext.data.ledger import FAILED
-from slowfast_ext.data.loader import VideoLoader, take_batches
-from slowfast_ext.engine import checkpoint, start
-from slowfast_ext.engine.common import (
-    Batch,
-    all_reduce_sum,
-    seed_everything,
-    sentence_of_score,
-)
+from slowfast_ext.data.loader import VideoLoader
+from slowfast_ext.distributed import all_reduce_sum, device_of, seed_everything, unwrap
+from slowfast_ext.engine import start
+from slowfast_ext.engine.batch import Batch
 from slowfast_ext.engine.facts import log_model_info
 from slowfast_ext.engine.run_files import training_record
 from slowfast_ext.host import get_host
-from slowfast_ext.host.launch import unwrap
-from slowfast_ext.host.precise_bn import get_bn_modules, update_bn_stats
+from slowfast_ext.host.checkpoint import save_checkpoint
+from slowfast_ext.host.metrics import sentence_of_score
+from slowfast_ext.host.precise_bn import get_bn_modules, take_batches, update_bn_stats
 
 
 def train(cfg) -> None:
@@ -41,7 +39,6 @@ def train(cfg) -> None:
         RuntimeError: If the loss becomes NaN; the last checkpoint stays.
     """
     host = get_host()
-    host.setup_logging(cfg.OUTPUT_DIR)
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
     source = start.find_training_source(cfg)
@@ -53,8 +50,8 @@ def train(cfg) -> None:
 def _train(cfg, source: start.Source | None) -> None:
     """Build what training needs, and run its epochs."""
     host = get_host()
-    train_loader, val_loader = host.construct_loader(cfg, "train"), host.construct_loader(cfg, "val")
-    model = start.build_model(cfg, source)
+    train_loader, val_loader = construct_loader(cfg, "train"), construct_loader(cfg, "val")
+    model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=True)
     optimizer = host.construct_optimizer(model, cfg)
     start_epoch = 0 if source is None else source.load(model, optimizer) + 1
@@ -64,7 +61,7 @@ def _train(cfg, source: start.Source | None) -> None:
     host.get_logger(__name__).info("Start epoch: %d", start_epoch + 1)
     for epoch in range(start_epoch, cfg.SOLVER.MAX_EPOCH):
         last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
-        host.shuffle_dataset(train_loader, epoch)
+        shuffle_dataset(train_loader, epoch)
         train_epoch(train_loader, model, optimizer, train_meter, epoch, cfg)
         # After the first epoch too: a run that is stopped early has something to go on from.
         save = last or epoch == start_epoch or (epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
@@ -72,7 +69,7 @@ def _train(cfg, source: start.Source | None) -> None:
         if (save or evaluate) and cfg.BN.USE_PRECISE_STATS and get_bn_modules(model):
             update_precise_bn(train_loader, model, cfg)
         if save:
-            checkpoint.save_checkpoint(cfg.OUTPUT_DIR, model, optimizer, epoch, cfg)
+            save_checkpoint(cfg.OUTPUT_DIR, model, optimizer, epoch, cfg)
         if evaluate:
             eval_epoch(val_loader, model, val_meter, epoch, cfg)
 
@@ -83,7 +80,7 @@ def train_epoch(train_loader: VideoLoader, model: nn.Module, optimizer, meter, e
     model.train()
     meter.iter_tic()
     loss_function = host.get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean")
-    device = host.device_of(cfg)
+    device = device_of(cfg)
     num_batches = len(train_loader)
     for iteration, loaded in enumerate(train_loader):
         lr = host.get_epoch_lr(epoch + iteration / num_batches, cfg)
@@ -135,7 +132,7 @@ def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg
     ).eval()  # processes may have unequal numbers of batches, so none may wait for another
     host.get_logger(__name__).info("Validating on %d videos", len(val_loader.dataset))
     meter.iter_tic()
-    device = host.device_of(cfg)
+    device = device_of(cfg)
     for iteration, loaded in enumerate(val_loader):
         meter.data_toc()
         batch = Batch(loaded, device)
@@ -159,7 +156,7 @@ def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg
 
 def update_precise_bn(loader: VideoLoader, model: nn.Module, cfg) -> None:
     """Replace running statistics of batch norms by averages over BN.NUM_BATCHES_PRECISE training batches."""
-    device = get_host().device_of(cfg)
+    device = device_of(cfg)
     count = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
     update_bn_stats(
         unwrap(model),

@@ -1,8 +1,7 @@
-"""The PySlowFast beneath: which one is used, and one interface to it.
+"""The PySlowFast beneath: which one is used, what is broken in it, and one interface to it.
 
-`get_host()` returns a module. Both host modules, `wheel` and `git`, have the same names (`__all__` lists
-them), so the rest of the project never asks which PySlowFast it runs on. Everything that differs between
-PySlowFasts, and every cure, lives in this package.
+`get_host()` returns a module that gives what `interface.Host` lists: `wheel` or `git`. Nothing above need ask
+which of the two it is. This package knows nothing of what is built on it.
 """
 
 import contextlib
@@ -14,14 +13,15 @@ from types import ModuleType
 
 from slowfast_ext.host.cures import applied_cures
 from slowfast_ext.host.find import WHEEL, Installation, find_installation
-from slowfast_ext.host.import_cures import prepare_git_import, prepare_wheel_import
+from slowfast_ext.host.interface import Host
+from slowfast_ext.plugs import plug_into
 from vtn.errors import InputError
 
 get_installation = functools.cache(find_installation)
 
 
-def get_host() -> ModuleType:
-    """Find PySlowFast, cure it in memory and return its module of this package.
+def get_host() -> Host:
+    """Find PySlowFast, cure it in memory, have everything plugged into it, and return the interface to it.
 
     Raises:
         InputError: If there is none that this version knows, or it cannot be imported.
@@ -29,6 +29,7 @@ def get_host() -> ModuleType:
     found = _host_or_error()
     if isinstance(found, InputError):
         raise found
+    plug_into(found)
     return found
 
 
@@ -68,17 +69,13 @@ def _host_or_error() -> ModuleType | InputError:
 
 
 def _import(installation: Installation) -> ModuleType:
+    from slowfast_ext.host.import_cures import prepare_git_import, prepare_wheel_import
+
     if installation.kind == WHEEL:
         prepare_wheel_import()
     else:
         prepare_git_import(installation.root)
     return importlib.import_module(f"slowfast_ext.host.{installation.kind}")
-
-
-@functools.cache
-def announce_host(output_dir: str | None) -> None:
-    """Write the line of `describe_host` to the log, once for each folder that a log goes to."""
-    get_host().get_logger(__name__).info(describe_host())
 
 
 def describe_host() -> str:

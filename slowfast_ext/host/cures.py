@@ -1,12 +1,14 @@
 """What is broken in a PySlowFast on this machine, and the smallest remedy for it, in memory only.
 
-A `Cure` knows its cause and looks for it; where the cause is absent (another version, a package that is
-installed, a GPU) it does nothing. `apply_cures` keeps a record, from which the log line and
-`python -m slowfast_ext.doctor` are written.
+A `Cure` looks whether its cause is there; where it is not (another version, a package that is installed),
+nothing is done. `apply_cures` keeps a record, from which the log line and `python -m slowfast_ext.doctor` are
+written. What VTN adds to a PySlowFast is no cure, and is in `slowfast_ext.plugin`.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Cure:
     name: str
     cause: str
     apply: Callable[[], None]
-    present: Callable[[], bool] = lambda: True
+    present: Callable[[], bool]
 
     @property
     def label(self) -> str:
@@ -35,7 +37,7 @@ _record: dict[str, tuple[Cure, bool]] = {}
 
 
 def cure(
-    cures: list[Cure], name: str, cause: str, present: Callable[[], bool] = lambda: True
+    cures: list[Cure], name: str, cause: str, *, present: Callable[[], bool]
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Append the decorated function to `cures`."""
 
@@ -64,3 +66,18 @@ def applied_cures() -> list[Cure]:
 def needless_cures() -> list[Cure]:
     """Cures whose cause was looked for and not found."""
     return [entry for entry, present in _record.values() if not present]
+
+
+def fails(action: Callable[[], Any]) -> bool:
+    """Whether `action` raises: a look at what is broken, by trying it on something small."""
+    try:
+        action()
+    except Exception:  # whatever a broken or changed function may raise
+        return True
+    return False
+
+
+def mentions(function: Callable, *words: str) -> bool:
+    """Whether the source of a function has one of these words, where it cannot be tried without harm."""
+    source = inspect.getsource(function)
+    return any(word in source for word in words)

@@ -1,24 +1,39 @@
 """What is broken in PySlowFast main on a current stack or a CPU, and the smallest cure for each.
 
 main must be importable first (import_cures.py). `tests/slowfast_ext/host/test_git_cures.py` has one test for
-each entry of `GIT_CURES`, which has those of git_checkpoint.py and git_torch_cures.py too.
+each entry of `GIT_CURES`, which has those of git_cpu.py, git_checkpoint.py and git_torch_cures.py too.
 """
 
 import functools
 import importlib
+import sys
 import warnings
+from types import SimpleNamespace
+from typing import Any
 
 import torch
-from slowfast.datasets import kinetics, loader
-from slowfast.models import build
+from slowfast.config import defaults
+from slowfast.datasets import kinetics
+from slowfast.models import build, head_helper
 from slowfast.utils import logging, meters, metrics, misc, parser
 
-from slowfast_ext.host.cures import Cure, cure
+from slowfast_ext.host.command_line import parse_args
+from slowfast_ext.host.cures import Cure, cure, fails
 from slowfast_ext.host.git_checkpoint import CHECKPOINT_CURES
-from slowfast_ext.host.git_torch_cures import TORCH_CURES, no_cuda
+from slowfast_ext.host.git_cpu import CPU_CURES
+from slowfast_ext.host.git_models import build_model
+from slowfast_ext.host.git_torch_cures import TORCH_CURES
+from slowfast_ext.host.meters import Timed, TrainTimes, ValTimes, score_videos
+from slowfast_ext.host.metrics import topks_correct, without_needless_top5
 from vtn.errors import InputError
 
 GIT_CURES: list[Cure] = []
+
+
+def _head_takes_one_length() -> bool:
+    """Whether the head of SlowFast fails on pathways that are longer than those of the training."""
+    head = head_helper.ResNetBasicHead([1, 1], 1, [[1, 1, 1], [2, 1, 1]], cfg=defaults._C).eval()
+    return fails(lambda: head([torch.zeros(1, 1, 2, 1, 1), torch.zeros(1, 1, 5, 1, 1)]))
 
 
 @cure(
@@ -26,73 +41,39 @@ GIT_CURES: list[Cure] = []
     "slowfast.models.build.build_model",
     "any version: clips of another length than the trained one do not fit the heads of SlowFast and ResNet; "
     "several processes on a CPU are refused",
+    present=_head_takes_one_length,
 )
 def mend_build_model() -> None:
-    from slowfast_ext.host import git
-
-    models = importlib.import_module("slowfast.models")
-    models.build_model = build.build_model = git.build_model
-
-
-@cure(
-    GIT_CURES,
-    "slowfast.utils.misc.launch_job",
-    "no CUDA: several processes need torch.cuda.set_device and nccl",
-    present=no_cuda,
-)
-def mend_launch_job() -> None:
-    from slowfast_ext.host import launch
-
-    def launch_job(cfg, init_method, func, daemon=False):
-        return launch.launch_job(cfg, init_method, func)
-
-    misc.launch_job = launch_job
+    importlib.import_module("slowfast.models").build_model = build.build_model = build_model
 
 
 @cure(
     GIT_CURES,
     "slowfast.utils.metrics.topks_correct",
     "any version: fewer classes than k raise",
+    present=lambda: fails(lambda: metrics.topks_correct(torch.eye(3), torch.arange(3), (1, 5))),
 )
 def mend_topks_correct() -> None:
-    from slowfast_ext.host.metrics import topks_correct
-
     metrics.topks_correct = topks_correct
 
 
-@cure(
-    GIT_CURES,
-    "slowfast.datasets.loader.construct_loader",
-    "any version: a loader that cannot leave out the videos that fail; VTN's data sets get their own",
-)
-def mend_construct_loader() -> None:
-    from slowfast_ext.data.loader import VideoLoader
-    from slowfast_ext.host import loader as ours
-
-    construct, shuffle = loader.construct_loader, loader.shuffle_dataset
-
-    def construct_loader(cfg, split, is_precise_bn=False):
-        if not ours.is_ours(cfg, split):
-            return construct(cfg, split, is_precise_bn)
-        return ours.construct_loader(
-            cfg,
-            split,
-            is_precise_bn,
-            equal_shares=split != "train",  # main's loops gather from all processes in every iteration
-            transform=ours.dense_clips(cfg) if split == "train" and cfg.MIXUP.ENABLE else None,
-        )
-
-    def shuffle_dataset(data_loader, cur_epoch):
-        put_in_order = ours.shuffle_dataset if isinstance(data_loader, VideoLoader) else shuffle
-        put_in_order(data_loader, cur_epoch)
-
-    loader.construct_loader, loader.shuffle_dataset = construct_loader, shuffle_dataset
+def _gives_none() -> bool:
+    """Whether a data set that may not try any video gives None for one."""
+    dataset = SimpleNamespace(mode="train", cfg=defaults._C.clone(), dummy_output=None, _num_retries=0)
+    kinetics.logger.disabled = True  # it says that it has failed
+    try:
+        return kinetics.Kinetics.__getitem__(dataset, 0) is None
+    except Exception:  # it looks at more than this, so it is another version
+        return False
+    finally:
+        kinetics.logger.disabled = False
 
 
 @cure(
     GIT_CURES,
     "slowfast.datasets.kinetics.Kinetics",
     "any version: gives None for a video that it cannot read, on which the loader fails without naming it",
+    present=_gives_none,
 )
 def mend_kinetics() -> None:
     get = kinetics.Kinetics.__getitem__
@@ -108,10 +89,21 @@ def mend_kinetics() -> None:
     kinetics.Kinetics.__getitem__ = get_or_say
 
 
+def _counts_videos_wrongly() -> bool:
+    """Whether a view that comes twice counts double."""
+    meter = meters.TestMeter(1, 2, 2, 1)
+    for _ in range(2):
+        meter.update_stats(
+            torch.ones(1, 2), torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
+        )
+    return meter.video_preds.max().item() > 1
+
+
 @cure(
     GIT_CURES,
     "slowfast.utils.meters.TestMeter",
     "any version: a video without scores counts as one of class 0, one that a sampler repeats counts double",
+    present=_counts_videos_wrongly,
 )
 def mend_test_meter() -> None:
     update, finalize, reset = (
@@ -134,9 +126,6 @@ def mend_test_meter() -> None:
         if self.multi_label or tuple(ks) != (1, 5):
             finalize(self, ks)
             return
-        from slowfast_ext.engine.test import score_videos
-        from slowfast_ext.host.metrics import without_needless_top5
-
         self.stats = score_videos(self)
         logging.log_json_stats(without_needless_top5(self.stats, self.video_preds.shape[1]))
 
@@ -145,84 +134,50 @@ def mend_test_meter() -> None:
     meters.TestMeter.finalize_metrics = finalize_metrics
 
 
+def _times_are_of_iterations() -> bool:
+    """Whether the line of an epoch has the time of an iteration."""
+    lines: list[dict[str, Any]] = []
+    log, logging.log_json_stats = logging.log_json_stats, lambda stats, *args: lines.append(stats)
+    try:
+        meter = meters.ValMeter(1, defaults._C.clone())
+        meter.iter_tic()
+        meter.update_stats(0.0, 0.0, 1)
+        meter.log_epoch_stats(0)
+    finally:
+        logging.log_json_stats = log
+    return "time_diff" in lines[0]
+
+
 @cure(
     GIT_CURES,
     "slowfast.utils.meters.TrainMeter",
     "any version: the lines of epochs give the time of no iteration for that of the epoch, and an eta of 0",
+    present=_times_are_of_iterations,
 )
 def mend_times() -> None:
-    from slowfast_ext.host.meters import Timed, TrainTimes, ValTimes
-
     for name, times in (("TrainMeter", TrainTimes), ("ValMeter", ValTimes), ("TestMeter", Timed)):
         published = getattr(meters, name)
         setattr(meters, name, type(name, (times, published), {"__doc__": published.__doc__}))
 
 
-@cure(
-    GIT_CURES,
-    "slowfast.utils.misc.get_model_stats",
-    "any version: counts with gradients, which 250 frames have no memory for, and takes the training length "
-    "for a full video",
-)
-def mend_get_model_stats() -> None:
-    from slowfast_ext.flops import example_inputs, view_shape
-
-    analysis_input = misc._get_model_analysis_input
-
-    def _get_model_analysis_input(cfg, use_train_input):
-        if use_train_input or not cfg.TRAIN.EVAL_FULL_VIDEO:
-            return analysis_input(cfg, use_train_input)
-        inputs = example_inputs(cfg, *view_shape(cfg, train=False))
-        return ([x.cuda(non_blocking=True) for x in inputs] if cfg.NUM_GPUS else inputs,)
-
-    misc._get_model_analysis_input = _get_model_analysis_input
-    misc.get_model_stats = torch.no_grad()(misc.get_model_stats)
+def _takes_keys_for_files() -> bool:
+    argv, sys.argv = sys.argv, ["run_net.py", "--cfg", "a.yaml", "NUM_GPUS", "0"]
+    try:
+        return parser.parse_args().cfg_files != ["a.yaml"]
+    except SystemExit:  # it refuses what follows
+        return True
+    finally:
+        sys.argv = argv
 
 
 @cure(
     GIT_CURES,
     "slowfast.utils.parser.parse_args",
     "any version: `--cfg FILE KEY VALUE` takes KEY and VALUE for configuration files",
+    present=_takes_keys_for_files,
 )
 def mend_parse_args() -> None:
-    from slowfast_ext.cli import parse_args
-
     parser.parse_args = parse_args
-
-
-@cure(
-    GIT_CURES,
-    "slowfast.utils.parser.load_config",
-    "any version: does not know what VTN's backbone was trained with, and checks nothing of VTN",
-)
-def mend_load_config() -> None:
-    from slowfast_ext.config import adapt_loaded_config
-
-    load = parser.load_config
-
-    def load_config(args, path_to_config=None):
-        cfg = load(args, path_to_config)
-        adapt_loaded_config(cfg, path_to_config, args.opts or ())
-        return cfg
-
-    parser.load_config = load_config
-
-
-@cure(
-    GIT_CURES,
-    "slowfast.utils.logging.setup_logging",
-    "any version: the log does not say which PySlowFast is running",
-)
-def mend_setup_logging() -> None:
-    from slowfast_ext.host import announce_host
-
-    setup = logging.setup_logging
-
-    def setup_logging(output_dir=None):
-        setup(output_dir)
-        announce_host(output_dir)
-
-    logging.setup_logging = setup_logging
 
 
 def _warns_of_gradients() -> bool:
@@ -246,4 +201,4 @@ def mend_check_nan_losses() -> None:
     misc.check_nan_losses = lambda loss: check(loss.detach())
 
 
-GIT_CURES.extend([*CHECKPOINT_CURES, *TORCH_CURES])
+GIT_CURES.extend([*CHECKPOINT_CURES, *CPU_CURES, *TORCH_CURES])

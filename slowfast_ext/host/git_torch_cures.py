@@ -13,21 +13,6 @@ from slowfast_ext.host.cures import Cure, cure
 TORCH_CURES: list[Cure] = []
 
 
-def no_cuda() -> bool:
-    """Whether this machine has no GPU that PyTorch can use."""
-    return not torch.cuda.is_available()
-
-
-@cure(
-    TORCH_CURES,
-    "torch.cuda.synchronize",
-    "no CUDA: tools/train_net.py calls it in every iteration",
-    present=no_cuda,
-)
-def mend_synchronize() -> None:
-    torch.cuda.synchronize = lambda device=None: None
-
-
 def _amp_is_deprecated() -> bool:
     try:
         with warnings.catch_warnings():

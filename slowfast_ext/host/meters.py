@@ -10,10 +10,16 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import torch
 from slowfast.utils import logging
 
 from slowfast_ext.host.memory import peak_memory
-from slowfast_ext.host.metrics import without_needless_top5
+from slowfast_ext.host.metrics import (
+    accuracy_bounds,
+    sentence_of_score,
+    topks_correct,
+    without_needless_top5,
+)
 
 # As published: the times since, and of, the last iteration.
 _TIMES_OF_AN_ITERATION = ("dt", "dt_data", "dt_net", "time_diff")
@@ -102,3 +108,34 @@ class ValTimes(_OfEpochs):
         seconds = self.seconds
         with _changing(lambda stats: self._with_times(stats, evaluation_seconds=seconds)):
             super().log_epoch_stats(cur_epoch)
+
+
+def videos_scored(meter: Any) -> torch.Tensor:
+    """Which videos have a score of every view; main's sampler may repeat some to fill a batch."""
+    return meter.clip_count >= meter.num_clips
+
+
+def score_videos(meter: Any) -> dict[str, Any]:
+    """Accuracy over the videos whose views were all scored; the others are counted, not guessed.
+
+    Args:
+        meter: A TestMeter after the whole test; its `facts`, if it has any, are of the model.
+
+    Returns:
+        An entry of the log, and test_results.json, see docs/results.md. Its top-5 is there for main's loop,
+        which asks for it, also where five classes or fewer make it meaningless.
+    """
+    scored = videos_scored(meter)
+    count = int(scored.sum())
+    failed = len(scored) - count
+    correct = topks_correct(meter.video_preds[scored], meter.video_labels[scored], (1, 5))
+    stats = {"split": "test_final"}
+    for k, hits in zip((1, 5), (c.item() for c in correct), strict=True):
+        stats[f"top{k}_acc"] = f"{100.0 * hits / count:.2f}"
+        if failed:
+            wrong, right = (f"{bound:.2f}" for bound in accuracy_bounds(hits, count, failed))
+            stats |= {f"top{k}_acc_if_failed_wrong": wrong, f"top{k}_acc_if_failed_right": right}
+    sentence = sentence_of_score("Test", correct[0].item(), count, failed)
+    logging.get_logger(__name__).info(sentence)
+    stats |= {"num_videos": count, "num_failed": failed, "num_views": meter.num_clips}
+    return stats | getattr(meter, "facts", {}) | {"evaluation_seconds": meter.seconds} | peak_memory()

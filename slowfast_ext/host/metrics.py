@@ -34,3 +34,24 @@ def without_needless_top5(stats: Mapping[str, Any], num_classes: int) -> dict[st
     if 5 in ks_that_tell(num_classes):
         return dict(stats)
     return {name: value for name, value in stats.items() if "top5" not in name}
+
+
+def accuracy_bounds(correct: float, scored: int, failed: int) -> tuple[float, float]:
+    """Accuracy in percent if the failed videos were all wrong, and if they were all right.
+
+    Args:
+        correct: Videos that were classified rightly.
+        scored: Videos that were classified.
+        failed: Videos that could not be.
+    """
+    total = scored + failed
+    return 100.0 * correct / total, 100.0 * (correct + failed) / total
+
+
+def sentence_of_score(what: str, correct: float, scored: int, failed: int) -> str:
+    """Top-1 accuracy, over how many videos, and its bounds if the failed were all wrong or all right."""
+    text = f"{what}: top-1 accuracy {100 * correct / scored:.2f} % over {scored} of {scored + failed} videos"
+    if not failed:
+        return text
+    low, high = accuracy_bounds(correct, scored, failed)
+    return f"{text}; {low:.2f} % if the {failed} that failed were all wrong, {high:.2f} % if all were right"

@@ -11,13 +11,15 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from slowfast_ext.host.launch import world_size
+from slowfast_ext.distributed import world_size
 from vtn.errors import InputError
 
 _SHOWN = 3
 
 
-def check_lists(cfg: CfgNode, take_apart: Callable[[str], Sequence[str]], parts: Sequence[int]) -> None:
+def check_kinetics_lists(
+    cfg: CfgNode, take_apart: Callable[[str], Sequence[str]], parts: Sequence[int]
+) -> None:
     """Check the lists that a run will read with PySlowFast's `kinetics`; other data sets are left alone.
 
     Args:

@@ -2,10 +2,11 @@
 
 from fault_lists import Fault
 
-_CHECKPOINT = "slowfast_ext/engine/checkpoint.py"
-_COMMON = "slowfast_ext/engine/common.py"
+_CHECKPOINT = "slowfast_ext/host/checkpoint.py"
+_COMMON = "slowfast_ext/distributed.py"
 _START = "slowfast_ext/engine/start.py"
 _TEST = "slowfast_ext/engine/test.py"
+_METERS = "slowfast_ext/host/meters.py"
 _TRAIN = "slowfast_ext/engine/train.py"
 _TESTS = "tests/slowfast_ext/engine"
 _BY_HAND = f"{_TESTS}/test_train.py"
@@ -99,7 +100,7 @@ FAULTS = [
     Fault(
         "nothing is shuffled",
         _TRAIN,
-        "        host.shuffle_dataset(train_loader, epoch)\n",
+        "        shuffle_dataset(train_loader, epoch)\n",
         "",
         f"{_BY_HAND} -k order_of_its_own",
     ),
@@ -113,8 +114,8 @@ FAULTS = [
     Fault(
         "a resumed run has no optimizer state",
         _START,
-        "load_checkpoint(self.path, model, optimizer=optimizer, **options)",
-        "load_checkpoint(self.path, model, **options)",
+        "restore_checkpoint(self.path, model, optimizer=optimizer, **options)",
+        "restore_checkpoint(self.path, model, **options)",
         f"{_TESTS}/test_fine_tuning.py -k interrupted",
     ),
     Fault(
@@ -168,14 +169,14 @@ FAULTS = [
     ),
     Fault(
         "a video with some views scored counts",
-        _TEST,
+        _METERS,
         "meter.clip_count >= meter.num_clips",
         "meter.clip_count > 0",
         f"{_TESTS}/test_testing.py",
     ),
     Fault(
         "top-5 of a test is top-1",
-        _TEST,
+        _METERS,
         "meter.video_labels[scored], (1, 5))",
         "meter.video_labels[scored], (1, 1))",
         f"{_TESTS}/test_testing.py",
@@ -232,7 +233,7 @@ FAULTS = [
     Fault(
         "all processes draw the same numbers",
         _COMMON,
-        "(seed * 1009 + rank)",
+        "(seed * 1009 + rank())",
         "(seed * 1009)",
         f"{_TWO} -k random_numbers",
     ),

@@ -2,8 +2,8 @@
 
 from fault_lists import Fault
 
-PACKING = "slowfast_ext/packing.py"
-TESTS = "tests/slowfast_ext/test_packing.py"
+PACKING = "slowfast_ext/data/packing.py"
+TESTS = "tests/slowfast_ext/data/test_packing.py"
 
 FAULTS = [
     Fault(

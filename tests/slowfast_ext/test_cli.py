@@ -2,8 +2,8 @@
 
 import pytest
 
+from slowfast_ext import distributed
 from slowfast_ext.cli import parse_args, run_net
-from slowfast_ext.host import get_host
 from vtn import InputError
 
 
@@ -36,7 +36,7 @@ def test_two_configurations_with_one_output_folder_start_nothing(
 ):
     """Also under two names of the folder. Each with a folder of its own, both run."""
     started = []
-    monkeypatch.setattr(get_host(), "launch_job", lambda cfg, init_method, func: started.append(cfg))
+    monkeypatch.setattr(distributed, "launch_job", lambda cfg, init_method, func: started.append(cfg))
     other = tmp_path / "other.yaml"
     other.write_text(tiny_config.read_text() + f"OUTPUT_DIR: {tmp_path}/x/../out\n")
     tiny_config.write_text(tiny_config.read_text() + f"OUTPUT_DIR: {tmp_path}/out\n")

@@ -13,7 +13,7 @@ from videos import make_video, paint, read_numbers
 from slowfast_ext.data.dataset import Vtnkinetics, Vtnmit
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import decode_outcomes
-from slowfast_ext.packing import pack_pathways
+from slowfast_ext.data.packing import pack_pathways
 from slowfast_ext.video import reader as reader_module
 from slowfast_ext.video.decoding import decode_frames, read_frames
 from slowfast_ext.video.sampling import clip_frame_indices, full_video_frame_indices

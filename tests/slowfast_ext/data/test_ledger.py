@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from slowfast_ext.data.ledger import Ledger, accuracy_bounds, decode_outcomes, encode_outcome
+from slowfast_ext.data.ledger import Ledger, decode_outcomes, encode_outcome
+from slowfast_ext.host.metrics import accuracy_bounds
 
 
 @pytest.mark.parametrize("reason", ["", "a.mp4 is empty.", "Ünreadable …"])

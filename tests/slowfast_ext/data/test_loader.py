@@ -14,7 +14,8 @@ from videos import make_video
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
-from slowfast_ext.data.loader import VideoLoader, VideoSampler, take_batches
+from slowfast_ext.data.loader import VideoLoader, VideoSampler
+from slowfast_ext.host.precise_bn import take_batches
 from slowfast_ext.video import reader as reader_module
 from slowfast_ext.video.decoding import decode_frames
 from vtn.errors import InputError

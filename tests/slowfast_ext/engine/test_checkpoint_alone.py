@@ -17,8 +17,9 @@ import vtn
 from slowfast_ext import recipe as bridge
 from slowfast_ext.config import load_config
 from slowfast_ext.demo.dataset import write_video
-from slowfast_ext.engine import checkpoint
-from slowfast_ext.host import get_host
+from slowfast_ext.host import checkpoint, get_host
+from slowfast_ext.models import make_model
+from slowfast_ext.plugin import loops
 
 host = get_host()
 NAMES = ["jump", "run fast", "sit", "wave", "swim"]
@@ -41,9 +42,9 @@ def trained(tmp_path_factory) -> Path:
     where = ["DATA.PATH_TO_DATA_DIR", str(folder), "OUTPUT_DIR", str(folder / "out")]
     cfg = load_config(folder / "tiny.yaml", [*where, "DATA.MEAN", str(MEAN), "DATA.STD", str(STD), *SETTINGS])
     with torch.random.fork_rng():
-        host.train(cfg)
+        loops.train(cfg)
         _sharpen(checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 1))
-        host.test(cfg)
+        loops.test(cfg)
     return folder / "out"
 
 
@@ -157,7 +158,7 @@ def test_fine_tuning_tells_its_own_recipe(trained, tiny_cfg):
     path = checkpoint.checkpoint_path(str(trained), 1)
     given = ("TRAIN.CHECKPOINT_FILE_PATH", path, "TRAIN.CHECKPOINT_EPOCH_RESET", "True")
     cfg = tiny_cfg(*given, "SOLVER.MAX_EPOCH", "1", "DATA.MEAN", "[0.5, 0.5, 0.5]", "DATA.STD", str(STD))
-    host.train(cfg)
+    loops.train(cfg)
     model = vtn.create_model(checkpoint=checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 1))
     assert model.normalization == ((0.5, 0.5, 0.5), tuple(STD))
     assert model.class_names is None
@@ -168,7 +169,7 @@ def test_models_of_the_host_have_no_entry(tiny_cfg):
         *"MODEL.MODEL_NAME ResNet MODEL.ARCH i3d RESNET.WIDTH_PER_GROUP 8 SOLVER.MAX_EPOCH 1".split(),
         *"TRAIN.EVAL_FULL_VIDEO False BN.USE_PRECISE_STATS False".split(),
     )
-    model = host.build_model(cfg)
+    model = make_model(cfg)
     checkpoint_path = checkpoint.save_checkpoint(
         cfg.OUTPUT_DIR, model, torch.optim.SGD(model.parameters()), 0, cfg
     )

@@ -15,10 +15,12 @@ import torch
 from tiny_runs import MULTI_VIEW, NO_DROPOUT, ROOT, command, stats, without_costs
 
 import vtn
-from slowfast_ext.engine import checkpoint
-from slowfast_ext.engine.common import seed_everything
+from slowfast_ext.data.build import construct_loader
+from slowfast_ext.distributed import seed_everything
 from slowfast_ext.engine.test import perform_test
-from slowfast_ext.host import get_host
+from slowfast_ext.host import checkpoint, get_host
+from slowfast_ext.models import make_model
+from slowfast_ext.plugin import loops
 from vtn import InputError
 
 host = get_host()
@@ -58,13 +60,13 @@ def test_an_encoder_of_another_library_trains_and_tests(run_net, tmp_path):
 def test_one_step_equals_sgd_by_hand(tiny_cfg):
     """Nesterov's first step moves a weight by lr * (1 + momentum) * (gradient + decay * weight)."""
     cfg = tiny_cfg("SOLVER.MAX_EPOCH", "1", "TRAIN.BATCH_SIZE", "8", *NO_DROPOUT)
-    host.train(cfg)
-    dataset = host.construct_loader(cfg, "train").dataset
+    loops.train(cfg)
+    dataset = construct_loader(cfg, "train").dataset
     items = [dataset[index] for index in range(8)]
     clips = torch.cat([item[0][0].clips(cfg.DATA.MEAN, cfg.DATA.STD) for item in items])
     frame_indices = torch.stack([item[0][1] for item in items])
     (seed_everything if WHEEL else torch.manual_seed)(cfg.RNG_SEED)
-    model = host.build_model(cfg).train()
+    model = make_model(cfg).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     logits = vtn.VTN.forward(model, clips, frame_indices)
     torch.nn.functional.cross_entropy(logits, torch.tensor([item[1] for item in items])).backward()
@@ -134,7 +136,7 @@ def test_killed_run_continues_as_if_it_had_not_been(run_net, tiny_config, data_d
 
 def test_damaged_last_checkpoint_is_skipped(tiny_cfg, tmp_path):
     cfg = tiny_cfg()
-    host.train(cfg)
+    loops.train(cfg)
     last = checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 2)
     os.truncate(last, os.path.getsize(last) // 2)
     assert checkpoint.newest_checkpoint(cfg.OUTPUT_DIR) == checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 1)
@@ -145,8 +147,8 @@ def test_damaged_last_checkpoint_is_skipped(tiny_cfg, tmp_path):
 
 def test_scores_are_the_mean_softmax_of_the_views(tiny_cfg):
     cfg = tiny_cfg(*MULTI_VIEW, "TEST.SAVE_RESULTS_PATH", "results.npz")
-    model = host.build_model(cfg)
-    loader = host.construct_loader(cfg, "test")
+    model = make_model(cfg)
+    loader = construct_loader(cfg, "test")
     perform_test(loader, model, cfg)
     results = np.load(f"{cfg.OUTPUT_DIR}/results.npz")
     assert results["paths"][6].endswith("/6.mp4")
@@ -171,8 +173,8 @@ def test_the_hosts_own_data_set_and_model(tiny_cfg, data_dir, tmp_path):
         *"RESNET.WIDTH_PER_GROUP 8 BN.USE_PRECISE_STATS True BN.NUM_BATCHES_PRECISE 2".split(),
         *("SOLVER.MAX_EPOCH", "1", "DATA.PATH_PREFIX", str(data_dir)),
     )
-    host.train(cfg)
-    host.test(cfg)
+    loops.train(cfg)
+    loops.test(cfg)
     log = (tmp_path / "out" / "stdout.log").read_text()
     assert len(stats(log, _type="train_iter" if WHEEL else "train_iter_")) == 2
     (final,) = stats(log, split="test_final")
@@ -192,8 +194,8 @@ def broken_data_dir(data_dir, tmp_path):
 def test_unreadable_videos_are_counted_and_named(tiny_cfg, broken_data_dir, tmp_path):
     save = ["SOLVER.MAX_EPOCH", "1", "TEST.SAVE_RESULTS_PATH", "results.npz"]
     cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(broken_data_dir), *save)
-    host.train(cfg)
-    host.test(cfg)
+    loops.train(cfg)
+    loops.test(cfg)
     log = (tmp_path / "out" / "stdout.log").read_text()
     for split, counts in (
         ("train", "8 videos: 4 used, 0 repaired, 2 failed, 2 not used"),  # one whole batch of 4
@@ -241,7 +243,7 @@ def test_failed_videos_do_not_stop_precise_batch_norms(tiny_cfg, broken_data_dir
         *"MODEL.MODEL_NAME ResNet MODEL.ARCH i3d RESNET.WIDTH_PER_GROUP 8 LOG_MODEL_INFO False".split(),
         *"BN.USE_PRECISE_STATS True BN.NUM_BATCHES_PRECISE 200".split(),
     )
-    host.train(cfg)
+    loops.train(cfg)
     assert checkpoint.newest_checkpoint(cfg.OUTPUT_DIR) == checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 2)
 
 
@@ -255,9 +257,9 @@ def test_no_readable_video_at_all(tiny_cfg, data_dir, tmp_path):
         InputError,
         match="no whole batch of videos of the training list could be read: .* 8 failed",
     ):
-        host.train(cfg)
+        loops.train(cfg)
     with pytest.raises(InputError, match="no video of the test list could be read"):
-        host.test(cfg)
+        loops.test(cfg)
 
 
 def bad_checkpoint(kind: str, folder) -> str:
@@ -289,20 +291,20 @@ class Payload:
 def test_bad_checkpoint_is_named(kind, message, tiny_cfg, tmp_path):
     path = bad_checkpoint(kind, tmp_path)
     with pytest.raises(InputError, match=rf"{kind}\.pyth.*{message}"):
-        host.test(tiny_cfg("TEST.CHECKPOINT_FILE_PATH", path))
+        loops.test(tiny_cfg("TEST.CHECKPOINT_FILE_PATH", path))
     assert not (tmp_path / "ran").exists()
 
 
 def test_checkpoint_with_other_optimizer_is_named(tiny_cfg):
-    host.train(tiny_cfg("SOLVER.MAX_EPOCH", "1"))
+    loops.train(tiny_cfg("SOLVER.MAX_EPOCH", "1"))
     cfg = tiny_cfg("SOLVER.MAX_EPOCH", "2", "VTN.FREEZE_BACKBONE", "True")
     with pytest.raises(InputError, match="00001.pyth: its optimizer state does not fit"):
-        host.train(cfg)
+        loops.train(cfg)
 
 
 def test_checkpoint_holds_what_pyslowfast_writes(tiny_cfg):
     cfg = tiny_cfg("SOLVER.MAX_EPOCH", "1", "SOLVER.OPTIMIZING_METHOD", "adamw")
-    host.train(cfg)
+    loops.train(cfg)
     path = checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 1)
     assert path.endswith("/checkpoints/checkpoint_epoch_00001.pyth")
     content = torch.load(path, weights_only=True)

@@ -6,8 +6,10 @@ import pytest
 import timm
 import torch
 
-from slowfast_ext.engine import checkpoint, start
-from slowfast_ext.host import get_host
+from slowfast_ext.engine import start
+from slowfast_ext.host import checkpoint, get_host
+from slowfast_ext.models import make_model
+from slowfast_ext.plugin import loops
 from vtn import InputError
 
 host = get_host()
@@ -40,7 +42,7 @@ def pretrained(tiny_cfg, tmp_path):
 
     def train(*overrides: str) -> str:
         out = str(tmp_path / "pretrained")
-        host.train(tiny_cfg("SOLVER.MAX_EPOCH", "1", *overrides, "OUTPUT_DIR", out))
+        loops.train(tiny_cfg("SOLVER.MAX_EPOCH", "1", *overrides, "OUTPUT_DIR", out))
         return checkpoint.checkpoint_path(out, 1)
 
     return train
@@ -49,7 +51,7 @@ def pretrained(tiny_cfg, tmp_path):
 def started(cfg) -> torch.nn.Module:
     """The model as training begins."""
     source = start.find_training_source(cfg)
-    model = start.build_model(cfg, source)
+    model = start.make_model_of(cfg, source)
     assert source.load(model, host.construct_optimizer(model, cfg)) == -1
     return model
 
@@ -93,9 +95,9 @@ def test_interrupted_fine_tuning_continues(pretrained, tiny_cfg, few_classes, tm
     path = pretrained()
     take = (*few_classes, "TRAIN.CHECKPOINT_FILE_PATH", path, "TRAIN.CHECKPOINT_PARTIAL", "True")
     whole, cut = str(tmp_path / "whole"), str(tmp_path / "cut")
-    host.train(tiny_cfg(*take, "OUTPUT_DIR", whole))
+    loops.train(tiny_cfg(*take, "OUTPUT_DIR", whole))
     for epochs in ("1", "2"):
-        host.train(tiny_cfg(*take, "OUTPUT_DIR", cut, "SOLVER.MAX_EPOCH", epochs))
+        loops.train(tiny_cfg(*take, "OUTPUT_DIR", cut, "SOLVER.MAX_EPOCH", epochs))
     log = (tmp_path / "cut" / "stdout.log").read_text()
     assert re.findall(r"Start epoch: \d", log) == ["Start epoch: 1", "Start epoch: 2"]
     assert len(re.findall(r"weights loaded, the other 2 keep", log)) == 1
@@ -128,14 +130,14 @@ def test_without_the_key_other_classes_are_refused(kind, head, pretrained, tiny_
         r".* TRAIN\.CHECKPOINT_PARTIAL True\."
     )
     with pytest.raises(InputError, match=message):
-        host.train(cfg)
+        loops.train(cfg)
 
 
 @pytest.mark.parametrize("key", ["TEST.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_FILE_PATH"])
 def test_a_test_takes_all_or_nothing(key, pretrained, tiny_cfg, few_classes):
     cfg = tiny_cfg(*few_classes, key, pretrained(), "TRAIN.CHECKPOINT_PARTIAL", "True")
     with pytest.raises(InputError, match=r"classes \(5 there, 3 here\); .*; a test needs every weight: use"):
-        host.test(cfg)
+        loops.test(cfg)
 
 
 def test_another_runs_folder_is_not_taken_in_part(pretrained, tiny_cfg, few_classes):
@@ -144,7 +146,7 @@ def test_another_runs_folder_is_not_taken_in_part(pretrained, tiny_cfg, few_clas
     with pytest.raises(
         InputError, match=r"classes \(5 there, 3 here\); .*; it lies in OUTPUT_DIR, .*AUTO_RES"
     ):
-        host.train(cfg)
+        loops.train(cfg)
 
 
 @pytest.fixture
@@ -175,16 +177,16 @@ def test_published_weights_are_fetched_only_where_no_checkpoint_has_them(
     partial, same_folder = ("TRAIN.CHECKPOINT_PARTIAL", "True"), ("OUTPUT_DIR", str(tmp_path / "pretrained"))
     for overrides in (given, (*given, *partial), same_folder):
         cfg = tiny_cfg(*fetch, *overrides)
-        start.build_model(cfg, start.find_training_source(cfg))
+        start.make_model_of(cfg, start.find_training_source(cfg))
     for overrides in (("TEST.CHECKPOINT_FILE_PATH", path), given, same_folder):
-        host.test(tiny_cfg(*fetch, *test_only, *overrides))
+        loops.test(tiny_cfg(*fetch, *test_only, *overrides))
     for overrides in ((), (*gap, *partial)):
         cfg = tiny_cfg(*fetch, *overrides)
         with pytest.raises(
             InputError,
             match="published weights of VTN.BACKBONE test_vit cannot .*set VTN.PRETRAINED to False",
         ):
-            start.build_model(cfg, start.find_training_source(cfg))
+            start.make_model_of(cfg, start.find_training_source(cfg))
 
 
 def test_the_log_says_what_training_starts_from_without_a_checkpoint(tiny_cfg, caplog):
@@ -203,14 +205,14 @@ def test_the_log_says_what_training_starts_from_without_a_checkpoint(tiny_cfg, c
 @pytest.mark.parametrize("partial", [False, True])
 def test_an_image_networks_weights_are_repeated_over_time(partial, tiny_cfg, tmp_path, caplog):
     """Of a 3D kernel's T slices each is the 2D kernel over T; an image network's classifier does not fit."""
-    model = host.build_model(tiny_cfg(*I3D))
+    model = make_model(tiny_cfg(*I3D))
     images = {name: torch.ones_like(x) for name, x in model.state_dict().items()}
     images = {name: x[:, :, 0] if x.ndim == 5 else x for name, x in images.items()}
     images["head.projection.weight"] = torch.ones(7, 256)
     torch.save(images, tmp_path / "images.pyth")
     before = model.head.projection.weight.clone()
     with caplog.at_level("INFO"):
-        epoch = checkpoint.load_checkpoint(
+        epoch = checkpoint.restore_checkpoint(
             str(tmp_path / "images.pyth"), model, inflation=True, partial=partial
         )
     assert epoch == -1

@@ -4,9 +4,9 @@ import pytest
 import torch
 from toys import ToyLinear, train_steps
 
-from slowfast_ext.engine import checkpoint
 from slowfast_ext.engine.start import find_test_source
 from slowfast_ext.engine.train import train
+from slowfast_ext.host import checkpoint
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import torch
 from toys import ToyLinear, errors, initial_weights, items_of, logged, table, train_steps
 
-from slowfast_ext.engine import checkpoint
-from slowfast_ext.engine.train import train
+from slowfast_ext.host import checkpoint
+from slowfast_ext.plugin.loops import train
 
 
 def trained(cfg, epoch: int) -> dict[str, torch.Tensor]:

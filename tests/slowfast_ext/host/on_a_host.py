@@ -20,6 +20,7 @@ from slowfast.models import losses  # noqa: E402
 
 from slowfast_ext.config import load_config  # noqa: E402
 from slowfast_ext.host import get_host  # noqa: E402
+from slowfast_ext.plugin import loops  # noqa: E402
 
 found: list[float] = []
 
@@ -40,9 +41,9 @@ for step in json.loads(sys.argv[1]):
     cfg = load_config(step["config"], step["overrides"])
     if step["do"] == "save":
         torch.manual_seed(0)
-        state = host.create_model(cfg).state_dict()
+        state = host.bare_model(cfg).state_dict()
         torch.save({"model_state": state}, Path(cfg.OUTPUT_DIR) / "start.pyth")
     else:
-        getattr(host, step["do"])(cfg)
+        getattr(loops, step["do"])(cfg)
     per_step.append(list(found))
 print(json.dumps({"host": host.NAME, "losses": per_step}))

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
+from slowfast_ext.data.packing import pack_pathways
 from slowfast_ext.host import get_host
 from slowfast_ext.host.heads import AnyLengthAvgPool3d
-from slowfast_ext.packing import pack_pathways
 
 host = get_host()
 
 
 def build(cfg):
-    return host.create_model(cfg).eval()
+    return host.bare_model(cfg).eval()
 
 
 @pytest.mark.skipif(host.NAME != "wheel", reason="compares with the wheel's own classes")

@@ -18,10 +18,11 @@ from disk import assert_on_disk_before_its_name, watch_disk
 from test_wheel_cures import Payload
 from torch import nn
 
+from slowfast_ext import distributed
 from slowfast_ext.data.loader import VideoLoader
-from slowfast_ext.engine import checkpoint
-from slowfast_ext.host import describe_host, get_host, get_installation
+from slowfast_ext.host import checkpoint, describe_host, get_host, get_installation
 from slowfast_ext.host.cures import applied_cures
+from slowfast_ext.models import make_model
 from vtn import InputError
 
 host = get_host()
@@ -49,7 +50,7 @@ def test_every_cure_has_a_test():
         assert named or leaf == "roialign", cure.name
 
 
-def test_build_model(demo_cfg):
+def test_build_model(demo_cfg, monkeypatch):
     from slowfast import models
     from slowfast.models import build
 
@@ -65,12 +66,29 @@ def test_build_model(demo_cfg):
     cfg.NUM_GPUS = 2  # as in one of two processes on a CPU
     with pytest.raises(AssertionError, match="Cuda is not available"):
         uncured("models.build").build_model(cfg)
+    monkeypatch.setattr(distributed, "_on_cpu", True)
     assert next(build.build_model(cfg).parameters()).device.type == "cpu"
 
 
 def test_synchronize():
     torch.cuda.synchronize()
-    assert torch.cuda.synchronize.__module__ == "slowfast_ext.host.git_torch_cures"
+    assert torch.cuda.synchronize.__module__ == "slowfast_ext.host.git_cpu"
+
+
+def test_cuda(monkeypatch):
+    """Only a process that must leave the GPUs alone keeps what it has where it is."""
+    moved = []
+    monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: moved.append("to a GPU"))
+    tensor, layer = torch.zeros(1), nn.Linear(1, 1)
+    monkeypatch.setattr(distributed, "_on_cpu", True)
+    assert tensor.cuda(non_blocking=True) is tensor
+    assert layer.cuda(device=0) is layer
+    assert not moved
+    monkeypatch.setattr(distributed, "_on_cpu", False)
+    for thing in (tensor, layer):
+        with pytest.raises((RuntimeError, AssertionError)):
+            thing.cuda()
+    assert moved
 
 
 def test_launch_job(demo_cfg):
@@ -293,7 +311,7 @@ def test_load_checkpoint(demo_cfg, tmp_path):
     trap = tmp_path / "trap.pkl"
     trap.write_bytes(pickle.dumps({"blobs": {"w": Payload(tmp_path / "ran")}}))
     cfg = demo_cfg("I3D")
-    model = host.build_model(cfg)
+    model = make_model(cfg)
     with pytest.raises(InputError, match=r"trap\.pkl: not a Caffe2 checkpoint.*could run code"):
         cu.load_checkpoint(str(trap), model, False, convert_from_caffe2=True)
     assert not (tmp_path / "ran").exists()
@@ -311,7 +329,7 @@ def test_load_checkpoint_refuses_to_test_half_a_model(name, tmp_path):
 
     small = "NUM_GPUS 0 DATA.NUM_FRAMES 4 DATA.TRAIN_CROP_SIZE 64 DATA.TEST_CROP_SIZE 64".split()
     path = get_installation().root / "configs" / f"{name}.yaml"
-    model = host.build_model(load_config(path, [*small, "OUTPUT_DIR", str(tmp_path)]))
+    model = make_model(load_config(path, [*small, "OUTPUT_DIR", str(tmp_path)]))
     state = model.state_dict()
     torch.save({"model_state": state, "epoch": 7}, tmp_path / "whole.pyth")
     assert cu.load_checkpoint(str(tmp_path / "whole.pyth"), model, False) == 7
@@ -327,7 +345,7 @@ def test_load_checkpoint_of_an_optimizer_without_mains_entries(demo_cfg, tmp_pat
     from slowfast.utils import checkpoint as cu
 
     cfg = demo_cfg("VTN")
-    model = host.build_model(cfg)
+    model = make_model(cfg)
     theirs = optim.construct_optimizer(model, cfg)
     state = theirs.state_dict()
     for group in state["param_groups"]:  # as the other PySlowFast writes them
@@ -346,7 +364,7 @@ def test_save_checkpoint(name, demo_cfg, tmp_path, monkeypatch):
     from slowfast.utils import checkpoint as cu
 
     cfg, job = demo_cfg(name), str(tmp_path / "run")
-    model = host.build_model(cfg)
+    model = make_model(cfg)
     optimizer = host.construct_optimizer(model, cfg)
     path = cu.save_checkpoint(job, model, optimizer, 0, cfg)
     assert path == checkpoint.checkpoint_path(job, 1)
@@ -372,7 +390,7 @@ def test_save_checkpoint_is_on_disk_before_it_has_its_name(name, demo_cfg, tmp_p
     from slowfast.utils import checkpoint as cu
 
     cfg = demo_cfg(name)
-    model = host.build_model(cfg)
+    model = make_model(cfg)
     optimizer = host.construct_optimizer(model, cfg)
     done = watch_disk(monkeypatch)
     path = cu.save_checkpoint(str(tmp_path / "run"), model, optimizer, 0, cfg)
@@ -383,7 +401,7 @@ def test_get_last_checkpoint(demo_cfg, tmp_path):
     from slowfast.utils import checkpoint as cu
 
     cfg, job = demo_cfg("VTN"), str(tmp_path / "run")
-    model = host.build_model(cfg)
+    model = make_model(cfg)
     for epoch in (0, 1):
         cu.save_checkpoint(job, model, host.construct_optimizer(model, cfg), epoch, cfg)
     last = Path(checkpoint.checkpoint_path(job, 2))

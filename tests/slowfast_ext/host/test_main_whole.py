@@ -18,6 +18,8 @@ from tiny_runs import MULTI_VIEW, NO_DROPOUT, without_costs
 from slowfast_ext.config import load_config
 from slowfast_ext.flops import count_flops, example_inputs, view_shape
 from slowfast_ext.host import get_host, get_installation
+from slowfast_ext.models import make_model
+from slowfast_ext.plugin import loops
 from vtn import InputError
 
 host = get_host()
@@ -63,8 +65,8 @@ def test_x3d_and_mvit_train_and_test(name, data, data_dir, tmp_path):
     paths = ["DATA.PATH_TO_DATA_DIR", str(data_dir), "OUTPUT_DIR", str(tmp_path)]
     cfg = load_config(main_config(name), [*SMALL, *paths, *overrides])
     assert ("MVIT" in name) == cfg.MIXUP.ENABLE
-    host.train(cfg)
-    host.test(cfg)
+    loops.train(cfg)
+    loops.test(cfg)
     stats = final_stats(tmp_path)
     assert (stats["num_videos"], stats["num_failed"], stats["num_views"]) == (7, 0, 3)
     losses = re.findall(r'"_type": "train_iter_".*?"loss": ([\d.]+)', (tmp_path / "stdout.log").read_text())
@@ -109,7 +111,7 @@ def test_mains_counter_on_the_baselines(name, expected, tmp_path):
     from slowfast.utils import misc
 
     cfg = load_config(CONFIGS / "Kinetics" / f"{name}.yaml", ["NUM_GPUS", "0", "OUTPUT_DIR", str(tmp_path)])
-    found = misc.get_model_stats(host.build_model(cfg), cfg, "flop", use_train_input=True)
+    found = misc.get_model_stats(make_model(cfg), cfg, "flop", use_train_input=True)
     assert found == pytest.approx(expected, abs=0.006)
 
 
@@ -120,7 +122,7 @@ def test_mains_counter_on_vtn(train, frames, demo_cfg):
     from slowfast.utils import misc
 
     cfg = demo_cfg("VTN")
-    model = host.build_model(cfg).eval()
+    model = make_model(cfg).eval()
     inputs = misc._get_model_analysis_input(cfg, use_train_input=train)
     assert inputs[0][0].shape[2] == frames
     with torch.no_grad():
@@ -202,4 +204,4 @@ def test_what_main_asserts_is_one_sentence(tiny_cfg):
     )
     cfg = tiny_cfg(*other, "DATA.PATH_TO_DATA_DIR", "nowhere", "LOG_MODEL_INFO", "False")
     with pytest.raises(InputError, match=r"^nowhere/train\.csv dir not found$"):
-        host.train(cfg)
+        loops.train(cfg)

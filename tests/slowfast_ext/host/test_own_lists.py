@@ -4,8 +4,10 @@ import shutil
 
 import pytest
 
+from slowfast_ext import distributed
 from slowfast_ext.cli import run_net
 from slowfast_ext.host import get_host
+from slowfast_ext.plugin import loops
 from vtn import InputError
 
 host = get_host()
@@ -20,7 +22,7 @@ OWN = [
 def start(tiny_config, tmp_path, monkeypatch):
     """The command, with lists of the given rows; returns what it starts."""
     started = []
-    monkeypatch.setattr(host, "launch_job", lambda cfg, init_method, func: started.append(func))
+    monkeypatch.setattr(distributed, "launch_job", lambda cfg, init_method, func: started.append(func))
 
     def run(rows: dict[str, list[str]], *overrides: str) -> list:
         for split, lines in rows.items():
@@ -46,14 +48,14 @@ def lists(rows: list[str], **others: list[str]) -> dict[str, list[str]]:
 
 
 def test_good_lists_start(start, videos, tmp_path):
-    assert start(lists(videos)) == [host.train, host.test]
+    assert start(lists(videos)) == [loops.train, loops.test]
     relative = [f"{number}.mp4 1" for number in range(4)]
     assert len(start(lists(relative), "DATA.PATH_PREFIX", str(tmp_path))) == 4
 
 
 def test_only_what_will_be_read_is_looked_at(start, videos):
     nothing = lists(videos, test=["gone.mp4 1"])
-    assert start(nothing, "TEST.ENABLE", "False") == [host.train]
+    assert start(nothing, "TEST.ENABLE", "False") == [loops.train]
     assert len(start(lists(videos, train=["x"], val=["x"]), "TRAIN.ENABLE", "False")) == 2
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from slowfast_ext.host import get_host
 from slowfast_ext.host.cures import applied_cures, apply_cures
-from slowfast_ext.models import VTN
+from slowfast_ext.models import VTN, make_model
 from vtn import InputError
 
 host = get_host()
@@ -196,7 +196,7 @@ def test_construct_loader_names_a_batch_that_is_too_large(demo_cfg, monkeypatch)
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_sampler_deals_every_video_to_one_process(world):
-    from slowfast_ext.host.loader import VideoSampler
+    from slowfast_ext.data.loader import VideoSampler
 
     dataset = Numbers(None, "test")
     shares = []
@@ -210,7 +210,7 @@ def test_sampler_deals_every_video_to_one_process(world):
 
 
 def test_sampler_gives_all_processes_together_the_same_batches():
-    from slowfast_ext.host.loader import VideoSampler
+    from slowfast_ext.data.loader import VideoSampler
 
     batches = {}
     for world in (1, 2, 4):
@@ -285,7 +285,7 @@ def test_load_checkpoint(demo_cfg, tmp_path):
 
     from slowfast.utils import checkpoint
 
-    model = host.build_model(demo_cfg("I3D"))
+    model = make_model(demo_cfg("I3D"))
     trap = tmp_path / "trap.pkl"
     trap.write_bytes(pickle.dumps({"blobs": {"w": Payload(tmp_path / "ran")}}))
     with pytest.raises(InputError, match=r"trap\.pkl: not a Caffe2 checkpoint.*could run code"):

@@ -6,7 +6,7 @@ from fvcore.common.config import CfgNode
 from torch import nn
 
 from slowfast_ext.data.frames import Frames
-from slowfast_ext.packing import take_frames
+from slowfast_ext.data.packing import take_frames
 
 # Different for each channel, and mean unlike std: a mix-up of any two shows.
 MEAN, STD = [0.1, 0.4, 0.7], [0.2, 0.5, 0.8]

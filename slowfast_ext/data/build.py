@@ -1,14 +1,14 @@
-"""Data loaders in the place of PySlowFast's, which divides by NUM_GPUS and repeats videos."""
+"""The loader of a split from a configuration, in the place of PySlowFast's, which repeats videos."""
 
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 from slowfast_ext.data.ledger import REPAIRED, USED, Ledger
-from slowfast_ext.data.loader import VideoLoader, VideoSampler, take_batches
-from slowfast_ext.host.launch import is_master, world_size
+from slowfast_ext.data.loader import VideoLoader, VideoSampler
+from slowfast_ext.distributed import device_of, is_master, seed_everything, world_size
+from slowfast_ext.host import get_host
+from slowfast_ext.host.precise_bn import take_batches
 from vtn.errors import InputError
 
 # Videos named in the log; all of them are in the CSV.
@@ -47,10 +47,8 @@ def construct_loader(
     Raises:
         InputError: If the training split is smaller than one batch.
     """
-    from slowfast.datasets.build import build_dataset
-
-    section = _section(cfg, split)
-    dataset = build_dataset(section.DATASET, cfg, split)
+    section = cfg.TEST if split == "test" else cfg.TRAIN
+    dataset = get_host().build_dataset(section.DATASET, cfg, split)
     train = split == "train"
     loader = (PreciseLoader if is_precise_bn else VideoLoader)(
         dataset,
@@ -58,7 +56,7 @@ def construct_loader(
         batch_size=section.BATCH_SIZE // world_size(cfg),
         train=train,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
-        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available() and cfg.NUM_GPUS > 0,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and device_of(cfg).type == "cuda",
         timeout=cfg.DATA_LOADER.VIDEO_TIMEOUT,
         stop_on_failure=train and cfg.TRAIN.FAILED_VIDEOS == "stop",
         equal_shares=equal_shares,
@@ -71,23 +69,6 @@ def construct_loader(
             "videos: there is not one whole batch"
         )
     return loader
-
-
-def _section(cfg, split: str) -> Any:
-    return cfg.TEST if split == "test" else cfg.TRAIN
-
-
-def is_ours(cfg, split: str) -> bool:
-    """Whether the data set of a split is one of VTN's, which need their own loader."""
-    from slowfast.datasets.build import DATASET_REGISTRY
-
-    from slowfast_ext.data.dataset import Vtnkinetics
-
-    name = _section(cfg, split).DATASET.capitalize()
-    if name not in DATASET_REGISTRY:
-        return False
-    found = DATASET_REGISTRY.get(name)  # some of main's are functions
-    return isinstance(found, type) and issubclass(found, Vtnkinetics)
 
 
 def dense_clips(cfg) -> Callable[[Any], Any]:
@@ -115,11 +96,9 @@ def _report(ledger: Ledger, split: str, output_dir: str) -> None:
 
 
 def _log_and_write(ledger: Ledger, split: str, output_dir: str) -> None:
-    from slowfast.utils import logging
-
     path = os.path.join(output_dir, f"ledger_{split}.csv")
     ledger.write(path)
-    logger = logging.get_logger(__name__)
+    logger = get_host().get_logger(__name__)
     remarks = ledger.remarks(_NAMED)
     log = logger.warning if remarks else logger.info
     log("Ledger of %s: %s (%s)", split, ledger.summary(), path)
@@ -133,7 +112,5 @@ def shuffle_dataset(loader: VideoLoader, cur_epoch: int) -> None:
     Dropout then follows from RNG_SEED and the epoch only, so an interrupted run continues as if it had not
     been; PySlowFast seeds once, at the start.
     """
-    from slowfast_ext.engine.common import seed_everything
-
     seed_everything(loader.sampler.seed + 1 + cur_epoch)
     loader.sampler.set_epoch(cur_epoch)

@@ -1,4 +1,4 @@
-"""Training and testing by PySlowFast main's own loops; by ours where the installation ships no tools/."""
+"""Training and testing by PySlowFast main's own loops, with the files that ours write."""
 
 import contextlib
 import functools
@@ -15,8 +15,10 @@ from slowfast.utils import logging, misc
 from torch import nn
 
 from slowfast_ext.data.loader import VideoLoader
-from slowfast_ext.host import get_installation
-from slowfast_ext.host.git_checks import thawed
+from slowfast_ext.engine import facts, run_files, start
+from slowfast_ext.engine.test import write_results
+from slowfast_ext.host.git_cpu import in_mains_terms
+from slowfast_ext.host.git_models import thawed
 from slowfast_ext.host.metrics import ks_that_tell
 from vtn.errors import InputError
 
@@ -68,8 +70,6 @@ def _first_epoch_saved() -> Iterator[None]:
 
 def _log_model_info(model: nn.Module, cfg: CfgNode, use_train_input: bool = True) -> tuple[float, int]:
     """In the place of main's: GFLOPs of one view as ours are counted, and parameters."""
-    from slowfast_ext.engine import facts
-
     if not facts.is_counted(cfg):
         python_logging.getLogger("fvcore.nn.jit_analysis").setLevel(python_logging.ERROR)
         return _mains_log_model_info(model, cfg, use_train_input)
@@ -87,7 +87,7 @@ def _test_tool() -> ModuleType:
 
 @contextlib.contextmanager
 def _assertions_told() -> Iterator[None]:
-    """main asserts what a list or a checkpoint must be; its sentence is for people, where it was is not."""
+    """Where main asserts what a list or a checkpoint must be, show its message, not its traceback."""
     try:
         yield
     except AssertionError as error:
@@ -102,17 +102,10 @@ def train(cfg: CfgNode) -> None:
     Args:
         cfg: Complete configuration. Checkpoints and log go to OUTPUT_DIR.
     """
-    from slowfast_ext.engine import run_files, start
-    from slowfast_ext.engine import train as engine
-
-    if get_installation().tools is None:
-        engine.train(cfg)
-        return
-    logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_training_source(cfg)
     _short.num_classes = cfg.MODEL.NUM_CLASSES
     with run_files.training_record(cfg, source), _assertions_told(), _first_epoch_saved():
-        _tool("train_net").train(thawed(start.without_needless_download(cfg, source)))
+        _tool("train_net").train(in_mains_terms(start.without_needless_download(cfg, source)))
     logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
 
 
@@ -122,18 +115,11 @@ def test(cfg: CfgNode) -> None:
     Args:
         cfg: Complete configuration. Results go to OUTPUT_DIR/test_results.json.
     """
-    from slowfast_ext.engine import run_files, start
-    from slowfast_ext.engine import test as engine
-
-    if get_installation().tools is None:
-        engine.test(cfg)
-        return
-    logging.setup_logging(cfg.OUTPUT_DIR)
     source = start.find_test_source(cfg)
     run_files.write_test_config(cfg)
     _short.num_classes = cfg.MODEL.NUM_CLASSES
     with _assertions_told():
-        _test_tool().test(thawed(start.without_needless_download(cfg, source)))
+        _test_tool().test(in_mains_terms(start.without_needless_download(cfg, source)))
     logger.info("Results and log: %s", cfg.OUTPUT_DIR)
 
 
@@ -142,12 +128,9 @@ def _writing_results(perform_test: Callable) -> Callable:
 
     @functools.wraps(perform_test)
     def perform(test_loader, model, test_meter, cfg, writer=None):
-        from slowfast_ext.engine.facts import facts_for_log
-        from slowfast_ext.engine.test import write_results
-
         if cfg.DETECTION.ENABLE:
             return perform_test(test_loader, model, test_meter, cfg, writer)
-        test_meter.facts = facts_for_log(model, cfg, train=False)
+        test_meter.facts = facts.facts_for_log(model, cfg, train=False)
         without_pickle = thawed(cfg)
         if isinstance(test_loader, VideoLoader):
             without_pickle.TEST.SAVE_RESULTS_PATH = ""

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from slowfast_ext.host import get_host
-from slowfast_ext.host.launch import launch_job
+from slowfast_ext.distributed import launch_job
 from vtn import InputError
 
 
@@ -28,7 +27,6 @@ def launch(tiny_cfg, tmp_path, monkeypatch) -> Callable[..., list[dict]]:
     monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
-    monkeypatch.setattr(get_host(), "prepare_process", lambda cfg: cfg)  # changes its process for good
     monkeypatch.setattr(
         dist, "init_process_group", lambda **group: joined.append(group | {"stale": meet.exists()})
     )

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from slowfast.utils.c2_model_loading import get_name_convert_func
+from slowfast.utils.logging import get_logger
 from torch import nn
 
-from slowfast_ext.host import get_host
-from slowfast_ext.host.launch import is_master, unwrap
+from slowfast_ext.distributed import is_master, unwrap
 from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
 from vtn.recipe import ENTRY
@@ -76,7 +77,7 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(
+def restore_checkpoint(
     path_to_checkpoint: str,
     model: nn.Module,
     data_parallel: bool = True,
@@ -122,7 +123,7 @@ def load_checkpoint(
                 state |= _absent_from_images(state, target.state_dict(), path_to_checkpoint)
     report = vtn_checkpoint.load_weights(target, state, path_to_checkpoint, partial=partial, advice=advice)
     if partial:
-        get_host().get_logger(__name__).info("Checkpoint %s: %s", path_to_checkpoint, report)
+        get_logger(__name__).info("Checkpoint %s: %s", path_to_checkpoint, report)
     if epoch_reset or inflation or partial:
         return -1
     if optimizer is not None and "optimizer_state" in checkpoint:
@@ -144,7 +145,7 @@ def newest_checkpoint(output_dir: str) -> str | None:
         try:
             vtn_checkpoint.read_checkpoint(path)
         except InputError as error:
-            get_host().get_logger(__name__).warning("Skipping a damaged checkpoint: %s", error)
+            get_logger(__name__).warning("Skipping a damaged checkpoint: %s", error)
             continue
         return path
     return None
@@ -169,7 +170,7 @@ def _absent_from_images(
     own = [n for n in target if n.startswith("head.") or "nonlocal" in n]
     kept = [n for n in own if n not in state or state[n].shape != target[n].shape]
     if kept:
-        get_host().get_logger(__name__).info("%s: not in it, so newly initialised: %s", path, ", ".join(kept))
+        get_logger(__name__).info("%s: not in it, so newly initialised: %s", path, ", ".join(kept))
     return {name: target[name] for name in kept}
 
 
@@ -203,7 +204,7 @@ def _from_caffe2(path: str, model: nn.Module) -> dict[str, torch.Tensor]:
         raise InputError(f"{path}: {error.strerror}") from None
     except Exception as error:  # a pickle can fail in any way; the reason is in the message
         raise InputError(f"{path}: not a Caffe2 checkpoint of PySlowFast ({error})") from None
-    convert = get_host().caffe2_name_converter()
+    convert = get_name_convert_func()
     expected = model.state_dict()
     named = {convert(name): torch.as_tensor(np.asarray(blob)) for name, blob in blobs.items()}
     trainer = ("momentum", "lr", "model_iter")

@@ -1,0 +1,140 @@
+"""Keys that some part of a run would not honour: such a run stops at its start, and is told what to do.
+
+The keys are PySlowFast main's. One that this PySlowFast does not have cannot be asked for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from slowfast_ext.host import get_host
+from vtn.errors import InputError
+
+ENGINES = ("host", "own")
+# Keys that change nothing unless they have the value given here; any other value asks for something that
+# the part named in the message does not do.
+_NOT_FOR_VTN = {
+    "SOLVER.LAYER_DECAY": 1.0,
+    "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN": (),
+    "TRAIN.CHECKPOINT_IN_INIT": False,
+    "MODEL.FROZEN_BN": False,
+}
+_NOT_IN_OUR_DATASETS = {
+    "AUG.ENABLE": False,
+    "AUG.NUM_SAMPLE": 1,
+    "DATA.MULTI_LABEL": False,
+    "DATA.USE_OFFSET_SAMPLING": False,
+    "DATA.TRAIN_CROP_NUM_TEMPORAL": 1,
+    "DATA.TRAIN_CROP_NUM_SPATIAL": 1,
+    "DATA.TRAIN_JITTER_SCALES_RELATIVE": [],
+    "DATA.TRAIN_JITTER_ASPECT_RELATIVE": [],
+    "DATA.TRAIN_JITTER_MOTION_SHIFT": False,
+    "DATA.TRAIN_JITTER_FPS": 0.0,
+    "DATA.INV_UNIFORM_SAMPLE": False,
+    "DATA.REVERSE_INPUT_CHANNEL": False,
+    "DATA.COLOR_RND_GRAYSCALE": 0.0,
+    "DATA.TIME_DIFF_PROB": 0.0,
+    "DATA.SSL_COLOR_JITTER": False,
+    "DATA.LOADER_CHUNK_SIZE": 0,
+    "DATA.DUMMY_LOAD": False,
+    "MULTIGRID.LONG_CYCLE": False,
+    "MULTIGRID.SHORT_CYCLE": False,
+    "DETECTION.ENABLE": False,
+    "MASK.ENABLE": False,
+    "TASK": "",
+}
+_ONLY_IN_MAINS_LOOPS = {
+    "MIXUP.ENABLE": False,
+    "TRAIN.MIXED_PRECISION": False,
+    "MODEL.FROZEN_BN": False,
+    "MULTIGRID.LONG_CYCLE": False,
+    "MULTIGRID.SHORT_CYCLE": False,
+    "MASK.ENABLE": False,
+    "DETECTION.ENABLE": False,
+    "DATA.MULTI_LABEL": False,
+    "DATA.LOADER_CHUNK_SIZE": 0,
+    "TENSORBOARD.ENABLE": False,
+    "AUG.NUM_SAMPLE": 1,
+    "TASK": "",
+}
+_NOT_BY_THIS_COMMAND = {
+    "DEMO.ENABLE": False,
+    "TENSORBOARD.MODEL_VIS.ENABLE": False,
+    "TENSORBOARD.WRONG_PRED_VIS.ENABLE": False,
+}
+
+
+def uses_own_loops(cfg: CfgNode) -> bool:
+    """Whether a run trains and tests with our loops: by ENGINE, or because this PySlowFast ships none."""
+    return cfg.ENGINE == "own" or not get_host().has_loops()
+
+
+def uses_our_dataset(cfg: CfgNode, split: str) -> bool:
+    """Whether the data set of a split is one of VTN's, which need their own loader."""
+    section = cfg.TEST if split == "test" else cfg.TRAIN
+    name, registry = section.DATASET.capitalize(), get_host().DATASET_REGISTRY
+    return name in registry and getattr(registry.get(name), "reads_for_vtn", False)
+
+
+def check_limits(cfg: CfgNode) -> None:
+    """Refuse keys that the model, the data sets or the loops of this run do not honour.
+
+    Raises:
+        InputError: Names the keys, what does not honour them, and what does.
+    """
+    if cfg.ENGINE not in ENGINES:
+        raise InputError(f"ENGINE is {cfg.ENGINE!r}: it must be {' or '.join(ENGINES)}")
+    if cfg.MODEL.MODEL_NAME == "VTN":
+        _require_plain(cfg, _NOT_FOR_VTN, "for VTN")
+    sections = {"train": cfg.TRAIN, "test": cfg.TEST}
+    if any(section.ENABLE and uses_our_dataset(cfg, split) for split, section in sections.items()):
+        _check_our_datasets(cfg)
+    if uses_own_loops(cfg):
+        _require_plain(cfg, _ONLY_IN_MAINS_LOOPS, _where_own_loops_run(cfg))
+    _require_plain(cfg, _NOT_BY_THIS_COMMAND, "in this command; main's own tools/run_net.py does it")
+
+
+def _check_our_datasets(cfg: CfgNode) -> None:
+    _require_plain(
+        cfg, _NOT_IN_OUR_DATASETS, "with the data sets vtnkinetics and vtnmit (main's own have more)"
+    )
+    if _get(cfg, "MIXUP.ENABLE") and cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH:
+        raise InputError(
+            "MIXUP.ENABLE is True: main mixes only the first pathway, and MODEL.ARCH "
+            f"{cfg.MODEL.ARCH} has two"
+        )
+
+
+def _where_own_loops_run(cfg: CfgNode) -> str:
+    """Which loops do not honour a key, and which do."""
+    if get_host().has_loops():
+        return f"with ENGINE {cfg.ENGINE} (ENGINE host, PySlowFast main's own loops, does more)"
+    if get_host().NAME == "git":
+        return "where PySlowFast main is installed without its tools/ (a checkout in SLOWFAST_HOME has them)"
+    return "with PySlowFast 1.0 (PySlowFast main does more: see docs/pyslowfast_main.md)"
+
+
+def _get(cfg: CfgNode, key: str) -> Any:
+    """The value of a key; None where this PySlowFast does not have it."""
+    for part in key.split("."):
+        if part not in cfg:
+            return None
+        cfg = cfg[part]
+    return cfg
+
+
+def _require_plain(cfg: CfgNode, plain: Mapping[str, Any], where: str) -> None:
+    """Refuse keys of `plain` that have another value than the one there."""
+    known = {key: value for key, value in plain.items() if _get(cfg, key) is not None}
+    others = {key: value for key, value in known.items() if not _same(_get(cfg, key), value)}
+    if others:
+        found = ", ".join(f"{key} is {_get(cfg, key)!r}" for key in others)
+        must = ", ".join(f"{key} {value!r}" for key, value in others.items())
+        raise InputError(f"{found}: {where} only this works: {must}")
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (list(one) if isinstance(one, tuple) else one) == (
+        list(other) if isinstance(other, tuple) else other
+    )

@@ -1,0 +1,199 @@
+"""Processes and devices: the one definition of rank, number of processes, device and backend.
+
+NUM_GPUS and VTN.CPU_PROCESSES say what a run wants; what a process really has is asked here. In a CPU run the
+loops of PySlowFast main are given another NUM_GPUS, see host/git_cpu.py.
+"""
+
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import distributed as dist
+from torch import nn
+
+from vtn.errors import InputError
+
+_on_cpu = False  # whether this process must leave every GPU alone
+
+
+def visible_gpus() -> int:
+    """GPUs that PyTorch can use on this machine."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def num_processes(cfg) -> int:
+    """Processes on this machine: one for each GPU, or VTN.CPU_PROCESSES where NUM_GPUS is 0."""
+    return cfg.NUM_GPUS if cfg.NUM_GPUS > 0 else cfg.VTN.CPU_PROCESSES
+
+
+def world_size(cfg) -> int:
+    """Processes on all machines."""
+    return num_processes(cfg) * cfg.NUM_SHARDS
+
+
+def settle(cfg) -> None:
+    """Take note whether this process may use a GPU. Every run begins with it, in each of its processes."""
+    global _on_cpu
+    _on_cpu = cfg.NUM_GPUS == 0
+
+
+def on_cpu() -> bool:
+    """Whether this process must leave every GPU alone, also where there is one."""
+    return _on_cpu
+
+
+def device_of(cfg) -> torch.device:
+    """The device of this process: its GPU, or the CPU."""
+    if cfg.NUM_GPUS == 0 or on_cpu():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def describe_devices(cfg) -> str:
+    """One line: what the run uses, in how many processes, and why."""
+    count = world_size(cfg)
+    processes = "1 process" if count == 1 else f"{count} processes"
+    machines = f" on {cfg.NUM_SHARDS} machines" if cfg.NUM_SHARDS > 1 else ""
+    if device_of(cfg).type == "cpu":
+        why = "NUM_GPUS is 0" if visible_gpus() else "PyTorch sees no GPU"
+        return f"Device: CPU, {processes}{machines}; {why}"
+    name, seen = torch.cuda.get_device_name(), visible_gpus()
+    return (
+        f"Device: GPU ({name}), {processes}{machines}; NUM_GPUS is {cfg.NUM_GPUS}, PyTorch sees {seen} here"
+    )
+
+
+def rank() -> int:
+    """Number of this process among all, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def is_master() -> bool:
+    """True in the one process that writes files."""
+    return rank() == 0
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model without its DistributedDataParallel wrapper."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+
+def all_reduce_sum(values: list[float]) -> list[float]:
+    """Sum numbers over all processes."""
+    if not dist.is_initialized():
+        return values
+    tensor = on_backend(torch.tensor(values, dtype=torch.float64))
+    dist.all_reduce(tensor)
+    return tensor.tolist()
+
+
+def on_backend(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor where the processes' backend can send it from: NCCL sends from GPUs only."""
+    return tensor.cuda() if dist.get_backend() == "nccl" else tensor
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch; every process gets random numbers of its own."""
+    seed = (seed * 1009 + rank()) % 2**32
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def join_group(
+    local_rank: int, local_world_size: int, shard_id: int, num_shards: int, init_method: str, backend: str
+) -> None:
+    """Join the group of all processes; with gloo as backend no GPU is touched.
+
+    Args:
+        local_rank: This process on its machine, from 0.
+        local_world_size: Processes on each machine.
+        shard_id: This machine, from 0.
+        num_shards: Machines.
+        init_method: Where the processes meet, such as tcp://localhost:9999.
+        backend: "nccl", or "gloo" for CPUs.
+    """
+    dist.init_process_group(
+        backend=backend,
+        init_method=init_method,
+        world_size=local_world_size * num_shards,
+        rank=shard_id * local_world_size + local_rank,
+    )
+
+
+def run_process(
+    local_rank: int,
+    num_proc: int,
+    func: Callable,
+    init_method: str,
+    shard_id: int,
+    num_shards: int,
+    backend: str,
+    cfg,
+    told: str = "",
+) -> None:
+    """Body of one process: join the group, call `func(cfg)`, leave.
+
+    Bad input ends the process with status 2 instead of a traceback. Its sentence goes to the file `told`, for
+    the process that started this one and can show it last, or to the screen.
+    """
+    settle(cfg)
+    if on_cpu():
+        # Left alone, every process would take all cores and they would starve each other.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // num_proc))
+    else:
+        torch.cuda.set_device(local_rank)
+    join_group(local_rank, num_proc, shard_id, num_shards, init_method, "gloo" if on_cpu() else backend)
+    try:
+        func(cfg)
+    except InputError as error:
+        if told:
+            Path(told).write_text(str(error), encoding="utf-8")
+        else:
+            sys.stderr.write(f"error: {error}\n")  # main silences print() in all processes but one
+            sys.stderr.flush()
+        os._exit(2)
+    finally:
+        dist.destroy_process_group()
+
+
+def launch_job(cfg, init_method: str, func: Callable) -> None:
+    """Call `func(cfg)` in as many processes as `cfg` asks for, and wait for them.
+
+    Args:
+        cfg: Keys NUM_GPUS, VTN.CPU_PROCESSES, NUM_SHARDS, SHARD_ID, DIST_BACKEND.
+        init_method: Where the processes meet, such as tcp://localhost:9999 or file:///shared/name.
+        func: Module-level function, so that a spawned process can find it.
+
+    Raises:
+        InputError: That of a process that failed on bad input.
+        SystemExit: If a process ended without a word, with its status.
+    """
+    if world_size(cfg) == 1:
+        settle(cfg)
+        func(cfg)
+        return
+    if cfg.NUM_SHARDS == 1 and init_method.startswith("file://"):
+        # One that is left from processes that are gone sends the new ones to addresses where nobody is.
+        Path(init_method.removeprefix("file://")).unlink(missing_ok=True)
+    procs = num_processes(cfg)
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "error.txt"
+        args = (procs, func, init_method, cfg.SHARD_ID, cfg.NUM_SHARDS, cfg.DIST_BACKEND, cfg, str(told))
+        try:
+            torch.multiprocessing.spawn(run_process, nprocs=procs, args=args)
+        except (
+            torch.multiprocessing.ProcessExitedException,
+            torch.multiprocessing.ProcessRaisedException,
+        ) as error:
+            # Where one fails on bad input, another may lose its connection first.
+            if told.is_file():
+                raise InputError(told.read_text(encoding="utf-8")) from None
+            if isinstance(error, torch.multiprocessing.ProcessRaisedException):
+                raise
+            raise SystemExit(error.exit_code if error.exit_code > 0 else 1) from None

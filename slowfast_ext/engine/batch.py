@@ -1,0 +1,21 @@
+"""One batch on its way into a model, in training and testing alike."""
+
+import torch
+
+
+class Batch:
+    """One batch on the model's device.
+
+    Attributes:
+        inputs: What the model takes: tensors, or Frames, of N videos.
+        labels: (N,).
+        items: Data set indices, (N,).
+    """
+
+    def __init__(self, loaded, device: torch.device) -> None:
+        inputs, labels, self.items, *_ = loaded
+        self.inputs = [x.to(device, non_blocking=True) for x in inputs]
+        self.labels = labels.to(device, non_blocking=True)
+
+    def __len__(self) -> int:
+        return len(self.labels)

@@ -1,0 +1,21 @@
+"""How a log begins: the device, then which PySlowFast is running and what was cured."""
+
+import functools
+
+from fvcore.common.config import CfgNode
+
+from slowfast_ext.distributed import describe_devices
+from slowfast_ext.host import describe_host, get_host
+
+
+def begin_log(cfg: CfgNode) -> None:
+    """Log to the screen and to OUTPUT_DIR/stdout.log, and say first what runs where."""
+    get_host().setup_logging(cfg.OUTPUT_DIR)
+    get_host().get_logger(__name__).info(describe_devices(cfg))
+    announce_host(cfg.OUTPUT_DIR)
+
+
+@functools.cache
+def announce_host(output_dir: str | None) -> None:
+    """Write the line of `describe_host` to the log, once for each folder that a log goes to."""
+    get_host().get_logger(__name__).info(describe_host())
