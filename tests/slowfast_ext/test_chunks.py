@@ -90,7 +90,7 @@ def test_chunks_hold_every_frame_once_and_in_order(lengths):
 @pytest.mark.parametrize("backbone", ["test_vit", "resnet10t"])
 def test_same_scores_in_chunks(tiny_cfg, backbone):
     cfg = tiny_cfg("VTN.BACKBONE", backbone, "VTN.FRAMES_PER_CHUNK", "3")
-    model = get_host().create_model(cfg).eval()
+    model = get_host().bare_model(cfg).eval()
     parts = tuple(torch.randint(0, 256, (n, 32, 32, 3), dtype=torch.uint8) for n in (4, 7))
     index = torch.tensor([[0, 0, 1, 2, 3, 3, 3], [4, 5, 6, 7, 8, 9, 10]])
     frames = Frames(parts, index)
@@ -103,7 +103,7 @@ def test_same_scores_in_chunks(tiny_cfg, backbone):
 def test_no_chunks_in_training(tiny_cfg):
     """A batch norm sees all frames of a batch at once, chunks or not."""
     seen = []
-    model = get_host().create_model(tiny_cfg("VTN.FRAMES_PER_CHUNK", "3"))
+    model = get_host().bare_model(tiny_cfg("VTN.FRAMES_PER_CHUNK", "3"))
     model.backbone.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
     frames = Frames((torch.zeros(8, 32, 32, 3, dtype=torch.uint8),), torch.arange(8)[None])
     model.train()([frames, frames.index])

@@ -14,7 +14,6 @@ from slowfast_ext.flops import (
     count_parameters,
     example_inputs,
     load_on_meta,
-    main,
     view_shape,
 )
 
@@ -170,16 +169,6 @@ def test_fused_attention_is_counted_here_and_not_by_fvcore():
     assert theirs.unsupported_ops()["aten::scaled_dot_product_attention"] == 12
     tokens, width, layers = 1 + 2 * 2, 192, 12
     assert round(count_flops(FirstInput(model), [image]).products * 1e9) == 7 * layers * 2 * tokens**2 * width
-
-
-def test_command_prints_a_row_for_each_file(capsys):
-    path = ROOT / "configs" / "Kinetics" / "VTN_DeiT_Ti.yaml"
-    main([str(path), str(path)])
-    heading, rule, first, second = capsys.readouterr().out.splitlines()
-    assert heading.startswith("| configuration | params (M) | view | views | GFLOPs x views |")
-    assert rule == "|---" * heading.count(" |") + "|"
-    assert first == second
-    assert first.startswith("| VTN_DeiT_Ti | 10.02 | 250 x 224² | 1 |")
 
 
 @pytest.mark.parametrize("sequence_encoder", [None, "bert"])
