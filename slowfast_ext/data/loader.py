@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler
 
 from slowfast_ext.data.frames import Frames, concatenate
 from slowfast_ext.data.ledger import FAILED, OUTCOMES, USED, Ledger, decode_outcomes
-from slowfast_ext.data.watch import load_batches
+from slowfast_ext.data.supervisor import load_batches
 from vtn.errors import InputError
 
 

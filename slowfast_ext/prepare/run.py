@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
 
+from slowfast_ext.data.tasks import Lost, run_tasks
 from slowfast_ext.data.video_list import normalize_path
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.journal import NAME as JOURNAL
@@ -19,7 +21,6 @@ from slowfast_ext.prepare.lists import CLASSES, FAILURES, Result, write_lists
 from slowfast_ext.prepare.plan import SPLITS, Plan, check_path, check_plan
 from slowfast_ext.prepare.process import Job, Outcome, Work, part_of, process_video
 from slowfast_ext.prepare.report import PAGE, write_report
-from slowfast_ext.prepare.workers import Lost, run_tasks
 from vtn.errors import InputError
 
 _COPIES = "videos"
@@ -154,25 +155,18 @@ def _process(
             outcomes[job.path] = outcome
     if outcomes:
         say(f"{len(outcomes)} of {len(jobs)} videos were done before")
-    begun: dict[str, Job] = {}
-
-    def begin() -> Iterator[Job]:
-        for job in todo:
-            begun[job.path] = job
-            yield job
-
-    results = run_tasks(
-        process_video, begin(), jobs=min(settings.jobs, max(1, len(todo))), seconds=settings.timeout
-    )
+    num_processes = min(settings.jobs, max(1, len(todo)))
+    results = run_tasks(process_video, todo, jobs=num_processes, timeout=settings.timeout)
     try:
         for job, result in _progress(results, len(todo), say):
             outcome = Outcome(f"{job.path}: {result.reason}.") if isinstance(result, Lost) else result
-            _remove_part(begun.pop(job.path))
+            _remove_part(job)
             journal.add(job, outcome)
             outcomes[job.path] = outcome
     finally:
         results.close()
-        for job in begun.values():
+        unfinished = (job for job in todo if job.path not in outcomes)
+        for job in islice(unfinished, num_processes):  # they begin in order, so no other has begun
             _remove_part(job)
     return outcomes
 

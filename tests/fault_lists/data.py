@@ -8,6 +8,7 @@ SAMPLING = "slowfast_ext/video/sampling.py"
 FRAMES = "slowfast_ext/data/frames.py"
 LIST = "slowfast_ext/data/video_list.py"
 LEDGER = "slowfast_ext/data/ledger.py"
+SUPERVISOR = "slowfast_ext/data/supervisor.py"
 TESTS = "tests/slowfast_ext/data"
 OF_VIDEO = "tests/slowfast_ext/video"
 
@@ -203,6 +204,41 @@ FAULTS = [
         "int(label) >= num_classes:",
         "int(label) > num_classes:",
         f"{TESTS}/test_video_list.py",
+    ),
+    Fault(
+        "a process that died is not given a second chance",
+        SUPERVISOR,
+        "_DEATHS = 2",
+        "_DEATHS = 1",
+        f"{TESTS}/test_tasks.py::test_one_that_died_gets_another_attempt",
+    ),
+    Fault(
+        "Ctrl-C reaches a process that is half started",
+        SUPERVISOR,
+        "with contextlib.nullcontext() if loader.in_order else _interrupts_wait():",
+        "with contextlib.nullcontext():",
+        f"{TESTS}/test_tasks.py::test_an_interruption_waits_until_the_processes_have_started",
+    ),
+    Fault(
+        "a task that hangs is noticed only when all others are done",
+        SUPERVISOR,
+        "                culprits += _find_culprits(watched, workers, timeout)\n    finally",
+        "                pass\n    finally",
+        f"{TESTS}/test_tasks.py::test_one_that_hangs_is_given_up_while_others_are_done",
+    ),
+    Fault(
+        "a process that ended at no task ends the work",
+        SUPERVISOR,
+        "                    if loader.in_order:\n                        raise\n",
+        "                    raise\n",
+        f"{TESTS}/test_tasks.py::test_a_process_that_somebody_ends_between_tasks_costs_nothing",
+    ),
+    Fault(
+        "a task waits behind a long one",
+        "slowfast_ext/data/tasks.py",
+        "prefetch_factor=1,",
+        "prefetch_factor=4,",
+        f"{TESTS}/test_tasks.py::test_no_task_waits_behind_a_long_one",
     ),
     Fault(
         "failed videos do not lower the bound of an accuracy",

@@ -77,20 +77,6 @@ FAULTS = [
         f"{TESTS}/test_split_plans.py::test_folders_with_splits",
     ),
     Fault(
-        "a process that died is not given a second chance",
-        f"{PREPARE}/workers.py",
-        "_DEATHS = 2",
-        "_DEATHS = 1",
-        f"{TESTS}/test_workers.py::test_poisonous_tasks_do_not_stop_the_others",
-    ),
-    Fault(
-        "Ctrl-C reaches a process that is half started",
-        f"{PREPARE}/workers.py",
-        "            with _interrupts_wait():\n",
-        "            if True:\n",
-        f"{TESTS}/test_workers.py::test_an_interruption_waits_until_a_process_has_started",
-    ),
-    Fault(
         "full verification reads packets only",
         f"{PREPARE}/process.py",
         'if job.work.verify == "full":',

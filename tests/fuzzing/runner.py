@@ -18,7 +18,7 @@ from fuzzing.kinds import KINDS
 from fuzzing.watch import TOO_MUCH_MEMORY
 from fuzzing.worker import Report, Task, run_case
 from slowfast_ext.data.ledger import OUTCOMES
-from slowfast_ext.prepare.workers import Lost, run_tasks
+from slowfast_ext.data.tasks import Lost, run_tasks
 from slowfast_ext.report.tables import Column, to_markdown
 
 CPU_SECONDS = 20.0
@@ -69,7 +69,7 @@ def run_cases(
     for kind in {kind for case in cases for kind in (case.kind, case.appended) if kind is not None}:
         original(kind, folder)
     tasks = [Task(case.number, str(folder), cpu_seconds, memory) for case in cases]
-    for task, answer in run_tasks(run_case, tasks, jobs=jobs, seconds=_WALL_PER_CPU * cpu_seconds):
+    for task, answer in run_tasks(run_case, tasks, jobs=jobs, timeout=_WALL_PER_CPU * cpu_seconds):
         case = Case.of(task.number)
         report = Report([death_of(task, answer)], {}) if isinstance(answer, Lost) else answer
         outcome = report.outcomes["in order"].outcome if "in order" in report.outcomes else ""
@@ -83,14 +83,14 @@ def death_of(task: Task, lost: Lost) -> Finding:
     Raises:
         RuntimeError: If it raised: a fault of the tests, where whatever a file leads to is a finding.
     """
-    if not lost.reason.startswith(("the process", "it took")):
+    if not lost.reason.startswith(("the process", "reading it took")):
         raise RuntimeError(f"case {task.number}: {lost.reason}")
     stage = task.stage_file.read_text() if task.stage_file.exists() else "before reading"
     task.stage_file.unlink(missing_ok=True)
     name = "crash"
-    if lost.reason.endswith(f"exit code {TOO_MUCH_MEMORY}"):
+    if lost.reason.endswith(f"(exit status {TOO_MUCH_MEMORY})"):
         name = "memory"
-    elif signal.SIGXCPU.name in lost.reason or lost.reason.startswith("it took"):
+    elif signal.SIGXCPU.name in lost.reason or lost.reason.startswith("reading it took"):
         name = "hang"
     return Finding(name, f"{stage}: {lost.reason}")
 

@@ -147,7 +147,7 @@ def test_a_file_that_kills_its_reader_is_named(folder, tmp_path, monkeypatch):
     result = prepare_folder(folder, out, short_side=32)
     (row,) = [problem for problem in problems(out) if "cut" in problem["path"]]
     assert row["outcome"] == "failed"
-    assert row["reason"].endswith("cut.mp4: the process that read it was ended by SIGKILL.")
+    assert row["reason"].endswith("cut.mp4: the process that read it died (signal 9, SIGKILL).")
     assert len(result.listed["train"]) == 3
     assert not list(out.rglob("*.part"))
 

@@ -19,7 +19,7 @@ from fuzzing.runner import death_of
 from fuzzing.watch import TOO_MUCH_MEMORY
 from fuzzing.worker import Task, truth_of
 
-from slowfast_ext.prepare.workers import Lost
+from slowfast_ext.data.tasks import Lost
 
 TESTS = Path(__file__).resolve().parents[2]
 NUM_FRAMES = 40
@@ -237,10 +237,10 @@ def test_a_process_that_takes_too_much_ends_itself(cpu_seconds, memory, code, st
 @pytest.mark.parametrize(
     ("reason", "name"),
     [
-        ("the process that read it was ended by SIGSEGV", "crash"),
-        ("the process that read it was ended by SIGXCPU", "hang"),
-        ("it took more than 80 s", "hang"),
-        (f"the process that read it was ended with exit code {TOO_MUCH_MEMORY}", "memory"),
+        ("the process that read it died (signal 11, SIGSEGV)", "crash"),
+        ("the process that read it died (signal 24, SIGXCPU)", "hang"),
+        ("reading it took longer than 80 s", "hang"),
+        (f"the process that read it died (exit status {TOO_MUCH_MEMORY})", "memory"),
     ],
 )
 def test_deaths(tmp_path, reason, name):

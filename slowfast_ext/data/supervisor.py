@@ -1,10 +1,16 @@
-"""Batches from worker processes; one that dies or hangs on a poisonous file does not end the epoch."""
+"""Processes that read files, any of which may be poisonous: one that dies or hangs does not end the work.
+
+`load_batches` reads batches for a model, in order; `run_tasks`, in tasks.py, does any work on files.
+"""
 
 import contextlib
 import multiprocessing
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,12 +18,12 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 from torch.utils.data._utils import signal_handling
 
 # Seconds that a worker is given to die by itself after its queue fell silent.
-_POLL_SECONDS = 1.0
+POLL_SECONDS = 1.0
 # Memory may run out, or a person may kill a process: only a video that does it again is to blame.
 _DEATHS = 2
 
 
-class _Watched(Dataset):
+class Watched(Dataset):
     """A data set whose workers say which item they are at, in memory that outlives them."""
 
     def __init__(self, dataset: Dataset, num_workers: int) -> None:
@@ -42,6 +48,15 @@ class _Watched(Dataset):
         now = time.monotonic()
         rows = [(int(pid), int(item) - 1, now - since) for pid, item, since in self.slots.tolist()]
         return [row for row in rows if row[1] >= 0]
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """An item that a worker died at, or is too long at, and a clause that says so."""
+
+    item: int
+    reason: str
+    died: bool
 
 
 def collate(batch: Sequence[Any]) -> Any:
@@ -80,60 +95,83 @@ def load_batches(
     Raises:
         Whatever the data set raises in a worker.
     """
-    remaining, deaths = [list(batch) for batch in batches], {}
+    remaining, deaths = [list(batch) for batch in batches], Counter()
     while remaining:
-        watched = _Watched(dataset, num_workers)
+        watched = Watched(dataset, num_workers)
         loader = DataLoader(
             watched,
             batch_sampler=remaining,
             num_workers=num_workers,
             pin_memory=pin_memory,
             collate_fn=collate,
-            timeout=_POLL_SECONDS if num_workers else 0,
+            timeout=POLL_SECONDS if num_workers else 0,
         )
         done, culprits = 0, []
-        for loaded in _until_trouble(loader, watched, timeout, culprits):
+        for loaded in until_trouble(loader, watched, timeout, culprits):
             done += 1
             if loaded is not None:
                 yield loaded
         remaining = remaining[done:]
-        for item, reason, died in culprits:
-            deaths[item] = deaths.get(item, 0) + 1
-            if died and deaths[item] < _DEATHS:
-                continue
+        for item, reason in given_up(culprits, deaths):
             failed(item, reason)
             remaining = [[other for other in batch if not same_video(item, other)] for batch in remaining]
 
 
-def _until_trouble(
-    loader: DataLoader, watched: _Watched, timeout: float, culprits: list[tuple[int, str, bool]]
+def given_up(culprits: list[Culprit], deaths: Counter) -> Iterator[tuple[int, str]]:
+    """Items that are not tried again, and why; `deaths` counts how often each has killed a process."""
+    for culprit in culprits:
+        deaths[culprit.item] += culprit.died
+        if not culprit.died or deaths[culprit.item] >= _DEATHS:
+            yield culprit.item, culprit.reason
+
+
+def until_trouble(
+    loader: DataLoader, watched: Watched, timeout: float, culprits: list[Culprit]
 ) -> Iterator[Any]:
-    """Batches until the end, or until workers are in trouble: then `culprits` gets (item, reason, died)."""
+    """What the loader gives, until its end or until workers are in trouble; then `culprits` says which.
+
+    None of the processes of a loader of tasks, which come as they are done, outlives this.
+    """
     if loader.num_workers:
         _silence_pytorch()
-    batches = iter(loader)
-    # Not by looking for new children: one that read a poisonous file may be dead before anybody looks.
-    workers = {process.pid: process for process in batches._workers} if loader.num_workers else {}
-    while True:
-        try:
-            loaded = next(batches)
-        except StopIteration:
-            return
-        except Exception as error:
-            # What a data set raises in a worker arrives as "Caught ... in DataLoader worker process ...".
-            if not workers or "in DataLoader worker process" in str(error):
-                raise
-            silence = isinstance(error, RuntimeError) and str(error).startswith("DataLoader timed out")
-            dead = _has_died(workers, wait=0.0 if silence else _POLL_SECONDS)
-            culprits += _find_culprits(watched, workers, timeout)
-            if culprits:
-                break
-            if dead or not silence:
-                raise
-            continue
-        yield loaded
-    for process in workers.values():
+    workers: dict[int, Any] = {}
+    try:
+        with contextlib.nullcontext() if loader.in_order else _interrupts_wait():
+            batches = iter(loader)
+            if loader.num_workers:
+                # Not by looking for new children: one that read a poisonous file may be dead already.
+                workers = {process.pid: process for process in batches._workers}
+        while not culprits:
+            try:
+                loaded = next(batches)
+            except StopIteration:
+                return
+            except Exception as error:
+                # What a data set raises in a worker arrives as "Caught ... in DataLoader worker process ...".
+                if not workers or "in DataLoader worker process" in str(error):
+                    raise
+                silence = isinstance(error, RuntimeError) and str(error).startswith("DataLoader timed out")
+                dead = _has_died(workers, wait=0.0 if silence else POLL_SECONDS)
+                culprits += _find_culprits(watched, workers, timeout)
+                if not culprits and (dead or not silence):
+                    if loader.in_order:
+                        raise
+                    return  # somebody ended a process that was at no task
+                continue
+            yield loaded
+            if not loader.in_order:
+                # The others need not fall silent for one that is dead or hangs.
+                culprits += _find_culprits(watched, workers, timeout)
+    finally:
+        if culprits or not loader.in_order:
+            _end(workers.values())
+
+
+def _end(processes: Iterable[Any]) -> None:
+    for process in processes:
         process.kill()  # one that hangs would be waited for
+    for process in processes:
+        process.join()
 
 
 def _silence_pytorch() -> None:
@@ -155,14 +193,15 @@ def _has_died(workers: dict[int, Any], wait: float) -> bool:
     return True
 
 
-def _find_culprits(watched: _Watched, workers: dict[int, Any], timeout: float) -> list[tuple[int, str, bool]]:
+def _find_culprits(watched: Watched, workers: dict[int, Any], timeout: float) -> list[Culprit]:
     found = []
     for pid, item, seconds in watched.busy():
         process = workers.get(pid)
         if process is not None and not process.is_alive():
-            found.append((item, f"the process that read it died ({_exit(process.exitcode)})", True))
+            reason = f"the process that read it died ({_exit(process.exitcode)})"
+            found.append(Culprit(item, reason, died=True))
         elif seconds > timeout:
-            found.append((item, f"reading it took longer than {timeout:g} s", False))
+            found.append(Culprit(item, f"reading it took longer than {timeout:g} s", died=False))
     return found
 
 
@@ -170,3 +209,22 @@ def _exit(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {-code}, {signal.Signals(-code).name}"
     return f"exit status {code}"
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C take effect at the end of the block: a process that is half started would complain of it.
+
+    Blocking the signal would not do: where there are several threads, another one gets it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[tuple] = []
+    before = signal.signal(signal.SIGINT, lambda *signal_and_frame: noted.append(signal_and_frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted and callable(before):
+        before(*noted[0])
