@@ -1,34 +1,52 @@
-"""What the pages tell a reader to type or to open exists."""
+"""What the pages tell a reader to open, to set and to write exists, and README is one page."""
 
 import re
-import textwrap
-from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from pages import PAGES, ROOT, blocks, text_of
 
-from slowfast_ext.config import get_cfg
+from slowfast_ext.config import add_vtn_config, get_cfg
+from vtn import backbone
 
-ROOT = Path(__file__).resolve().parents[1]
 # Of each page, the least number of links, paths, keys and make targets that are found in it: a pattern that
-# finds none tests nothing. A page with none of a kind is not tested for it.
-PAGES = {
-    "README.md": {"links": 5, "paths": 10, "keys": 15, "targets": 3},
+# finds none tests nothing.
+LEAST = {
+    "README.md": {"links": 15, "paths": 10, "keys": 8, "targets": 2},
     "CONTRIBUTING.md": {"paths": 2, "targets": 3},
     "CHANGELOG.md": {"paths": 1, "keys": 1},
     "projects/vtn/README.md": {"links": 10, "paths": 5, "keys": 15},
+    "docs/configuration.md": {"links": 4, "paths": 3, "keys": 60},
+    "docs/datasets.md": {"links": 1, "paths": 1, "keys": 4},
+    "docs/pyslowfast_main.md": {"keys": 3, "targets": 2},
+    "docs/troubleshooting.md": {"links": 4, "keys": 20},
 }
+WORDS = 900
+ALL_PAGES = pytest.mark.parametrize("page", sorted({*PAGES, "CHANGELOG.md"}))
 
 
-def pages_with(kind: str):
-    return pytest.mark.parametrize("page", [page for page, least in PAGES.items() if kind in least])
+def least(page: str, kind: str) -> int:
+    return LEAST.get(page, {}).get(kind, 0)
 
 
-@pages_with("links")
+def test_readme_is_one_page():
+    assert len(text_of("README.md").split()) <= WORDS
+    rows = [line for line in text_of("README.md").splitlines() if line.startswith("|")]
+    assert rows and max(map(len, rows)) <= 120
+
+
+def test_readme_links_every_page():
+    links = re.findall(r"\]\(([^)]+)\)", text_of("README.md"))
+    assert set(PAGES) - {"README.md"} <= set(links) | {f"{link}README.md" for link in links}
+
+
+@ALL_PAGES
 def test_links_exist(page):
-    text = (ROOT / page).read_text()
+    text = text_of(page)
     headings = {"#" + line.lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
     links = re.findall(r"\]\(([^)]+)\)", text)
-    assert len(links) >= PAGES[page]["links"]
+    assert len(links) >= least(page, "links")
     for link in links:
         if link.startswith("#"):
             assert link in headings, link
@@ -36,21 +54,21 @@ def test_links_exist(page):
             assert ((ROOT / page).parent / link).exists(), link
 
 
-@pages_with("paths")
+@ALL_PAGES
 def test_paths_exist(page):
     folders = "configs|tools|tests|slowfast_ext|projects|benchmarks|docs"
-    paths = re.findall(rf"(?<!/)\b((?:{folders})/[\w./-]*\w)", (ROOT / page).read_text())
-    assert len(paths) >= PAGES[page]["paths"]
+    paths = re.findall(rf"(?<![/\w])((?:{folders})/[\w./-]*\w)", text_of(page))
+    assert len(paths) >= least(page, "paths")
     for path in paths:
         assert "NAME" in path or (ROOT / path).exists(), path
 
 
-@pages_with("keys")
+@ALL_PAGES
 def test_keys_exist(page):
     cfg = get_cfg()
     sections = "|".join(name for name, value in cfg.items() if hasattr(value, "items"))
-    keys = re.findall(rf"\b((?:{sections})(?:\.[A-Z][A-Z0-9_]*)+)\b", (ROOT / page).read_text())
-    assert len(keys) >= PAGES[page]["keys"]
+    keys = re.findall(rf"\b((?:{sections})(?:\.[A-Z][A-Z0-9_]*)+)\b", text_of(page))
+    assert len(keys) >= least(page, "keys")
     for key in keys:
         node = cfg
         for part in key.split("."):
@@ -58,19 +76,59 @@ def test_keys_exist(page):
             node = node[part]
 
 
-@pages_with("targets")
+@ALL_PAGES
 def test_make_targets_exist(page):
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    found = re.findall(r"\bmake ([a-z-]+)\s*(?:#|`|$)", (ROOT / page).read_text(), re.MULTILINE)
-    assert len(found) >= PAGES[page]["targets"]
+    targets = re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE)
+    found = re.findall(r"\bmake ([a-z-]+)\s*(?:#|`|$)", text_of(page), re.MULTILINE)
+    assert len(found) >= least(page, "targets")
     for target in found:
         assert target in targets, target
 
 
-def test_python_examples_run():
+def test_every_key_of_vtn_is_in_the_table():
+    cfg = type(get_cfg())()
+    for section in ("TRAIN", "TEST", "DATA", "DATA_LOADER", "MODEL", "SOLVER"):
+        cfg[section] = type(cfg)()
+    add_vtn_config(cfg)
+    defaults = {key: value for key, value in leaves(cfg)}
+    rows = re.findall(
+        r"^\| `([A-Z_.]+)` \| `(.*?)` \| (.+) \|$", text_of("docs/configuration.md"), re.MULTILINE
+    )
+    assert len(defaults) > 25
+    assert {key: type(cfg)._decode_cfg_value(value) for key, value, _ in rows} == defaults
+    assert [key for key, _, reason in rows if len(reason) < 10] == []
+
+
+def leaves(cfg, prefix: str = ""):
+    for key, value in cfg.items():
+        if hasattr(value, "items"):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def without_weights(create):
+    return lambda name, **options: create(name, **options | {"pretrained": False})
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_python_examples_run(page, tmp_path, monkeypatch, capsys):
+    """One that starts from a trained model is run in engine/test_checkpoint_alone.py."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(backbone.timm, "create_model", without_weights(backbone.timm.create_model))
+    (tmp_path / "outputs/run").mkdir(parents=True)
+    saved = {"scores": np.eye(3)[[2, 0, 1]], "paths": np.array(["a b.mp4", "c.mp4", "d.mp4"])}
+    np.savez("outputs/run/scores.npz", **saved, scored=np.array([True, False, True]))
     names: dict = {}
-    for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
-        if "checkpoint=" not in code:  # that one needs a trained model: engine/test_checkpoint_alone.py
-            exec(textwrap.dedent(code), names)
-    assert names["logits"].shape == (1, 400)
-    assert names["attention"].shape == (1, 3, 12, 16)
+    for code in blocks(page, "python"):
+        if "checkpoint=" in code:
+            continue
+        for file in re.findall(r'load_checkpoint\(\s*model, "(.*?)"', code):
+            torch.save({"model_state": names["model"].state_dict()}, file)
+        exec(code, names)
+        if "logits" in names:
+            assert names["logits"].shape == (1, 400)
+        if "attention" in names:
+            assert names["attention"].shape == (1, 3, 12, 16)
+    if page == "docs/python.md":
+        assert capsys.readouterr().out == "a b.mp4 2\nd.mp4 1\n"

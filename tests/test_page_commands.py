@@ -1,0 +1,159 @@
+"""Every command line of the pages is accepted by the program that it names; README's first one is run."""
+
+import argparse
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pages import PAGES, ROOT, blocks, commands, heredocs, overrides, text_of
+from videos import make_video
+
+from slowfast_ext import cli
+from slowfast_ext.config import get_cfg, load_config
+from slowfast_ext.host import get_host
+from slowfast_ext.prepare import command as preparing
+
+VTN = ROOT / "configs/Kinetics/VTN_ViT_B.yaml"
+COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
+OVERRIDES = sorted({tuple(pairs) for page in PAGES for pairs in overrides(page)})
+# Of no program of ours, and changing nothing that a test could see.
+FOREIGN = ("git clone ", "export SLOWFAST_HOME")
+
+
+class Parsed(BaseException):
+    """The program's own parser took the command line."""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_commands_are_found():
+    found = {page: sum(page == other for other, _ in COMMANDS) for page in PAGES}
+    assert found["README.md"] >= 7
+    assert found["docs/configuration.md"] >= 3
+    assert found["docs/datasets.md"] >= 5
+    assert len(OVERRIDES) > 30
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=[shlex.join(words)[:80] for _, words in COMMANDS])
+def test_command_is_accepted(page, words, folder, monkeypatch):
+    if words[0] == "make":
+        assert set(words[1:]) <= set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
+    elif words[:2] == ["pip", "install"]:
+        accept_pip(words[2:])
+    elif words[0] == "pytest":
+        assert all((ROOT / word).exists() for word in words[1:])
+    elif words[:2] == ["python", "tools/run_net.py"]:
+        accept_run_net(words[2:], monkeypatch)
+    elif words[:2] == ["python", "-m"]:
+        accept_program(ROOT / (words[2].replace(".", "/") + ".py"), words[3:], monkeypatch)
+    elif words[:2] == ["python", "-"]:
+        assert heredocs(page)  # run below
+    elif words[0] == "python":
+        accept_program(ROOT / words[1], words[2:], monkeypatch)
+    else:
+        assert " ".join(words).startswith(FOREIGN)
+
+
+def accept_pip(words: list[str]) -> None:
+    """Extras exist, and so do the files that are named."""
+    for extra in re.findall(r"^\.\[(.*)\]$", "\n".join(words), re.MULTILINE):
+        assert f'"{extra}"' in text_of("setup.py")
+    if "-c" in words:
+        assert (ROOT / words[words.index("-c") + 1]).is_file()
+
+
+def accept_program(path: Path, words: list[str], monkeypatch) -> None:
+    """Let a program parse its command line, and stop it there."""
+    assert path.is_file()
+    if not words and path.name in ("prepare_dataset.py", "run_net.py"):
+        return  # named, not typed
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_only(parser, argv=None, namespace=None):
+        parse(parser, argv, namespace)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
+    monkeypatch.setattr(sys, "argv", [str(path), *words])
+    monkeypatch.syspath_prepend(str(path.parent))
+    if "--help" in words:
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(path), run_name="__main__")
+        assert ended.value.code == 0
+        return
+    with pytest.raises(Parsed):
+        runpy.run_path(str(path), run_name="__main__")
+
+
+def accept_run_net(words: list[str], monkeypatch) -> None:
+    """Load each configuration with the overrides, but for the videos that they name."""
+    args = cli.parse_args(words)
+    for name in args.cfg_files:
+        path = ROOT / name.replace("NAME", "VTN_ViT_B")
+        if name.startswith("outputs/"):
+            path = VTN  # what a run writes has the keys of its configuration
+        elif name.startswith("SlowFast/"):
+            if get_host().NAME != "git":
+                continue
+            path = get_host_checkout() / name.removeprefix("SlowFast/")
+        load(path, args.opts, monkeypatch, num_shards=args.num_shards, shard_id=args.shard_id)
+
+
+def get_host_checkout() -> Path:
+    from slowfast_ext.host import get_installation
+
+    return get_installation().root
+
+
+def load(path: Path, pairs: list[str], monkeypatch, **machines: int):
+    """Load a configuration as on a machine with eight GPUs if NUM_GPUS is said, else as on the CPU."""
+    for value in pairs[1::2]:
+        if value.endswith(".pyth"):
+            Path(value).parent.mkdir(parents=True, exist_ok=True)
+            Path(value).touch()
+    if "NUM_GPUS" in pairs:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    return load_config(path, ["NUM_GPUS", "0", *pairs], **machines)
+
+
+@pytest.mark.parametrize("pairs", OVERRIDES, ids=" ".join)
+def test_keys_and_values_are_accepted(pairs, folder, monkeypatch):
+    cfg = get_cfg()
+    if any(key.partition(".")[0] not in cfg for key in pairs[::2]):
+        assert get_host().NAME == "wheel"  # main has all that the pages name
+        pytest.skip("a key of PySlowFast main")
+    load(VTN, [*pairs], monkeypatch)
+
+
+def test_ones_own_videos_on_the_cpu(folder, capsys):
+    """README's sequence, on tiny videos and for one epoch."""
+    (block,) = [block for block in blocks("README.md", "sh") if "python -" in block]
+    for number in range(12):
+        place = folder / "videos" / ("jump", "sit")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        make_video(place / f"video {number}.mp4", 12 + number, fps=25, size=(96, 80))
+    prepare, run_net, _ = [words for words in commands("README.md") if shlex.join(words[:2]) in block][:3]
+    preparing.run([*prepare[2:], "--jobs", "1", "--verify", "quick"])
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    cli.run_net([*run_net[2:], "SOLVER.MAX_EPOCH", "1", "DATA_LOADER.NUM_WORKERS", "0", "NUM_GPUS", "0"])
+    capsys.readouterr()
+    for code in heredocs("README.md"):
+        exec(code, {})
+    lines = capsys.readouterr().out.splitlines()
+    tested = (folder / "outputs/mine/test.csv").read_text().splitlines()
+    assert len(lines) == len(tested) >= 2
+    saved = np.load("outputs/mine/run/scores.npz")
+    for line, row, scores in zip(lines, tested, saved["scores"], strict=True):
+        path, name = row.rpartition(" ")[0], ("jump", "sit")[scores.argmax()]
+        assert line == f"{path}: {name} ({scores.max():.2f})"
