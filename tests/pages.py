@@ -1,4 +1,4 @@
-"""What the pages hold: code blocks, command lines, keys with values, and the sentences of the code they quote."""
+"""What the pages hold (code, commands, keys with values) and the sentences of the code that they quote."""
 
 import ast
 import re
@@ -97,9 +97,9 @@ def errors_of_the_code() -> Iterator[tuple[str, str]]:
     """(file, sentence) of every error for users that is written out where it is raised."""
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _ERRORS and node.args:
-                if sentence := literal(node.args[0]):
-                    yield str(path.relative_to(ROOT)), sentence
+            is_error = isinstance(node, ast.Call) and getattr(node.func, "id", "") in _ERRORS
+            if is_error and node.args and (sentence := literal(node.args[0])):
+                yield str(path.relative_to(ROOT)), sentence
 
 
 def matches(quote: str, sentence: str) -> bool:

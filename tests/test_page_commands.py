@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from pages import PAGES, ROOT, blocks, commands, heredocs, overrides, text_of
 from videos import make_video
 
-from slowfast_ext import cli
+from slowfast_ext import cli, config_check
 from slowfast_ext.config import get_cfg, load_config
 from slowfast_ext.host import get_host
 from slowfast_ext.prepare import command as preparing
@@ -123,7 +122,7 @@ def load(path: Path, pairs: list[str], monkeypatch, **machines: int):
             Path(value).parent.mkdir(parents=True, exist_ok=True)
             Path(value).touch()
     if "NUM_GPUS" in pairs:
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+        monkeypatch.setattr(config_check, "visible_gpus", lambda: 8)
     return load_config(path, ["NUM_GPUS", "0", *pairs], **machines)
 
 

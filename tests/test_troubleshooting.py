@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes sentences that the code says, and has an entry for each error of the code."""
+"""docs/troubleshooting.md quotes what the code says, and has an entry for every error of the code."""
 
 import re
 

@@ -106,13 +106,13 @@ def test_main_reads_the_file_without_our_cures(trained):
 
 
 def example() -> str:
-    """The example of README that starts from a checkpoint, as it stands there."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    """The example of docs/python.md that starts from a checkpoint, as it stands there."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
     (code,) = [block for block in blocks if "checkpoint=" in block]
     return code
 
 
-def test_the_example_of_the_readme_gives_the_scores_of_the_test(trained, tmp_path, monkeypatch, capsys):
+def test_the_example_of_the_page_gives_the_scores_of_the_test(trained, tmp_path, monkeypatch, capsys):
     code = example()
     assert len([line for line in code.splitlines() if line.strip() and "import" not in line]) <= 12
     assert not re.search(r"\b_\w|\._", code)  # public names only
