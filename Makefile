@@ -28,6 +28,7 @@ help:
 	@echo "make clean      remove $(VENV) and outputs"
 
 install: $(READY)
+	@echo "Installed into $(VENV). Next: make demo, or $(BIN)/python tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml DATA.PATH_TO_DATA_DIR FOLDER"
 
 # --progress-bar needs a terminal; without one pip prints a line per package, which shows progress too.
 $(READY): setup.py pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""What the benchmarks share: processes of their own, peaks of memory, the table and the JSON."""
+"""What the benchmarks share: separate processes, peak memory, the table and the JSON file."""
 
 import json
 import multiprocessing
@@ -29,7 +29,7 @@ COLUMNS = [
 
 
 def divide(numerator: float | None, denominator: float | None) -> float | None:
-    """A ratio, or None where one of the two is missing."""
+    """A ratio, or None if either number is missing."""
     return numerator / denominator if numerator is not None and denominator else None
 
 
@@ -49,7 +49,7 @@ def in_turn(ours: Callable[[], float], theirs: Callable[[], float], turns: int =
 
 
 def seconds_per_video(batches: Iterable, videos: int) -> float:
-    """Seconds from the first batch asked for to the last received."""
+    """Seconds from asking for the first batch to receiving the last."""
     started = time.perf_counter()
     for _ in batches:
         pass
@@ -57,12 +57,12 @@ def seconds_per_video(batches: Iterable, videos: int) -> float:
 
 
 def ratio(row: dict, *, inverse: bool = False) -> dict:
-    """The ratio that the target speaks of: ours / theirs, or how many times faster ours is."""
+    """The ratio that the target is about: ours / theirs, or how many times faster ours is."""
     return {"ratio": row["theirs"] / row["ours"] if inverse else row["ours"] / row["theirs"]}
 
 
 def in_new_process(function: Callable, *args: Any) -> Any:
-    """function(*args) in a process of its own, or None if the memory does not suffice."""
+    """The result of function(*args) in a separate process, or None if memory ran out."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, initializer=_limit_memory) as pool:
         try:
@@ -76,7 +76,7 @@ def in_new_process(function: Callable, *args: Any) -> Any:
 
 
 def _limit_memory() -> None:
-    """Let a process fail, rather than the machine, if it asks for more memory than there is."""
+    """If a process asks for more memory than there is, let it fail, not the whole machine."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable"):
             available = int(line.split()[1]) * 1024
@@ -106,7 +106,7 @@ def _status_mib(field: str) -> float:
 
 
 def check_out(out: Path) -> None:
-    """Refuse a place for the result that is not there, before anything is measured."""
+    """Refuse a folder for the result that does not exist, before anything is measured."""
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
 

@@ -38,7 +38,7 @@ from slowfast_ext.data.loader import VideoLoader, VideoSampler
 
 NUM_VIDEOS = 10
 FULL, HOST = "libav decoding the same files on one thread, no conversion", "PySlowFast 1.0's Kinetics"
-# In which PySlowFast 1.0 counts, whatever DATA.TARGET_FPS says.
+# The rate that PySlowFast 1.0 assumes, whatever DATA.TARGET_FPS says.
 HOST_FPS = 30
 
 
@@ -134,7 +134,7 @@ def training_clip(folder: Path, videos: list[Path]) -> list[dict]:
 
 
 def short_video(folder: Path, video: Path) -> dict:
-    """How many frames of a 3 s video travel and are encoded in a full-video pass of 250."""
+    """How many frames of a 3 s video are sent and encoded in a full-video pass of 250 frames."""
     write_lists(folder, [cut(video, folder / "3s.mp4", seconds=3)])
     cfg = config(folder)
     cfg.TRAIN.EVAL_FULL_VIDEO = True
@@ -150,7 +150,7 @@ def short_video(folder: Path, video: Path) -> dict:
 
 
 def full_video_peak(folder: Path, video: Path) -> tuple[float, float]:
-    """MiB that a full-video pass needs at its peak: in all, and over what the process held before."""
+    """Peak MiB of a full-video pass: in total, and beyond what the process held before."""
     write_lists(folder, [video])
     cfg = config(folder)
     cfg.TRAIN.EVAL_FULL_VIDEO = True
@@ -163,19 +163,24 @@ def full_video_peak(folder: Path, video: Path) -> tuple[float, float]:
 
 
 def two_hours(folder: Path, video: Path) -> list[dict]:
-    """Peaks of memory of a 2-hour video and of the 10 s video that it repeats."""
+    """Peak memory for a 2-hour video and for the 10 s video that it repeats."""
     long = in_new_process(full_video_peak, folder, repeat(video, folder / "2h.mp4", seconds=7200))
     short = in_new_process(full_video_peak, folder, video)
     rows = []
     for number, what in enumerate(("peak memory of the process", "peak memory over what it held before")):
         row = {"ours": long[number], "theirs": short[number]}
-        common = {"against": "the same of a 10 s video", "unit": "MiB", "better": "lower", "target": "<= 1.2"}
+        common = {
+            "against": "the same for a 10 s video",
+            "unit": "MiB",
+            "better": "lower",
+            "target": "<= 1.2",
+        }
         rows.append({"what": f"full video of a 2-hour video, {what}"} | common | row | ratio(row))
     return rows
 
 
 class _Normalised(Dataset):
-    """Items as they would be if workers normalised."""
+    """What the data set's items would be if workers normalised the frames."""
 
     def __init__(self, dataset: Vtnkinetics, cfg: CfgNode) -> None:
         self.dataset, self.mean_std = dataset, (cfg.DATA.MEAN, cfg.DATA.STD)
@@ -189,7 +194,7 @@ class _Normalised(Dataset):
 
 
 def received_bytes(batches) -> int:
-    """Bytes of shared memory in which the inputs arrived."""
+    """Bytes of the shared memory that the inputs arrived in."""
     total = 0
     for inputs, *_ in batches:
         for x in inputs:

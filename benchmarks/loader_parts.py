@@ -1,4 +1,4 @@
-"""Parts of benchmarks/loader.py: decoding against torchcodec, and what a full video's time is spent on."""
+"""Parts of benchmarks/loader.py: decoding against torchcodec, and where the time of a full video goes."""
 
 import importlib.util
 import statistics
@@ -18,7 +18,7 @@ from slowfast_ext.video.transforms import take_view, uniform_view
 
 
 def against_torchcodec(videos: list[Path]) -> list[dict]:
-    """The same frames one by one from torchcodec, if installed; opening and finding them included."""
+    """The same frames from torchcodec, if it is installed, including the time to open and to seek."""
     if importlib.util.find_spec("torchcodec") is None:
         print("torchcodec is not installed: its rows are left out")
         return []
@@ -58,7 +58,7 @@ def against_torchcodec(videos: list[Path]) -> list[dict]:
 
 
 def full_video_stages(videos: list[Path]) -> list[dict]:
-    """CPU seconds of 250 frames of each video, in this process, as one stage after the other is added."""
+    """CPU seconds for 250 frames of each video, in this process, adding one stage after another."""
     infos = {path: probe_video(path) for path in videos}
     wanted, view = {}, {}
     for path, info in infos.items():

@@ -10,7 +10,7 @@ import torch
 from slowfast_ext.video.decoding import probe_video, read_frames
 from vtn.errors import InputError
 
-# What Kinetics usually is stored as.
+# How Kinetics is usually stored.
 SIZE = (340, 256)
 SECONDS = 10
 _CODEC = "libx264"
@@ -61,14 +61,14 @@ def _write(path: Path, pictures: np.ndarray, fps: int) -> Path:
 
 
 def cut(source: Path, path: Path, *, seconds: float) -> Path:
-    """The first seconds of a video, encoded anew."""
+    """The first seconds of a video, encoded again."""
     info = probe_video(source)
     frames = read_frames(source, range(round(seconds * info.fps)), info)
     return _write(path, frames.numpy(), round(info.fps))
 
 
 def repeat(source: Path, path: Path, *, seconds: float) -> Path:
-    """Show a video again and again until it is so long, without encoding anything anew."""
+    """Repeat a video until it is that long, without encoding anything again."""
     with av.open(str(source)) as container:
         stream = container.streams.video[0]
         length = stream.duration
@@ -86,7 +86,7 @@ def repeat(source: Path, path: Path, *, seconds: float) -> Path:
 
 
 def decode_only(path: Path) -> int:
-    """Let libav decode a whole file on one thread and convert nothing; how many frames there were."""
+    """Let libav decode a whole file on one thread, without conversion; returns the number of frames."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1

@@ -32,7 +32,7 @@ def seconds(code: str, home: str) -> float:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=7, help="medians of so many starts")
+    parser.add_argument("--turns", type=int, default=7, help="number of starts that a median is taken over")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/start_up.json"))
     args = parser.parse_args(argv)
     check_out(args.out)

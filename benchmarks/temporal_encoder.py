@@ -84,7 +84,7 @@ def example_tokens(num_features: int, device: str) -> torch.Tensor:
 
 
 def measure_times(num_layers: int, num_features: int, kind: str, device: str, names: list[str]) -> dict:
-    """Seconds of a pass, ours and theirs in turn; and how far their outputs are apart.
+    """Seconds of a pass, ours and theirs in turn, and the largest difference between their outputs.
 
     A turn is as many passes as take MIN_SECONDS, so that a short one is not timed by itself.
     """
@@ -110,7 +110,7 @@ def measure_times(num_layers: int, num_features: int, kind: str, device: str, na
 
 
 def measure_memory(num_layers: int, num_features: int, kind: str, device: str, name: str) -> float:
-    """Peak MiB of one pass over what is held before it."""
+    """Peak MiB of one pass, beyond what was held before it."""
     model, tokens = build(num_layers, device)[name], example_tokens(num_features, device)
     one_pass(model, tokens[:, :3], kind)  # what libraries allocate once does not count
     gc.collect()
@@ -145,12 +145,12 @@ def compare(num_layers: int, num_features: int, kind: str, device: str) -> list[
     rows[0]["largest_difference_of_outputs"] = times["difference"]
     if memory["theirs"] is None:
         for row in rows:
-            row["note"] = "theirs does not fit into this machine's memory"
+            row["note"] = "theirs does not fit into the memory of this machine"
     return rows
 
 
 def targets(num_layers: int, num_features: int, kind: str, device: str) -> tuple[str, str]:
-    """What the ratios of time and of memory are to reach; only a forward pass on a CPU has targets."""
+    """Targets for the ratios of time and of memory; only a forward pass on a CPU has any."""
     if kind != "forward" or device != "cpu" or num_layers not in (1, 3):
         return "", ""
     long = num_features >= 2_000

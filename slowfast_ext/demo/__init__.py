@@ -1,1 +1,1 @@
-"""The demonstration: a data set made on the spot, three models trained and tested, their comparison."""
+"""The demonstration: make a data set, train and test three models on it, compare them."""

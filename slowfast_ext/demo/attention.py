@@ -67,7 +67,7 @@ def look_at_validation_videos(
 
 @torch.inference_mode()
 def _look(model: torch.nn.Module, dataset: Vtnkinetics, index: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Attention (T,) of the CLS token, mean over the heads; the frames (T,) it is on; the predicted class."""
+    """Attention (T,) of the CLS token, averaged over heads; the frame indices (T,); the predicted class."""
     (frames, frame_indices), *_ = dataset[index]
     features = model.features_of(frames)  # (1, T, D)
     logits, attention = model.classify(features, frame_indices[None], return_attention=True)  # (1, L, H, T)
@@ -78,7 +78,7 @@ def _look(model: torch.nn.Module, dataset: Vtnkinetics, index: int) -> tuple[np.
 def _strip(
     path: Path, truth: dict, weights: np.ndarray, frame_indices: np.ndarray, predicted: str
 ) -> AttentionStrip:
-    """Fetch the frames to show and put everything about one video together."""
+    """Read the frames to show and collect everything about one video."""
     shown = even_frames(len(frame_indices), _SHOWN_FRAMES)
     numbers = frame_indices[shown].tolist()
     frames = VideoReader(path).read(numbers).numpy()

@@ -31,7 +31,7 @@ _KEYFRAME_SECONDS = 1
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What determines the data set.
+    """Everything that determines the data set.
 
     Attributes:
         num_train: Videos in train.csv, a multiple of the number of classes.
@@ -57,7 +57,7 @@ class DatasetSettings:
 
 @dataclass(frozen=True)
 class VideoPlan:
-    """One video before it is painted.
+    """What is decided about a video before it is painted.
 
     Attributes:
         name: Path within the data set, such as videos/val_0003.mp4.
@@ -141,7 +141,7 @@ def _make_one(job: tuple[Path, VideoPlan]) -> str:
 
 
 def _progress(items: Iterator[str], total: int, say: Callable[[str], None]) -> None:
-    """Consume `items` behind a bar on a terminal, or with a line per quarter where there is none."""
+    """Work through `items` with a progress bar on a terminal, or a line per quarter without one."""
     if sys.stderr.isatty():
         for _ in tqdm(items, total=total, unit="video", desc="making videos"):
             pass
@@ -190,14 +190,14 @@ def make_dataset(out: Path, settings: DatasetSettings, *, say: Callable[[str], N
         (out / "videos").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {out / 'videos'}: {error.strerror}.") from error
-    # Threads: painting and encoding happen in C, and a process would first have to import everything again.
+    # Threads suffice: painting and encoding happen in C. A process would have to import everything again.
     with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
         _progress(pool.imap_unordered(_make_one, [(out, plan) for plan in plans]), len(plans), say)
     _write_lists(out, plans, settings)
 
 
 def _write_lists(out: Path, plans: list[VideoPlan], settings: DatasetSettings) -> None:
-    """Write the text files; annotations.json last, since its presence says that all the rest is there."""
+    """Write the text files, annotations.json last: if it is there, so is everything else."""
     for name, split in (("train", "train"), ("val", "val"), ("test", "val")):
         rows = [f"{plan.name} {plan.label}\n" for plan in plans if plan.name.startswith(f"videos/{split}_")]
         (out / f"{name}.csv").write_text("".join(rows))

@@ -17,7 +17,7 @@ from slowfast_ext.demo.summary import Result, read_result, write_summary
 
 _NEXT = (
     "tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml DATA.PATH_TO_DATA_DIR /path/to/kinetics "
-    "OUTPUT_DIR outputs/vtn_vit_b NUM_GPUS 8"
+    "OUTPUT_DIR outputs/vtn_vit_b"
 )
 
 
@@ -29,7 +29,7 @@ def run_demo(
     overrides: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
 ) -> list[Result]:
-    """Do whatever is not done yet, then write the summary.
+    """Do the steps that are not done yet, then write the summary.
 
     Args:
         root: The project's folder, with tools/run_net.py and configs/Demo.

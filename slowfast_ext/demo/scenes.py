@@ -1,4 +1,4 @@
-"""Small painted scenes: one action that a person can name, among things that mean nothing.
+"""Small painted scenes: one action that a person can name, among distractors.
 
 Every class is an object together with what it does, so that a strip of frames can be read by eye. Size,
 place, colours, speed and starting phase are drawn anew for each video; none of them depends on the class.
@@ -24,7 +24,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Actor:
-    """The one object that acts: where, how large, which colours, how fast.
+    """The one object that acts: its place, size, colours and speed.
 
     Attributes:
         centre: Pixels (x, y).
@@ -123,7 +123,7 @@ def rolling_wheel(frame: np.ndarray, actor: Actor, turns: float) -> None:
 
 
 def chomping_mouth(frame: np.ndarray, actor: Actor, turns: float) -> None:
-    """A round head that opens and shuts its mouth."""
+    """A round head that opens and closes its mouth."""
     gape = 0.08 + 0.75 * abs(math.sin(math.pi * turns))
     rim = np.linspace(gape, 2 * math.pi - gape, 24)
     _polygon(frame, [actor.centre, *(_around(actor, angle, 0.9) for angle in rim)], actor.colour)

@@ -21,7 +21,7 @@ class StepError(RuntimeError):
 
 @dataclass(frozen=True)
 class Step:
-    """A command and where its traces go.
+    """A command and where its files go.
 
     Attributes:
         name: For the screen, such as "VTN, training".
@@ -81,7 +81,7 @@ def run_step(step: Step, *, cwd: Path, say: Callable[[str], None] = print) -> fl
 
 
 def _read_record(step: Step) -> dict:
-    """The step's record, a new one where it never ran."""
+    """The step's record; a new one if it never ran."""
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in step.inputs}
     wanted = {"arguments": list(step.command[1:]), "inputs": digests}  # the interpreter may move
     path = step.folder / _RECORD
@@ -129,7 +129,7 @@ def _run(step: Step, cwd: Path, say: Callable[[str], None]) -> int:
 
 
 def short_line(line: str) -> str | None:
-    """What to show of one line of the log: an epoch's numbers, a result, a warning; None for all the rest."""
+    """What to show of one line of the log: an epoch's numbers, a result or a warning; None for others."""
     if ("[WARNING" in line and "jit_analysis" not in line) or "Error: " in line:  # fvcore names each operator
         return line.strip()
     try:

@@ -1,4 +1,4 @@
-"""What came out of the demonstration: a table, three pictures, and where to find them."""
+"""Results of the demonstration: a table and three pictures, and where they are."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -71,7 +71,7 @@ _NEEDED = ("parameters", "gflops_per_view", "frames_per_view")
 def read_result(
     step: Step, *, model: str, protocol: str, train_seconds: float, test_seconds: float
 ) -> Result:
-    """Collect what a finished test left in its results file.
+    """Read what a finished test wrote into its results file.
 
     Raises:
         StepError: If the file lacks what the table needs.

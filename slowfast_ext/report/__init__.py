@@ -1,1 +1,1 @@
-"""What to make of finished runs: tables, learning curves and pictures of attention."""
+"""Reports on finished runs: tables, learning curves and pictures of attention."""

@@ -26,7 +26,7 @@ class AttentionStrip:
 
     Attributes:
         frames: (n, height, width, 3) uint8 RGB, the frames to show, in time order.
-        shown: (n,) which of the T frames of `weights` those are.
+        shown: (n,) their numbers among the T frames of `weights`.
         weights: (T,) attention of the CLS token, non-negative.
         seconds: (T,) time of every frame, rising.
         caption: Heading, such as label and prediction.
@@ -60,7 +60,7 @@ def attention_inside(weights: np.ndarray, inside: np.ndarray) -> float:
 
 
 def even_frames(num_frames: int, count: int) -> np.ndarray:
-    """The middles of `count` equal parts of `num_frames` frames, so that pictures stand over their time.
+    """Middles of `count` equal parts of `num_frames` frames, so that each picture stands above its own time.
 
     Returns:
         (count,) int64, non-decreasing, in [0, num_frames).
@@ -71,9 +71,9 @@ def even_frames(num_frames: int, count: int) -> np.ndarray:
 def plot_strips(strips: Sequence[AttentionStrip], path: Path, *, title: str = "") -> None:
     """Draw one band for each video: frames, a heat bar of the attention over time, the true action beneath.
 
-    Warm is high. The colours of a bar run from 0 to the largest weight in it, so they say where the model
-    looked, not how strongly compared with another video. The border of a picture shows the mean weight of
-    the time around it, as a part of the largest such mean.
+    Warm is high. The colours of a bar run from 0 to its largest weight, so they show where the model looked,
+    and two videos cannot be compared by them. The border of a picture shows the mean weight of the frames
+    around it, relative to the largest such mean.
 
     Args:
         strips: Videos, from top to bottom.
@@ -127,7 +127,7 @@ def _draw_strip(figure: Figure, strip: AttentionStrip, top: float) -> None:
 
 
 def _means_around_pictures(strip: AttentionStrip) -> np.ndarray:
-    """Mean weight up to half way to the next pictures, (n,): a frame's own weight may miss a peak nearby."""
+    """Mean weight, (n,), of the frames nearer to a picture than to the others, so that no peak is missed."""
     edges = np.concatenate(([0], (strip.shown[1:] + strip.shown[:-1] + 1) // 2, [len(strip.weights)]))
     # Where a short video shows a frame twice, its own weight is all there is.
     starts, ends = np.minimum(edges[:-1], strip.shown), np.maximum(edges[1:], strip.shown + 1)

@@ -47,7 +47,7 @@ def parse_stats(line: str) -> dict | None:
 def read_curves(path: Path) -> Curves:
     """Read a run's log.
 
-    An epoch that was run twice, because training was interrupted and resumed, counts as it ended.
+    Of an epoch that was run twice, because training was interrupted and resumed, the second run counts.
 
     Args:
         path: The log, or the OUTPUT_DIR that holds it as stdout.log.
@@ -115,7 +115,7 @@ def plot_curves(runs: Mapping[str, Curves], path: Path, *, title: str = "") -> N
 
 
 def name_runs(paths: Sequence[Path]) -> list[str]:
-    """Short names for logs: the folder each lies in, the whole path where two would be called the same."""
+    """Short names for logs: the folder of each, or the whole path of all if two folders have one name."""
     folders = [path if path.is_dir() else path.parent for path in paths]
     names = [folder.resolve().name for folder in folders]
     unique = len(set(names)) == len(names)

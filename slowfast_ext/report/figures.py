@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 
 from vtn.errors import InputError
 
-# Told apart also by those who do not see red and green alike; used in the order of the models.
+# Can be told apart by readers who confuse red and green. Models take them in order.
 COLOURS = ("#c1272d", "#0072b2", "#e69f00", "#009e73", "#7b4fa0", "#555555")
 INK = "#222222"
 
 
 def colour_of(index: int) -> str:
-    """Colour of the model with this index; after the sixth they come again."""
+    """Colour of the model with this index; the seventh has the colour of the first."""
     return COLOURS[index % len(COLOURS)]
 
 

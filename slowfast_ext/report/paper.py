@@ -46,16 +46,17 @@ _TEXT_3 = (
     "accuracies, in percent on Kinetics-400, are the paper's: neither that machine nor Kinetics was at hand."
 )
 _TEXT_4 = (
-    "GFLOPs of all views of a video, one multiply-add as one. *Paper* and *ours* count convolutions and "
+    "GFLOPs of all views of a video; a multiply-add counts as one. *Paper* and *ours* count convolutions and "
     "linear layers. *Executed* is what runs here for the same logits: the last temporal layer works for "
     "[CLS] alone, and [CLS] attends without a key and a value of each frame. *Products* are those of two "
-    "activations (attention, non-local blocks), which the paper's numbers leave out; *sum* is all that has "
-    "a formula. The paper gives 72.1 in table 3 and 72.2 in table 4 for non-local I3D on the full video."
+    "activations (attention, non-local blocks), which the paper's numbers leave out; *sum* is everything "
+    "for which there is a formula. The paper gives 72.1 in table 3 and 72.2 in table 4 for non-local I3D on "
+    "the full video."
 )
 _TEXT_UNCOUNTED = (
-    "What has no formula and is in none of these numbers: operators, and the millions of numbers that they "
-    "give out in one full-video view. PySlowFast's own counter, fvcore, also passes over fused attention, "
-    "and its total does not tell; here attention is counted, under *products*."
+    "Operators that have no formula and are in none of these numbers, with the millions of values that they "
+    "return in one full-video view. PySlowFast's own counter, fvcore, also leaves out fused attention, and "
+    "does not say so; here attention is counted, under *products*."
 )
 
 
@@ -108,7 +109,7 @@ def _distinct(notes: Iterable[str | None]) -> list[str]:
 
 
 def _shown(row: Row, letters: dict[str, str]) -> Row:
-    """A row with the cells that only a reader needs."""
+    """A row with the cells that are only for reading."""
     cells = {**row, "mark": f"({letters[row['note']]})" if row["note"] else ""}
     if row["table"] == 3:
         cells["minutes"] = f"{row['paper_train_minutes']} / {row['paper_val_minutes']}"
@@ -118,7 +119,7 @@ def _shown(row: Row, letters: dict[str, str]) -> Row:
 
 
 def _uncounted_list(uncounted: Sequence[Row]) -> str:
-    """One line for each set of operators, which models of one family share."""
+    """One line for each set of operators; models of one family share one."""
     by_model: dict[str, list[Row]] = {}
     for use in uncounted:
         if use["inference"] == "full-video":

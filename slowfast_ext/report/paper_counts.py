@@ -1,6 +1,6 @@
 """Our side of the paper's tables 3 and 4: every number is counted when asked for, on the meta device.
 
-The paper counts convolutions and linear layers, one multiply-add as one, and for VTN what the authors' code
+The paper counts convolutions and linear layers, a multiply-add as one, and for VTN what the authors' code
 executes. Ours executes less for the same logits, so both are given: `gflops` after the paper's convention,
 `executed` for what runs here.
 
@@ -30,7 +30,7 @@ TEXT_WINDOW = 32  # of the paper's text, section 4.1
 Row = dict[str, str | int | float | None]
 
 _NON_LOCAL_I3D = (
-    "The paper does not describe its own non-local I3D: its 54 M, 2,625 and 1,266 come out of no published "
+    "The paper does not describe its own non-local I3D: its 54 M, 2,625 and 1,266 follow from no published "
     "configuration. Ours is PySlowFast's non-local R50 at the clip length that the paper gives."
 )
 
@@ -71,8 +71,8 @@ class Measured:
         params: Millions.
         count: What our code executes for one view.
         gflops: Of all views, after the paper's convention.
-        gflops_text_window: The same with TEXT_WINDOW in place of RELEASED_WINDOW; None for other models
-            than VTN.
+        gflops_text_window: The same with TEXT_WINDOW instead of RELEASED_WINDOW; None unless the model is
+            VTN.
     """
 
     frames: int
@@ -127,8 +127,9 @@ def count_rows(root: Path, say: Callable[[str], None] = print) -> tuple[list[Row
 
     Returns:
         rows: One for each number of the paper: table, model, inference, quantity ("params_M" or "gflops"),
-            paper, ours, ratio (ours / paper), note, and fields of the one or the other table.
-        uncounted: model, inference, operator, calls, elements: what has no formula, for one view of table 4.
+            paper, ours, ratio (ours / paper), note, and fields that only one of the tables has.
+        uncounted: model, inference, operator, calls, elements: operators without a formula, for one view of
+            table 4.
     """
 
     @cache
@@ -156,8 +157,8 @@ def _params_row(row: Runtime, measured: Callable[..., Measured]) -> Row:
     if row.config == "SLOWFAST_16x8_R101":
         other = measured(row.config, row.inference, NON_LOCAL_SLOWFAST)
         note = (
-            f"The paper's {row.params} M are those of the variant with non-local blocks, {other.params:.2f} "
-            "M by our count (PySlowFast's c2/SLOWFAST_NLN_16x8_R101_50_50). Its GFLOPs are those of the "
+            f"The paper's {row.params} M belong to the variant with non-local blocks, {other.params:.2f} "
+            "M by our count (PySlowFast's c2/SLOWFAST_NLN_16x8_R101_50_50). Its GFLOPs belong to the "
             "plain model, which is counted here (c2/SLOWFAST_16x8_R101_50_50, with temporal kernels in 3, 4, "
             "6 and 3 blocks)."
         )

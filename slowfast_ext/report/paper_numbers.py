@@ -1,7 +1,7 @@
-"""What the paper (arXiv:2102.00719) prints in its tables 3 and 4, and which configuration each row is.
+"""The paper's tables 3 and 4 (arXiv:2102.00719) as printed, with our configuration for each row.
 
-Numbers are as printed: parameters in millions, GFLOPs of all views of a video with one multiply-add as one,
-accuracies on Kinetics-400 in percent, minutes on one machine with eight V100.
+Parameters are in millions, GFLOPs are those of all views of a video with a multiply-add counted as one,
+accuracies on Kinetics-400 are in percent, minutes are those of one machine with eight V100.
 """
 
 from dataclasses import dataclass

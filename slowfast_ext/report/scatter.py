@@ -1,4 +1,4 @@
-"""Accuracy against cost: what a video costs to classify, and how often the answer is right."""
+"""Accuracy against cost: how often the answer is right, and what it costs to classify a video."""
 
 import math
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def plot_scatter(
     protocols = list(dict.fromkeys(point.protocol for point in points))
     axes.set_xscale("log")
     for index, model in enumerate(models):
-        # A line joins the protocols of one model: what more views cost, and what they bring.
+        # A line joins the protocols of one model: it shows what more views cost and what they gain.
         own = sorted((point for point in points if point.model == model), key=lambda point: point.gflops)
         axes.plot(
             [p.gflops for p in own], [p.top1 for p in own], color=colour_of(index), linewidth=1, alpha=0.5
@@ -97,7 +97,7 @@ def _limits(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _legends(axes: Axes, models: Sequence[str], protocols: Sequence[str]) -> None:
-    """Colours say the model, markers the protocol; both below the axes, where no point can be hidden."""
+    """Colours stand for models, markers for protocols. Both are below the axes, where they hide no point."""
     handles = [axes.plot([], [], "s", color=colour_of(i), label=model)[0] for i, model in enumerate(models)]
     handles += [
         axes.plot([], [], _MARKERS[i % len(_MARKERS)], color="#777777", label=protocol)[0]

@@ -106,7 +106,7 @@ def test_gflops_agree_within_one_percent(record):
         assert row["ratio"] == row["ours"] / row["paper"]
         if abs(row["ratio"] - 1) > 0.01:
             exceptions.add(row["model"])
-            assert "come out of no published configuration" in row["note"]
+            assert "follow from no published configuration" in row["note"]
     assert exceptions == {"NL I3D"}
 
 
