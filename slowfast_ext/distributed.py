@@ -49,7 +49,7 @@ def on_cpu() -> bool:
 
 def device_of(cfg) -> torch.device:
     """The device of this process: its GPU, or the CPU."""
-    if cfg.NUM_GPUS == 0 or on_cpu():
+    if cfg.NUM_GPUS == 0 or (on_cpu() and dist.is_initialized()):
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
 

@@ -28,6 +28,14 @@ def _seeded():
         yield
 
 
+@pytest.fixture(autouse=True)
+def _not_settled(monkeypatch):
+    """Whether a process may use a GPU is asked anew in each test."""
+    from slowfast_ext import distributed
+
+    monkeypatch.setattr(distributed, "_on_cpu", False)
+
+
 @pytest.fixture
 def demo_cfg(tmp_path) -> Callable:
     """Load configs/Demo/NAME.yaml with overrides; output goes to the test's folder."""

@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from slowfast.utils.c2_model_loading import get_name_convert_func
-from slowfast.utils.logging import get_logger
 from torch import nn
 
 from slowfast_ext.distributed import is_master, unwrap
+from slowfast_ext.host import get_host
 from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
 from vtn.recipe import ENTRY
@@ -123,7 +122,7 @@ def restore_checkpoint(
                 state |= _absent_from_images(state, target.state_dict(), path_to_checkpoint)
     report = vtn_checkpoint.load_weights(target, state, path_to_checkpoint, partial=partial, advice=advice)
     if partial:
-        get_logger(__name__).info("Checkpoint %s: %s", path_to_checkpoint, report)
+        get_host().get_logger(__name__).info("Checkpoint %s: %s", path_to_checkpoint, report)
     if epoch_reset or inflation or partial:
         return -1
     if optimizer is not None and "optimizer_state" in checkpoint:
@@ -145,7 +144,7 @@ def newest_checkpoint(output_dir: str) -> str | None:
         try:
             vtn_checkpoint.read_checkpoint(path)
         except InputError as error:
-            get_logger(__name__).warning("Skipping a damaged checkpoint: %s", error)
+            get_host().get_logger(__name__).warning("Skipping a damaged checkpoint: %s", error)
             continue
         return path
     return None
@@ -170,7 +169,7 @@ def _absent_from_images(
     own = [n for n in target if n.startswith("head.") or "nonlocal" in n]
     kept = [n for n in own if n not in state or state[n].shape != target[n].shape]
     if kept:
-        get_logger(__name__).info("%s: not in it, so newly initialised: %s", path, ", ".join(kept))
+        get_host().get_logger(__name__).info("%s: not in it, so newly initialised: %s", path, ", ".join(kept))
     return {name: target[name] for name in kept}
 
 
@@ -196,6 +195,8 @@ class _NumpyOnlyUnpickler(pickle.Unpickler):
 
 def _from_caffe2(path: str, model: nn.Module) -> dict[str, torch.Tensor]:
     """Weights of a Caffe2 file under PyTorch names; momenta and counters of the trainer are left out."""
+    from slowfast.utils.c2_model_loading import get_name_convert_func
+
     try:
         with open(path, "rb") as file:
             tree = _NumpyOnlyUnpickler(io.BytesIO(file.read()), encoding="latin1").load()

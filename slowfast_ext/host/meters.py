@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from slowfast.utils import logging
 
+from slowfast_ext.host import get_host
 from slowfast_ext.host.memory import peak_memory
 from slowfast_ext.host.metrics import (
     accuracy_bounds,
@@ -28,6 +28,8 @@ _TIMES_OF_AN_ITERATION = ("dt", "dt_data", "dt_net", "time_diff")
 @contextlib.contextmanager
 def _changing(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
     """Within, the statistics that are logged are what `change` makes of them."""
+    from slowfast.utils import logging
+
     log = logging.log_json_stats
     logging.log_json_stats = lambda stats, *args: log(change(stats), *args)
     try:
@@ -136,6 +138,6 @@ def score_videos(meter: Any) -> dict[str, Any]:
             wrong, right = (f"{bound:.2f}" for bound in accuracy_bounds(hits, count, failed))
             stats |= {f"top{k}_acc_if_failed_wrong": wrong, f"top{k}_acc_if_failed_right": right}
     sentence = sentence_of_score("Test", correct[0].item(), count, failed)
-    logging.get_logger(__name__).info(sentence)
+    get_host().get_logger(__name__).info(sentence)
     stats |= {"num_videos": count, "num_failed": failed, "num_views": meter.num_clips}
     return stats | getattr(meter, "facts", {}) | {"evaluation_seconds": meter.seconds} | peak_memory()

@@ -1,0 +1,60 @@
+"""ENGINE chooses the loops; a key that nothing in a run honours stops it before it starts."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from slowfast_ext.config_limits import uses_own_loops
+from slowfast_ext.host import get_host
+from slowfast_ext.plugin import loops
+from vtn import InputError
+
+LOOPS = get_host().has_loops()
+on_main = pytest.mark.skipif(not LOOPS, reason="this PySlowFast has no loops of its own")
+
+
+def test_engine_chooses_the_loops(tiny_cfg):
+    assert tiny_cfg().ENGINE == "host"
+    assert uses_own_loops(tiny_cfg()) == (not LOOPS)
+    assert uses_own_loops(tiny_cfg("ENGINE", "own"))
+    with pytest.raises(InputError, match="ENGINE is 'mine': it must be host or own"):
+        tiny_cfg("ENGINE", "mine")
+
+
+def test_a_key_that_the_loops_do_not_honour_stops_the_run(tiny_cfg):
+    """On both hosts a key that only main's loops read; which loops do read it is said."""
+    remedy = "ENGINE host, PySlowFast main's own loops, does more" if LOOPS else "PySlowFast main does more"
+    with pytest.raises(InputError, match=rf"TENSORBOARD\.ENABLE is True: with .*{re.escape(remedy)}"):
+        tiny_cfg("TENSORBOARD.ENABLE", "True", "ENGINE", "own")
+
+
+@on_main
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MIXUP.ENABLE", "True"),
+        ("TRAIN.MIXED_PRECISION", "True"),
+        ("TEST.NUM_TEMPORAL_CLIPS", "[1,2]"),
+        ("DATA.ENSEMBLE_METHOD", "max"),
+    ],
+)
+def test_keys_of_mains_loops(tiny_cfg, key, value):
+    assert tiny_cfg(key, value).ENGINE == "host"
+    with pytest.raises(InputError, match=rf"{re.escape(key)} is .*: with ENGINE own \(ENGINE host, "):
+        tiny_cfg(key, value, "ENGINE", "own")
+
+
+@on_main
+def test_our_loops_run_on_main(tiny_cfg, tmp_path, monkeypatch):
+    """Trained and tested without main's own loops, which are not even loaded."""
+    from slowfast_ext.plugin import git_loops
+
+    monkeypatch.setattr(git_loops, "_tool", lambda name: pytest.fail(f"main's {name} was asked for"))
+    cfg = tiny_cfg("ENGINE", "own", "SOLVER.MAX_EPOCH", "1")
+    loops.train(cfg)
+    loops.test(cfg)
+    out = Path(cfg.OUTPUT_DIR)
+    assert (out / "checkpoints" / "checkpoint_epoch_00001.pyth").is_file()
+    assert (out / "test_results.json").is_file()
+    assert "ENGINE: own" in (out / "config.yaml").read_text()
