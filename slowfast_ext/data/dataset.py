@@ -39,9 +39,9 @@ class _Decoded:
     """Frames of one video that serve all its views.
 
     Attributes:
-        clips: For each clip, the frames to show and the numbers that the model is told, (T,) each.
+        clips: For each clip, the frames to show and the frame_indices that the model is given, (T,) each.
         views: For each place of the crop, where it is in `frames`.
-        numbers: The distinct frames of all clips, rising, (n,).
+        decoded_indices: The distinct frames of all clips, rising, (n,).
         frames: Those frames, (n, height, width, 3) uint8, scaled, and cropped if there is one view only.
         kept: The memory that the frames lie in, see shared_memory.py.
         missing: What the file lacks; empty if nothing.
@@ -49,7 +49,7 @@ class _Decoded:
 
     clips: list[tuple[torch.Tensor, torch.Tensor]]
     views: list[SpatialView]
-    numbers: torch.Tensor
+    decoded_indices: torch.Tensor
     frames: torch.Tensor
     kept: tuple[Segment, ...]
     missing: str
@@ -122,7 +122,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         """Load one view of one video.
 
         Returns:
-            inputs: [frames] or, for VTN, [frames, numbers of the frames (T,)]; see Frames.
+            inputs: [frames] or, for VTN, [frames, frame_indices (T,)]; see Frames.
             label: Class of the video.
             index: As given.
             time: (1, 3), the first and the last frame of the view, and 0.
@@ -145,14 +145,14 @@ class Vtnkinetics(torch.utils.data.Dataset):
         return inputs, self.labels[video], index, time, meta
 
     def _load(self, video: int, view: int) -> tuple[Frames, torch.Tensor, str]:
-        """Frames of one view, their numbers (T,), and what the file lacks."""
+        """Frames of one view, their frame_indices (T,), and what the file lacks."""
         clip_index, position_index = divmod(view, len(self._positions))
         decoded = self._decode(video)
-        shown, frame_indices = decoded.clips[clip_index]
-        distinct, index = shown.unique(return_inverse=True)
+        frames_to_show, frame_indices = decoded.clips[clip_index]
+        distinct, index = frames_to_show.unique(return_inverse=True)
         pixels = crop_frames(decoded.frames, decoded.views[position_index])
-        if len(distinct) < len(decoded.numbers):
-            pixels = pixels[torch.searchsorted(decoded.numbers, distinct)]
+        if len(distinct) < len(decoded.decoded_indices):
+            pixels = pixels[torch.searchsorted(decoded.decoded_indices, distinct)]
         return Frames((pixels,), index[None], decoded.kept), frame_indices, decoded.missing
 
     def _decode(self, video: int) -> _Decoded:
@@ -173,10 +173,10 @@ class Vtnkinetics(torch.utils.data.Dataset):
             rng = np.random.default_rng([self.cfg.RNG_SEED, self.epoch, video])
             starts = [rng.random()]
         clips = [self._sample(reader.info, start) for start in starts]
-        numbers = torch.cat([shown for shown, _ in clips]).unique()
-        slots = {number: slot for slot, number in enumerate(numbers.tolist())}
+        decoded_indices = torch.cat([frames_to_show for frames_to_show, _ in clips]).unique()
+        slots = {index: slot for slot, index in enumerate(decoded_indices.tolist())}
         frames, views, kept = None, [], ()
-        for number, picture in reader.decode(list(slots)):
+        for index, picture in reader.decode(list(slots)):
             if frames is None:
                 height, width = picture.shape[:2]
                 views = [
@@ -187,17 +187,17 @@ class Vtnkinetics(torch.utils.data.Dataset):
                 # Of a single view no more than its square is kept.
                 only = views[0] if len(views) == 1 else None
                 if only:
-                    frames, kept = allocate((len(numbers), only.size, only.size, 3))
+                    frames, kept = allocate((len(decoded_indices), only.size, only.size, 3))
                 else:
-                    frames = torch.empty((len(numbers), *scaled, 3), dtype=torch.uint8)
+                    frames = torch.empty((len(decoded_indices), *scaled, 3), dtype=torch.uint8)
             picture = picture[None]
-            frames[slots[number]] = (take_view(picture, only) if only else scale_frames(picture, *scaled))[0]
+            frames[slots[index]] = (take_view(picture, only) if only else scale_frames(picture, *scaled))[0]
         if only:
             views = [SpatialView(only.size, only.size, 0, 0, only.size)]
-        return _Decoded(clips, views, numbers, frames, kept, reader.missing)
+        return _Decoded(clips, views, decoded_indices, frames, kept, reader.missing)
 
     def _sample(self, info: VideoInfo, start: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames to show, and the numbers that the model is told, of the clip that begins at `start`."""
+        """Frames to show, and frame_indices for the model, of the clip that begins at `start`, (T,) each."""
         data, authors = self.cfg.DATA, self.cfg.VTN.AUTHORS_PROTOCOL
         timing = {
             "num_frames": self._num_frames,
@@ -206,18 +206,18 @@ class Vtnkinetics(torch.utils.data.Dataset):
             "start": start,
         }
         if authors and not self._full_video:
-            shown, told = sampling.authors_clip_frame_indices(info.num_frames, info.fps, **timing)
-            return info.shown_at(shown), told
+            chosen, frame_indices = sampling.authors_clip_frame_indices(info.num_frames, info.fps, **timing)
+            return info.on_screen(chosen), frame_indices
         if authors:
-            shown = sampling.authors_full_video_frame_indices(
+            chosen = sampling.authors_full_video_frame_indices(
                 info.num_frames, info.fps, num_frames=self._num_frames, target_fps=data.TARGET_FPS
             )
         elif self._full_video:
-            shown = sampling.full_video_frame_indices(info.num_frames, num_frames=self._num_frames)
+            chosen = sampling.full_video_frame_indices(info.num_frames, num_frames=self._num_frames)
         else:
-            shown = sampling.clip_frame_indices(info.num_frames, info.fps, **timing)
-        shown = info.shown_at(shown)
-        return shown, shown
+            chosen = sampling.clip_frame_indices(info.num_frames, info.fps, **timing)
+        frame_indices = info.on_screen(chosen)
+        return frame_indices, frame_indices
 
     def _spatial_view(
         self, height: float, width: float, position: int, rng: np.random.Generator | None

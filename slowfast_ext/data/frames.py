@@ -75,8 +75,8 @@ class Frames:
     @property
     def shape(self) -> torch.Size:
         """(B, 3, T, C, C)."""
-        (batch, shown), (_, height, width, channels) = self.index.shape, self._shape_of_pixels()
-        return torch.Size((batch, channels, shown, height, width))
+        (batch, num_frames), (_, height, width, channels) = self.index.shape, self._shape_of_pixels()
+        return torch.Size((batch, channels, num_frames, height, width))
 
     def _shape_of_pixels(self) -> tuple[int, ...]:
         return (sum(len(part) for part in self.parts), *self.parts[0].shape[1:])
@@ -95,8 +95,7 @@ class Frames:
 
     def __getitem__(self, clips: slice | torch.Tensor) -> "Frames":
         """Some of the clips, by a slice or a mask (B,), with no frames but theirs."""
-        shown = self.index[clips]
-        distinct, index = shown.unique(return_inverse=True)
+        distinct, index = self.index[clips].unique(return_inverse=True)
         return Frames((self.pixels[distinct],), index)
 
     def to(self, *args, **kwargs) -> "Frames":

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 from slowfast_ext.prepare.find import VideoIndex
-from slowfast_ext.prepare.plan import SPLITS, Entry, Plan, class_ids, id_of, read_classes, split_of
+from slowfast_ext.prepare.plan import SPLITS, Plan, PlanEntry, class_ids, id_of, read_classes, split_of
 from vtn.errors import InputError
 
 
@@ -46,7 +46,7 @@ def plan_folders(
         plan.notes.append(_split_note(val_fraction, test_fraction))
     for split, class_name, file in sorted(by_split, key=lambda row: (SPLITS.index(row[0]), row[2])):
         label = id_of(class_name, ids, str(index.folder / file), known_from)
-        plan.entries.append(Entry(split, label, file, index.path(file)))
+        plan.entries.append(PlanEntry(split, label, file, index.path(file)))
     plan.copy_missing_splits()
     _note_classes_apart(plan)
     return plan

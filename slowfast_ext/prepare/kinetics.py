@@ -13,8 +13,8 @@ from pathlib import Path
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.plan import (
     SPLITS,
-    Entry,
     Plan,
+    PlanEntry,
     class_ids,
     id_of,
     read_classes,
@@ -80,7 +80,7 @@ def plan_kinetics(annotations: Sequence[Path], index: VideoIndex, classes: Path 
         found = (index.find(stem, class_name=row.label, split=row.split) for stem in row.stems)
         path = next((path for path in found if path), None)
         seconds = row.times[1] - row.times[0] if row.times else None
-        plan.entries.append(Entry(row.split, label, f"{row.stems[0]}.mp4", path, seconds))
+        plan.entries.append(PlanEntry(row.split, label, f"{row.stems[0]}.mp4", path, seconds))
     plan.entries.sort(key=lambda entry: SPLITS.index(entry.split))
     plan.notes += [
         f"{path}: {count} rows have no label and are left out." for path, count in unlabelled.items()

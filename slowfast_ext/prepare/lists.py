@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slowfast_ext.files import to_csv, write_text
-from slowfast_ext.prepare.plan import SPLITS, Entry, Plan
+from slowfast_ext.prepare.plan import SPLITS, Plan, PlanEntry
 from slowfast_ext.prepare.process import Outcome
 
 CLASSES, FAILURES, CLASS_COUNTS = "classes.txt", "failures.csv", "class_counts.csv"
@@ -16,7 +16,7 @@ _FAILURE_COLUMNS = ("outcome", "listed", "split", "class", "path", "reason")
 
 
 @dataclass
-class Result:
+class PreparedDataset:
     """A data set after its videos were read.
 
     Attributes:
@@ -32,7 +32,7 @@ class Result:
     plan: Plan
     outcomes: dict[str, Outcome]
     copies: dict[str, str] = field(default_factory=dict)
-    listed: dict[str, list[Entry]] = field(default_factory=dict)
+    listed: dict[str, list[PlanEntry]] = field(default_factory=dict)
     problems: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -42,7 +42,7 @@ class Result:
         self._labels: dict[tuple[str, str | None], set[int]] = defaultdict(set)
         for entry in self.plan.entries:
             self._labels[entry.split, entry.path].add(entry.label)
-        seen: dict[str, Entry] = {}
+        seen: dict[str, PlanEntry] = {}
         for entry in self.plan.entries:
             self._judge(entry, seen)
         self._note_repeats()
@@ -53,7 +53,7 @@ class Result:
         """Entries with a problem of one kind."""
         return sum(problem["outcome"] == outcome for problem in self.problems)
 
-    def _judge(self, entry: Entry, seen: dict[str, Entry]) -> None:
+    def _judge(self, entry: PlanEntry, seen: dict[str, PlanEntry]) -> None:
         """List an entry, or say why not."""
         if entry.path is None:
             self._add_problem(entry, "missing", False, "no file is called so")
@@ -78,7 +78,7 @@ class Result:
             self._add_problem(entry, "incomplete", True, outcome.missing)
         self.listed[entry.split].append(entry)
 
-    def _add_problem(self, entry: Entry, outcome: str, listed: bool, reason: str) -> None:
+    def _add_problem(self, entry: PlanEntry, outcome: str, listed: bool, reason: str) -> None:
         self.problems.append(
             {
                 "outcome": outcome,
@@ -135,7 +135,7 @@ class Result:
             )
 
 
-def write_lists(result: Result, out: Path, separator: str) -> None:
+def write_lists(result: PreparedDataset, out: Path, separator: str) -> None:
     """Write train.csv, val.csv, test.csv, classes.txt, failures.csv and class_counts.csv.
 
     Args:
@@ -160,7 +160,7 @@ def write_lists(result: Result, out: Path, separator: str) -> None:
     write_text(out / CLASS_COUNTS, to_csv(class_counts(result), ("label", "class", *SPLITS)))
 
 
-def class_counts(result: Result) -> list[dict[str, str | int]]:
+def class_counts(result: PreparedDataset) -> list[dict[str, str | int]]:
     """Listed videos of each class: label, class, and a count for each of SPLITS, copies not counted."""
     counts: dict[str, dict[int, int]] = {split: defaultdict(int) for split in SPLITS}
     for split, entries in result.listed.items():
@@ -172,7 +172,7 @@ def class_counts(result: Result) -> list[dict[str, str | int]]:
     ]
 
 
-def listed_path(result: Result, entry: Entry, out: Path) -> str:
+def listed_path(result: PreparedDataset, entry: PlanEntry, out: Path) -> str:
     """The path of an entry as its list has it."""
     path = result.copies.get(entry.path, entry.path)
     within = os.path.relpath(path, out.absolute())

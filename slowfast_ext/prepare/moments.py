@@ -7,7 +7,7 @@ A row is `class/file.mp4,class,agree,disagree`, the last two the annotators for 
 from pathlib import Path, PurePosixPath
 
 from slowfast_ext.prepare.find import VideoIndex
-from slowfast_ext.prepare.plan import Entry, Plan, class_ids, id_of, read_classes, read_rows
+from slowfast_ext.prepare.plan import Plan, PlanEntry, class_ids, id_of, read_classes, read_rows
 from vtn.errors import InputError, excerpt
 
 _LISTS = {"train": "trainingSet.csv", "val": "validationSet.csv"}
@@ -39,7 +39,7 @@ def plan_moments(annotations: Path, index: VideoIndex, classes: Path | None = No
             if len(row) < 2 or not PurePosixPath(row[0]).suffix:
                 raise InputError(f"{where} is {excerpt(','.join(row))}; expected `class/file.mp4,class,...`.")
             label = id_of(row[1], ids, where, str(source))
-            plan.entries.append(Entry(split, label, row[0], _find(row[0], row[1], split, index, ids)))
+            plan.entries.append(PlanEntry(split, label, row[0], _find(row[0], row[1], split, index, ids)))
     plan.notes += index.notes()
     plan.copy_missing_splits()
     return plan

@@ -24,7 +24,7 @@ _SPLIT_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlanEntry:
     """One row of a list to be written.
 
     Attributes:
@@ -54,7 +54,7 @@ class Plan:
     """
 
     classes: list[str]
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[PlanEntry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     copies: dict[str, str] = field(default_factory=dict)
 

@@ -107,9 +107,9 @@ def _scaled(
     width, height = size
     wait = _KEYFRAME_SECONDS / time_base
     last_key = None
-    numbers = source.info.decodable
+    frame_indices = source.info.decodable
     # Not strict: where frames are missing, the reader says so itself at its end.
-    for expected, (number, picture) in zip(numbers, source.decode(numbers), strict=False):
+    for expected, (number, picture) in zip(frame_indices, source.decode(frame_indices), strict=False):
         if number != expected:
             raise MissingFrames(f"{source.video} gives frame {number} where frame {expected} should come.")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()), format="rgb24")

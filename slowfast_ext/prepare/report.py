@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_ext.files import write_text
-from slowfast_ext.prepare.lists import CLASS_COUNTS, FAILURES, Result, class_counts
+from slowfast_ext.prepare.lists import CLASS_COUNTS, FAILURES, PreparedDataset, class_counts
 from slowfast_ext.prepare.picture import draw_report
 from slowfast_ext.prepare.plan import SPLITS
 from slowfast_ext.prepare.process import Outcome
@@ -19,7 +19,7 @@ _FAILURES_SHOWN = 20
 _KINDS_SHOWN = 8
 
 
-def write_report(result: Result, out: Path, title: str) -> None:
+def write_report(result: PreparedDataset, out: Path, title: str) -> None:
     """Write report.md and report.png.
 
     Args:
@@ -41,13 +41,13 @@ def write_report(result: Result, out: Path, title: str) -> None:
     draw_report([video.seconds for video in videos], class_counts(result), out / PICTURE)
 
 
-def listed_videos(result: Result) -> list[Outcome]:
+def listed_videos(result: PreparedDataset) -> list[Outcome]:
     """Facts on every listed file, each file once."""
     paths = {entry.path: None for entries in result.listed.values() for entry in entries}
     return [result.outcomes[path] for path in paths]
 
 
-def _splits(result: Result) -> str:
+def _splits(result: PreparedDataset) -> str:
     rows = []
     for split in SPLITS:
         entries = [entry for entry in result.plan.entries if entry.split == split]
@@ -111,7 +111,7 @@ def _common(words: list[str], title: str) -> str:
     return to_markdown(rows, [Column("value", title), Column("videos", "videos")])
 
 
-def _classes(result: Result) -> str:
+def _classes(result: PreparedDataset) -> str:
     counts = sorted(
         class_counts(result), key=lambda row: (-sum(row[split] for split in SPLITS), row["label"])
     )
@@ -127,7 +127,7 @@ def _classes(result: Result) -> str:
     return f"{text}\n{to_markdown(shown, columns)}"
 
 
-def _failures(result: Result) -> str:
+def _failures(result: PreparedDataset) -> str:
     if not result.problems:
         return "## Problems\n\nNone: every video is there and can be read.\n"
     kinds = Counter(problem["outcome"] for problem in result.problems)

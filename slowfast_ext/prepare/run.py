@@ -17,7 +17,7 @@ from slowfast_ext.data.video_list import normalize_path
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.journal import NAME as JOURNAL
 from slowfast_ext.prepare.journal import Journal
-from slowfast_ext.prepare.lists import CLASSES, FAILURES, Result, write_lists
+from slowfast_ext.prepare.lists import CLASSES, FAILURES, PreparedDataset, write_lists
 from slowfast_ext.prepare.plan import SPLITS, Plan, check_path, check_plan
 from slowfast_ext.prepare.process import Job, Outcome, Work, part_of, process_video
 from slowfast_ext.prepare.report import PAGE, write_report
@@ -87,7 +87,7 @@ def _make_folder(out: Path) -> None:
 
 def prepare(
     plan: Plan, index: VideoIndex, settings: Settings, title: str, *, say: Callable[[str], None] = print
-) -> Result:
+) -> PreparedDataset:
     """Read every video of a plan and write lists, failures and report.
 
     Args:
@@ -114,7 +114,7 @@ def prepare(
     finally:
         journal.close()
     copies = {job.path: job.copy for job in jobs if job.copy}
-    result = Result(plan, outcomes, copies)
+    result = PreparedDataset(plan, outcomes, copies)
     for note in result.notes[len(plan.notes) :]:
         say(f"note: {note}")
     write_lists(result, settings.out, settings.separator)
@@ -195,7 +195,7 @@ def _progress(results: Iterator, total: int, say: Callable[[str], None]) -> Iter
             say(f"{done} of {total} videos read, {now - begun:.0f} s, about {left:.0f} s to go")
 
 
-def _summary(result: Result, out: Path) -> str:
+def _summary(result: PreparedDataset, out: Path) -> str:
     """The last line."""
     lists = ", ".join(
         f"{split} {len(result.listed[result.plan.copies.get(split, split)])}" for split in SPLITS

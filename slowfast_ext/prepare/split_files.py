@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.plan import (
-    Entry,
     Plan,
+    PlanEntry,
     class_ids,
     id_of,
     is_number,
@@ -65,7 +65,7 @@ def plan_split_files(annotations: Path, number: int, index: VideoIndex, classes:
             split=split,
             allowed=lambda path, own=class_name: not index.in_other_class(path, own, ids),
         )
-        plan.entries.append(Entry(split, label, name, path))
+        plan.entries.append(PlanEntry(split, label, name, path))
     plan.notes += index.notes()
     plan.copy_missing_splits()
     return plan

@@ -77,7 +77,7 @@ def read_frames(
 
 def decode_frames(
     video: VideoLike,
-    numbers: Sequence[int],
+    frame_indices: Sequence[int],
     info: VideoInfo,
     damage: Damage | None = None,
     to_picture: ToPicture | None = None,
@@ -86,7 +86,7 @@ def decode_frames(
 
     Args:
         video: The video file.
-        numbers: Frame numbers in [0, info.num_frames), rising, distinct.
+        frame_indices: Frame numbers in [0, info.num_frames), rising, distinct.
         info: What probe_video(video) or repair_video returned.
         damage: Gets what is found damaged on the way, in these frames or in others that they depend on.
         to_picture: What turns a frame into a picture, None where it cannot; a Converter if not given.
@@ -100,7 +100,7 @@ def decode_frames(
         MissingFrames: After all others, if a frame cannot be decoded.
     """
     video = VideoFile.of(video)
-    wanted = [int(number) for number in numbers]
+    wanted = [int(index) for index in frame_indices]
     if not wanted:
         return
     missing = set(wanted)
@@ -141,8 +141,8 @@ def repair_video(video: VideoLike, info: VideoInfo) -> VideoInfo:
     if info.pts is None:
         present = np.array([good for _, good in usable], dtype=bool)
     else:
-        shown = {time for time, good in usable if good and time is not None}
-        present = np.isin(info.pts, np.array(list(shown), dtype=np.int64))
+        times = {time for time, good in usable if good and time is not None}
+        present = np.isin(info.pts, np.array(list(times), dtype=np.int64))
         if info.present is not None:
             present &= info.present
     if not present.any():
@@ -235,13 +235,13 @@ def _decode_only(
 
     It ends early where a packet does not stand in the file where it stood when the frames were numbered.
     """
-    numbers = {int(info.pts[number]): number for number in run}
-    to_feed, just_fed = len(numbers), False
+    index_at = {int(info.pts[index]): index for index in run}
+    to_feed, just_fed = len(index_at), False
     context = stream.codec_context
     can_skip = context.name in _FORMATS_WITH_TRUE_NON_REFERENCES
     for packet in packets:
-        wanted = packet is not None and packet.pts in numbers
-        if wanted and _has_moved(packet, numbers[packet.pts], info):
+        wanted = packet is not None and packet.pts in index_at
+        if wanted and _has_moved(packet, index_at[packet.pts], info):
             return
         if can_skip:
             # The two fields of a frame may come in two packets, so the one after a wanted one is decoded too.
@@ -251,8 +251,8 @@ def _decode_only(
         if is_last:
             frames += decode_packet(stream, None, damage)  # those that wait for their turn to be shown
         for frame in frames:
-            if frame.pts in numbers:
-                yield numbers[frame.pts], frame
+            if frame.pts in index_at:
+                yield index_at[frame.pts], frame
         if is_last:
             return
         to_feed, just_fed = to_feed - wanted, wanted
@@ -274,12 +274,12 @@ def _decode_all(
     damage: Damage,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield the run's frames by their presentation times, decoding all that there is until they are found."""
-    numbers = {int(info.pts[number]): number for number in run}
+    index_at = {int(info.pts[index]): index for index in run}
     for packet in packets:
         for frame in decode_packet(stream, packet, damage):
-            if frame.pts in numbers:
-                yield numbers.pop(frame.pts), frame
-        if not numbers:
+            if frame.pts in index_at:
+                yield index_at.pop(frame.pts), frame
+        if not index_at:
             return
 
 

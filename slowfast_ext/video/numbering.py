@@ -61,20 +61,20 @@ def number_frames(
     explicit = formats & _EXPLICIT_TIMES and not (video.boxes and video.boxes.is_fragmented)
     rates = [] if explicit else [stream.average_rate, stream.guessed_rate, stream.base_rate]
     timeline = place_frames(found, float(stream.time_base), [float(rate) for rate in rates if rate])
-    numbers = timeline.numbers
+    frame_indices = timeline.frame_indices
     pts = found[0] + timeline.times
-    pts[numbers] = found
+    pts[frame_indices] = found
     positions = np.full(len(pts), -1, dtype=np.int64)
-    positions[numbers] = np.array(walk.positions, dtype=np.int64)[order]
-    present = np.isin(np.arange(len(pts)), numbers) if timeline.num_lost else None
-    keyframes = _keyframes(walk, numbers[np.searchsorted(found, decoded)])
+    positions[frame_indices] = np.array(walk.positions, dtype=np.int64)[order]
+    present = np.isin(np.arange(len(pts)), frame_indices) if timeline.num_lost else None
+    keyframes = _keyframes(walk, frame_indices[np.searchsorted(found, decoded)])
     return Numbering(keyframes, pts, timeline.times, present, positions, timeline.jumps)
 
 
-def _keyframes(walk: PacketWalk, numbers: np.ndarray) -> np.ndarray:
-    """VideoInfo.keyframes; `numbers` are those of the packets, in decoding order."""
+def _keyframes(walk: PacketWalk, frame_indices: np.ndarray) -> np.ndarray:
+    """VideoInfo.keyframes; `frame_indices` are those of the packets, in decoding order."""
     is_key = np.array(walk.is_key, dtype=bool)
     # Where no packet is marked as a keyframe, decoding can only begin at the start.
     is_key[0] |= not is_key.any()
-    rows = np.stack([numbers[is_key], np.array(walk.seek_to, dtype=np.int64)[is_key]], axis=1)
+    rows = np.stack([frame_indices[is_key], np.array(walk.seek_to, dtype=np.int64)[is_key]], axis=1)
     return rows[np.argsort(rows[:, 0], kind="stable")]

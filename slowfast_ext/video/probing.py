@@ -108,7 +108,7 @@ class VideoInfo:
             return self.missing  # all frames were decoded to be counted
         return "; ".join(filter(None, [self.missing, *clauses_of_damage(damage)]))
 
-    def shown_at(self, numbers: torch.Tensor) -> torch.Tensor:
+    def on_screen(self, frame_indices: torch.Tensor) -> torch.Tensor:
         """Turn frame numbers that were chosen as if frames were evenly spaced into those that are shown then.
 
         Number k stands for the time k / fps after the first frame, so that the first number is the first
@@ -119,7 +119,7 @@ class VideoInfo:
             of frames 0 to 3, frame 2 is lost:  [0, 1, 2, 3]  ->  [0, 1, 1, 3]
 
         Args:
-            numbers: int64, in [0, V), any shape.
+            frame_indices: int64, in [0, V), any shape.
 
         Returns:
             Same shape, int64, numbers of frames that are present.
@@ -130,7 +130,7 @@ class VideoInfo:
             latest = np.maximum.accumulate(np.where(self.present, everything, -1))
             latest[latest < 0] = self.present.argmax()  # before the first one, the first one
             on_screen = latest if on_screen is None else latest[on_screen]
-        return numbers if on_screen is None else torch.from_numpy(on_screen)[numbers]
+        return frame_indices if on_screen is None else torch.from_numpy(on_screen)[frame_indices]
 
     def _at_variable_rate(self) -> np.ndarray | None:
         """(V,): the frame on the screen at the time that each number stands for; None at a constant rate."""

@@ -56,10 +56,10 @@ class VideoReader:
         """What the file is known to lack, in words; empty if nothing. Reading finds out more."""
         return self.info.missing_with(self._damage)
 
-    def shown(self, frame_indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
-        """Turn frame numbers into those that `read` gives: the frame on the screen at that time.
+    def on_screen(self, frame_indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """Turn frame numbers into those of the frames that `read` gives: what is on the screen at that time.
 
-        The two differ where the rate varies or frames are lost. This is what a model is to be told.
+        The two differ where the rate varies or frames are lost. A model is given these as its frame_indices.
 
         Args:
             frame_indices: Frame numbers in [0, num_frames), chosen as if frames were evenly spaced.
@@ -78,28 +78,28 @@ class VideoReader:
                 raise InputError(
                     f"frame_indices has {number}, but {self.video} has frames 0 to {self.num_frames - 1}."
                 )
-        return self.info.shown_at(wanted)
+        return self.info.on_screen(wanted)
 
     def read(self, frame_indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """Decode frames, each distinct one once.
 
         Args:
-            frame_indices: As for `shown`, in any order, repeats allowed.
+            frame_indices: As for `on_screen`, in any order, repeats allowed.
 
         Returns:
             (n, H, W, 3) uint8 RGB, the right way up, in the order of frame_indices. In place of a frame that
             cannot be decoded comes the one before it, as on a screen; `missing` then says so.
 
         Raises:
-            InputError: As for `shown`.
+            InputError: As for `on_screen`.
             VideoError: If the file cannot be read.
         """
-        self.shown(frame_indices)  # says what is wrong with them before any is taken for a lost one
+        self.on_screen(frame_indices)  # says what is wrong with them before any is taken for a lost one
         wanted = torch.as_tensor(frame_indices, dtype=torch.int64)
 
         def read() -> torch.Tensor:
             there = wanted.clamp(max=self.num_frames - 1)  # a repair cuts off frames that are lost at the end
-            return read_frames(self.video, self.shown(there).tolist(), self.info, self._damage)
+            return read_frames(self.video, self.on_screen(there).tolist(), self.info, self._damage)
 
         return self.with_repair(read)
 
@@ -109,7 +109,7 @@ class VideoReader:
         """Decode frames one by one, each once, in rising order unless the file forbids it.
 
         Args:
-            frame_indices: Frame numbers in [0, num_frames), rising, distinct: those that `shown` gives.
+            frame_indices: Frame numbers in [0, num_frames), rising, distinct: those that `on_screen` gives.
             to_picture: As for decode_frames.
 
         Yields:
@@ -126,7 +126,7 @@ class VideoReader:
         """Do work that decodes frames; if some turn out to be missing, do it again without them.
 
         Args:
-            work: Chooses frames by `num_frames`, `info` and `shown` and decodes them. If a frame that the
+            work: Chooses frames by `num_frames`, `info` and `on_screen` and decodes them. If a frame that the
                 file lists cannot be decoded, it is called again, and these then say what can be.
 
         Returns:

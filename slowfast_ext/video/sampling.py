@@ -81,7 +81,7 @@ def authors_clip_frame_indices(
     """Choose the frames of one clip as the authors' code does, and number them from the clip's first frame.
 
     Their code decodes only the clip, from the first whole frame at or after s, and indexes what it decoded:
-    the model is told 0, 10, 20, ... wherever the clip lies.
+    the model is given 0, 10, 20, ... wherever the clip lies.
 
     Args:
         num_video_frames, video_fps, num_frames, sampling_rate, target_fps, start: As in clip_frame_indices.

@@ -33,19 +33,19 @@ class Timeline:
     """Where in the video the frames of a file stand.
 
     Attributes:
-        numbers: (n,) int64, number of each frame in the video, rising from 0.
+        frame_indices: (n,) int64, number of each frame in the video, rising from 0.
         times: (V,) int64, when each frame of the video is shown, from 0, in the unit of the times given.
         jumps: How many steps were too long to be true; they count as one interval each.
     """
 
-    numbers: np.ndarray
+    frame_indices: np.ndarray
     times: np.ndarray
     jumps: int = 0
 
     @property
     def num_lost(self) -> int:
         """Frames that are lost between others, V - n."""
-        return len(self.times) - len(self.numbers)
+        return len(self.times) - len(self.frame_indices)
 
 
 def place_frames(pts: np.ndarray, unit: float, stated_rates: Sequence[float]) -> Timeline:
@@ -71,9 +71,9 @@ def place_frames(pts: np.ndarray, unit: float, stated_rates: Sequence[float]) ->
     intervals = _whole_intervals(steps, interval) if believed else None
     if intervals is None or intervals.max() == 1:
         return everything
-    numbers = np.concatenate([[0], np.cumsum(intervals)])
-    shown = np.round(np.interp(np.arange(numbers[-1] + 1), numbers, times)).astype(np.int64)
-    return Timeline(numbers, shown, jumps)
+    frame_indices = np.concatenate([[0], np.cumsum(intervals)])
+    everywhere = np.interp(np.arange(frame_indices[-1] + 1), frame_indices, times)
+    return Timeline(frame_indices, np.round(everywhere).astype(np.int64), jumps)
 
 
 def _without_jumps(steps: np.ndarray, unit: float) -> tuple[np.ndarray, int]:

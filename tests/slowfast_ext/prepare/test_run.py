@@ -13,7 +13,7 @@ from slowfast_ext.prepare import run
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.folders import plan_folders
 from slowfast_ext.prepare.journal import Journal
-from slowfast_ext.prepare.plan import Entry, Plan
+from slowfast_ext.prepare.plan import Plan, PlanEntry
 from slowfast_ext.prepare.process import Job, Outcome, Work, part_of, process_video
 from slowfast_ext.prepare.run import Settings, prepare
 from vtn.errors import InputError
@@ -199,10 +199,10 @@ def test_repeated_files_are_counted(tmp_path):
     path = str(make_video(tmp_path / "v" / "a.mp4", 400, fps=25))
     index = VideoIndex(tmp_path / "v", without=tmp_path / "out")
     entries = [
-        Entry("train", 0, "a", path, 10.0),
-        Entry("train", 0, "a", path, 10.0),
-        Entry("val", 0, "a", path, 10.0),
-        Entry("val", 1, "gone", None),
+        PlanEntry("train", 0, "a", path, 10.0),
+        PlanEntry("train", 0, "a", path, 10.0),
+        PlanEntry("val", 0, "a", path, 10.0),
+        PlanEntry("val", 1, "gone", None),
     ]
     lines: list[str] = []
     # An earlier run of other annotations left a list that this one has no videos for.
@@ -231,8 +231,8 @@ def test_a_file_under_two_classes_of_a_list_is_left_out(tmp_path):
     """What is written is what training takes; another list may have the file."""
     (tmp_path / "v").mkdir()
     a, b = (str(make_video(tmp_path / "v" / f"{name}.mp4", 4)) for name in "ab")
-    entries = [Entry("train", 0, "a", a), Entry("train", 1, "b", b), Entry("train", 1, "a", a)]
-    entries += [Entry("val", 1, "a", a), Entry("val", 0, "b", b)]
+    entries = [PlanEntry("train", 0, "a", a), PlanEntry("train", 1, "b", b), PlanEntry("train", 1, "a", a)]
+    entries += [PlanEntry("val", 1, "a", a), PlanEntry("val", 0, "b", b)]
     (tmp_path / "x").mkdir()
     index = VideoIndex(tmp_path / "x" / ".." / "v", without=tmp_path / "out")
     assert index.folder == tmp_path / "v"
@@ -261,7 +261,7 @@ def test_thousands_of_classes(tmp_path):
     index = VideoIndex(root, without=tmp_path / "out")
     plan = plan_folders(index, val_fraction=0)
     outcomes = {entry.path: Outcome("", "", 2, 30.0, 96, 64) for entry in plan.entries}
-    result = run.Result(plan, outcomes)
+    result = run.PreparedDataset(plan, outcomes)
     (tmp_path / "out").mkdir()
     run.write_lists(result, tmp_path / "out", " ")
     run.write_report(result, tmp_path / "out", "Test")

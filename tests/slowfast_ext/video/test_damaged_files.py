@@ -89,7 +89,7 @@ def test_frames_that_are_broken_in_the_middle_are_left_out(tmp_path, name):
     assert repaired.decodable == whole
     assert numbers(path, whole, repaired) == whole
     # All others keep their numbers, and in the place of a lost one comes the one before it.
-    assert repaired.shown_at(torch.tensor([10, 11, 12, 13, 30, 39])).tolist() == [10, 10, 10, 13, 29, 39]
+    assert repaired.on_screen(torch.tensor([10, 11, 12, 13, 30, 39])).tolist() == [10, 10, 10, 13, 29, 39]
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9"])

@@ -99,7 +99,7 @@ def test_frames_behind_a_hole_keep_their_numbers(name, lost):
     assert sum(number == place for number, place in zip(painted, there, strict=True)) > 0.6 * len(there)
     assert all(number in (place, None) for number, place in zip(painted, there, strict=True))
     gone = sorted(set(range(48)) - set(there))
-    assert all(int(reader.shown([number])) == max(n for n in there if n < number) for number in gone)
+    assert all(int(reader.on_screen([number])) == max(n for n in there if n < number) for number in gone)
 
 
 def _painted(picture: np.ndarray) -> int | None:
@@ -342,5 +342,5 @@ def test_numbers_of_an_unbelievable_rate(tmp_path):
 
 def test_shown_numbers_stay_inside(tmp_path):
     info = probe_video(ODD / "gap814.mkv")
-    shown = info.shown_at(torch.arange(48))
+    shown = info.on_screen(torch.arange(48))
     assert set(shown.tolist()) == set(info.decodable)

@@ -27,38 +27,38 @@ EVEN = VideoInfo(
 )
 
 
-def shown(pts, numbers):
+def on_screen(pts, numbers):
     info = replace(EVEN, pts=np.array(pts), num_frames=len(pts))
-    return info.shown_at(torch.tensor(numbers)).tolist()
+    return info.on_screen(torch.tensor(numbers)).tolist()
 
 
 def test_at_a_constant_rate_number_k_is_frame_k():
-    assert shown([0, 40, 80, 120], [0, 3, 1, 1]) == [0, 3, 1, 1]
+    assert on_screen([0, 40, 80, 120], [0, 3, 1, 1]) == [0, 3, 1, 1]
     # 30 frames per second in whole milliseconds, as Matroska has them, and with the jitter of a camera.
-    assert shown([0, 33, 67, 100, 133, 167, 200], range(7)) == list(range(7))
-    assert shown([5, 41, 72, 105, 140, 171, 205], range(7)) == list(range(7))
+    assert on_screen([0, 33, 67, 100, 133, 167, 200], range(7)) == list(range(7))
+    assert on_screen([5, 41, 72, 105, 140, 171, 205], range(7)) == list(range(7))
     # 240 frames per second: rounding is a good part of the time between frames.
     times = [round(k * 1000 / 240) for k in range(50)]
-    assert shown(times, range(50)) == list(range(50))
+    assert on_screen(times, range(50)) == list(range(50))
 
 
 def test_at_a_variable_rate_number_k_is_the_frame_on_screen_then():
     # Four frames in 120 ms: numbers stand for 0, 40, 80 and 120 ms.
-    assert shown([0, 100, 110, 120], [0, 1, 2, 3]) == [0, 0, 0, 3]
-    assert shown([0, 10, 20, 120], [0, 1, 2, 3]) == [0, 2, 2, 3]
-    assert shown([700, 710, 720, 820], [3, 0, 2]) == [3, 0, 2]
+    assert on_screen([0, 100, 110, 120], [0, 1, 2, 3]) == [0, 0, 0, 3]
+    assert on_screen([0, 10, 20, 120], [0, 1, 2, 3]) == [0, 2, 2, 3]
+    assert on_screen([700, 710, 720, 820], [3, 0, 2]) == [3, 0, 2]
     # A pause of 800 ms in ten frames at 25 fps: 1120 ms in all, 124.4 between numbers.
     pause = [0, 40, 80, 120, 160, 960, 1000, 1040, 1080, 1120]
-    assert shown(pause, range(10)) == [0, 3, 4, 4, 4, 4, 4, 4, 5, 9]
+    assert on_screen(pause, range(10)) == [0, 3, 4, 4, 4, 4, 4, 4, 5, 9]
 
 
-def test_shown_at_keeps_the_shape_and_needs_no_times():
+def test_on_screen_keeps_the_shape_and_needs_no_times():
     numbers = torch.tensor([[0, 1], [2, 3]])
-    assert replace(EVEN, pts=None).shown_at(numbers).tolist() == numbers.tolist()
-    variable = replace(EVEN, pts=np.array([0, 100, 110, 120])).shown_at(numbers)
+    assert replace(EVEN, pts=None).on_screen(numbers).tolist() == numbers.tolist()
+    variable = replace(EVEN, pts=np.array([0, 100, 110, 120])).on_screen(numbers)
     assert variable.tolist() == [[0, 0], [0, 3]]
     assert variable.dtype == torch.int64
-    assert shown([7], [0, 0]) == [0, 0]
+    assert on_screen([7], [0, 0]) == [0, 0]
 
 
 @pytest.mark.parametrize("fps", [25, 30, Fraction(30000, 1001)])

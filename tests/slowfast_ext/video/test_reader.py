@@ -19,8 +19,8 @@ def test_of_a_variable_rate_the_frame_on_screen(tmp_path):
     """Ten frames in 1.12 s with a pause of 0.8 s after the sixth: number 7 stands for 0.87 s."""
     times = [0, 40, 80, 120, 160, 200, 1000, 1040, 1080, 1120]
     reader = VideoReader(make_video(tmp_path / "video.mkv", 10, times=times))
-    assert reader.shown([0, 5, 9]).tolist() == [0, 5, 9]
-    assert reader.shown([7, 8]).tolist() == [5, 5]
+    assert reader.on_screen([0, 5, 9]).tolist() == [0, 5, 9]
+    assert reader.on_screen([7, 8]).tolist() == [5, 5]
     assert read_numbers(reader.read([7, 9]).numpy()) == [5, 9]
 
 

@@ -87,7 +87,7 @@ def test_variable_frame_rate(tmp_path, name):
     expected = [max(n for n in range(45) if times[n] <= k * 2400 / 44 + 1) for k in range(45)]
     assert expected[:3] == [0, 1, 3]
     assert expected[-4:] == [42, 42, 43, 44]
-    assert numbers(path, info.shown_at(torch.arange(45)), info) == expected
+    assert numbers(path, info.on_screen(torch.arange(45)), info) == expected
 
 
 def test_audio_does_not_count_as_missing_video(tmp_path):

@@ -9,7 +9,7 @@ MS = 0.001
 
 
 def numbers(pts, rates=(30.0,)):
-    return place_frames(np.array(pts), MS, rates).numbers.tolist()
+    return place_frames(np.array(pts), MS, rates).frame_indices.tolist()
 
 
 def test_a_hole_takes_as_many_numbers_as_frames_would_fit():
@@ -22,7 +22,7 @@ def test_a_hole_takes_as_many_numbers_as_frames_would_fit():
 
 def test_times_of_lost_frames_are_in_between():
     timeline = place_frames(np.array([500, 540, 660, 700, 740]), MS, [25.0])
-    assert timeline.numbers.tolist() == [0, 1, 4, 5, 6]
+    assert timeline.frame_indices.tolist() == [0, 1, 4, 5, 6]
     assert timeline.times.tolist() == [0, 40, 80, 120, 160, 200, 240]
     assert timeline.num_lost == 2
 
@@ -41,7 +41,7 @@ def test_times_of_lost_frames_are_in_between():
 )
 def test_where_nothing_can_be_told_nothing_is_lost(pts, rates):
     timeline = place_frames(np.array(pts), MS, rates)
-    assert timeline.numbers.tolist() == list(range(len(pts)))
+    assert timeline.frame_indices.tolist() == list(range(len(pts)))
     assert timeline.times.tolist() == [time - pts[0] for time in pts]
     assert (timeline.num_lost, timeline.jumps) == (0, 0)
 
@@ -49,7 +49,7 @@ def test_where_nothing_can_be_told_nothing_is_lost(pts, rates):
 def test_a_time_that_cannot_be_true_is_no_hole():
     """A jump of a day in half a second of video counts as one step."""
     timeline = place_frames(np.array([0, 40, 80, 86_400_080, 86_400_120, 86_400_160]), MS, [25.0])
-    assert timeline.numbers.tolist() == [0, 1, 2, 3, 4, 5]
+    assert timeline.frame_indices.tolist() == [0, 1, 2, 3, 4, 5]
     assert timeline.times.tolist() == [0, 40, 80, 120, 160, 200]
     assert timeline.jumps == 1
     # A pause of a minute in ten minutes is believed.
