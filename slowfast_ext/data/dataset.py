@@ -67,7 +67,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
     row, all views of a video come from one decoding.
 
     A video that cannot be read is never replaced by another one. Its inputs are black, and meta says that it
-    failed and why; of a damaged one the frames that decode are used, and meta says what is missing.
+    failed and why. If a video is damaged, the frames that can be decoded are used, and meta says what is
+    missing.
 
     Args:
         cfg: The configuration, with the keys of PySlowFast main and of slowfast_ext/config.py.
@@ -77,7 +78,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         paths: File of each video.
         labels: Class of each video.
         num_views: Items for each video.
-        num_videos: Items of all; PySlowFast main's test divides them by the views.
+        num_videos: Items in all, as PySlowFast main counts them: its test divides them by the views.
 
     Raises:
         InputError: If the mode, the model's packing or anything in the list is wrong (see read_video_list).
@@ -110,7 +111,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         self._last_decoded: tuple[int, _Decoded] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the random numbers of training: they follow from RNG_SEED, the epoch and the item, only."""
+        """Choose the random numbers of training, which depend on RNG_SEED, the epoch and the item only."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -156,7 +157,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         return Frames((pixels,), index[None], decoded.kept), frame_indices, decoded.missing
 
     def _decode(self, video: int) -> _Decoded:
-        """Decode all clips of a video; where it has several views, the last one is kept for the next item."""
+        """Decode all clips of a video; if it has several views, the result is kept for the next item."""
         if self._last_decoded is not None and self._last_decoded[0] == video:
             return self._last_decoded[1]
         self._last_decoded = None  # before the next video is decoded, or there would be two in memory
@@ -184,7 +185,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
                     for position in self._positions
                 ]
                 scaled = views[0].height, views[0].width
-                # Of a single view no more than its square is kept.
+                # With a single view, only its square is kept.
                 only = views[0] if len(views) == 1 else None
                 if only:
                     frames, kept = allocate((len(decoded_indices), only.size, only.size, 3))
@@ -222,7 +223,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
     def _spatial_view(
         self, height: float, width: float, position: int, rng: np.random.Generator | None
     ) -> SpatialView:
-        """Where to look: at random with a generator, at one of the three places without."""
+        """Where to look: at random if there is a generator, else at one of the three places."""
         data = self.cfg.DATA
         if rng is None:
             return uniform_view(

@@ -19,9 +19,9 @@ from slowfast_ext.video.transforms import normalize
 class Frames:
     """Clips as the distinct frames in them and the order in which these are shown.
 
-    A video that is shorter than its clip repeats frames; they are stored, moved and encoded once. It stands
-    for a tensor (B, 3, T, C, C), whose shape it tells, and moves between devices like one, so that any loop
-    that passes tensors on passes it on too.
+    A video that is shorter than its clip repeats frames; they are stored, moved and encoded once. This stands
+    for a tensor (B, 3, T, C, C): it has that shape and moves between devices like one, so that any loop that
+    passes tensors on passes it on too.
 
     Attributes:
         parts: Tensors (n, C, C, 3) uint8 RGB, N frames together, those of the first clip first. Valid as long
@@ -36,7 +36,7 @@ class Frames:
 
     @property
     def pixels(self) -> torch.Tensor:
-        """(N, C, C, 3) uint8: all parts behind one another."""
+        """(N, C, C, 3) uint8: all parts, one after the other."""
         return self.parts[0] if len(self.parts) == 1 and not self.kept else torch.cat(self.parts)
 
     def images(self, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
@@ -117,7 +117,7 @@ class Frames:
 
 
 def concatenate(batch: Sequence[Frames]) -> Frames:
-    """Put clips of equal length and size behind one another."""
+    """Join clips of equal length and size into one batch."""
     index, before = [], 0
     for frames in batch:
         index.append(frames.index + before)

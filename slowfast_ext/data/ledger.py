@@ -1,10 +1,10 @@
 """What became of every video of a split: used, repaired or failed, and why.
 
-"Repaired" is used without what is missing in the file; "not used" is left over at the end of an epoch, where
-the last videos fill no batch.
+A "repaired" video is used without what its file lacks. One that is "not used" was left over at the end of an
+epoch, where the last videos do not fill a batch.
 
-A data set says it of each item, in bytes that survive a loader's collate function; the loader writes it into
-the ledger; scores are told over how many videos they were taken.
+A data set gives the outcome of each item, in bytes that survive a loader's collate function, and the loader
+writes it into the ledger. A score then comes with the number of videos that it was taken over.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ class Ledger:
         self.entries: dict[int, Entry] = {}
 
     def note(self, video: int, outcome: str, reason: str = "") -> None:
-        """Write down what became of a video; the latest epoch counts."""
+        """Note what became of a video; the latest epoch counts."""
         self.entries[video] = Entry(outcome, reason)
 
     def count(self, outcome: str) -> int:

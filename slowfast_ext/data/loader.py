@@ -67,16 +67,16 @@ class VideoSampler(Sampler[int]):
 class VideoLoader:
     """Batches of one split, without the videos that cannot be read, and the ledger that names those.
 
-    Training: batches are full; where a video fails, the next one of the epoch's order takes its place, and
-    the last videos, which fill no batch, wait for another epoch. Evaluation: a failed video is missing from
-    its batch; all views of a video are read by one worker, which decodes it once.
+    Training: batches are full. Where a video fails, the next one in the epoch's order takes its place; the
+    last videos, which do not fill a batch, are left for another epoch. Evaluation: a failed video is missing
+    from its batch. All views of a video are read by one worker, which decodes it once.
 
     Args:
-        dataset: Items as Vtnkinetics gives them; with another's, nothing is known of failures.
+        dataset: Items as Vtnkinetics gives them; other data sets say nothing of failures.
         sampler: Items of this process.
         batch_size: B.
         train: Whether batches are full.
-        num_workers: Processes that read; 0 reads here, where no dying or hanging can be survived.
+        num_workers: Processes that read; 0 reads here, and a file that kills its reader then ends the run.
         pin_memory: Give batches in memory that a GPU reads directly.
         timeout: Seconds that a worker may take for one item.
         stop_on_failure: Raise at the first video that cannot be read.
@@ -188,7 +188,7 @@ def _tells_outcomes(batch: Any) -> bool:
 
 
 def _full(batches: Iterator[Any], size: int, *, keep_rest: bool = False) -> Iterator[Any]:
-    """Batches of exactly `size` items; what follows fills the gaps, the rest is dropped or comes last."""
+    """Batches of exactly `size` items; later items fill the gaps, and the rest is dropped or comes last."""
     rest = None
     for batch in batches:
         whole = batch if rest is None else _join(rest, batch)
@@ -248,7 +248,7 @@ def _map(function: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _join(first: Any, second: Any) -> Any:
-    """Put the items of a batch behind those of another."""
+    """Append the items of one batch to those of another."""
     if isinstance(first, dict):
         return {key: _join(part, second[key]) for key, part in first.items()}
     if isinstance(first, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Shared memory for large clips, used again and again: to fetch it anew takes long beside decoding a video.
+"""Shared memory for large clips, used again and again, because asking for it anew is slow.
 
 The worker of a loader writes frames into a segment and sends it; the process that trains has a lease on it,
 and when the lease ends the worker may write into the segment again. Its last byte says whether it is in use.

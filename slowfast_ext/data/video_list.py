@@ -28,7 +28,7 @@ def read_video_list(
 
     Returns:
         The path and the label of each video, in the order of the list; paths are those of `normalize_path`.
-        A video that is listed again under its label is told in a warning, and counts every time.
+        A video that is listed again under its label is named in a warning, and counts every time.
 
     Raises:
         InputError: If the list is missing or empty, a row is malformed, a video is missing or stands under
@@ -44,7 +44,7 @@ def read_video_list(
     except UnicodeDecodeError as error:
         raise InputError(f"{csv_path} is not UTF-8 text (byte {error.start}).") from error
     paths, labels, missing = [], [], []
-    first: dict[str, tuple[int, int]] = {}  # line and label with which a video stands for the first time
+    first: dict[str, tuple[int, int]] = {}  # line and label at which a video is first listed
     repeats: list[str] = []
     for line, row in enumerate(rows, start=1):
         if not row.strip():

@@ -110,7 +110,7 @@ class PreparedDataset:
             )
 
     def _note_lost_classes(self) -> None:
-        """A class that a list was to have and has not is not learnt, or not tested."""
+        """Say which classes have lost all their videos in a list: they are not learnt, or not tested."""
         for split, listed in self.listed.items():
             wanted = {entry.label for entry in self.plan.entries if entry.split == split}
             lost = sorted(wanted - {entry.label for entry in listed})

@@ -33,7 +33,7 @@ _FORMATS_WITH_TRUE_NON_REFERENCES = {"h264", "mpeg4", "mpeg2video", "mpeg1video"
 
 
 class MissingFrames(VideoError):
-    """Frames that a file lists cannot be decoded; `repair_video` tells which can."""
+    """A file lists frames that cannot be decoded; `repair_video` finds out which can."""
 
 
 def read_frames(
@@ -125,8 +125,9 @@ def repair_video(video: VideoLike, info: VideoInfo) -> VideoInfo:
         info: What probe_video(video) returned.
 
     Returns:
-        The same but for `present`, and `missing`, which says how many frames are lost. The frames keep their
-        numbers; lost ones at the end are cut off. Where frames can only be counted, so are these.
+        The same, but `present` says which frames there are and `missing` how many are lost. Frames keep their
+        numbers; lost ones at the end are cut off. Where frames can only be counted, only those that can be
+        decoded are.
 
     Raises:
         VideoError: If no frame can be decoded.
@@ -165,7 +166,7 @@ def repair_video(video: VideoLike, info: VideoInfo) -> VideoInfo:
 
 
 def _usable_keyframes(info: VideoInfo, present: np.ndarray) -> np.ndarray:
-    """Those that can be decoded; where none can, the first, since decoding goes on without it."""
+    """Those that can be decoded; if none can, the first one, since decoding goes on without it."""
     if info.pts is None:
         return info.keyframes
     usable = info.keyframes[present[info.keyframes[:, 0]]]

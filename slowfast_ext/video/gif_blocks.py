@@ -1,4 +1,4 @@
-"""How far a GIF is whole. FFmpeg takes what follows upon a damaged place for a part of the last picture.
+"""Where a GIF breaks off. FFmpeg takes whatever follows a damaged place for a part of the last picture.
 
 A GIF is a header and a chain of blocks up to a trailer (GIF89a specification): every picture and extension is
 made of sub-blocks that begin with their own length, so a damaged place breaks the chain.

@@ -29,7 +29,7 @@ SAFE_OPTIONS = {
     "protocol_whitelist": "file",
     "max_pixels": str(MOST_PIXELS),
 }
-# Without asking, some decoders (WMV, Flash) do not mark what they find damaged.
+# Unless asked to, some decoders (WMV, Flash) do not mark what they find damaged.
 _DECODER_OPTIONS = {"max_pixels": str(MOST_PIXELS), "err_detect": "crccheck+bitstream+buffer"}
 # How often reading may go on behind a damaged place without coming to another packet, and in all.
 _MOST_ERRORS_IN_A_ROW, _MOST_ERRORS = 32, 1000

@@ -1,4 +1,4 @@
-"""What can be learnt of a video file without decoding it: its frames, when each is shown, what is missing.
+"""What a video file shows without being decoded: its frames, when each comes, and what is missing.
 
 Containers state frame counts, durations and rates that are often missing or wrong, so frames are numbered by
 walking the packets: frame n is the n-th that a player shows, from 0. Where the times show that frames are
@@ -67,7 +67,7 @@ class VideoInfo:
         time_base: Seconds per unit of pts.
         missing: A clause on what the file lacks, as "it states 10.00 s of video and holds 6.80 s"; empty if
             nothing.
-        times: Shape (V,), int64: when each frame is shown, from 0, in units of time_base. None: as pts says.
+        times: Shape (V,), int64: when each frame is shown, from 0, in units of time_base. None: as in pts.
         present: Shape (V,), bool: which frames can be decoded, as far as is known. None: all.
         positions: Shape (V,), int64: where in the file each frame's packet begins, in bytes, or -1. None: not
             known.

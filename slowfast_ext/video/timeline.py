@@ -1,8 +1,8 @@
 """When the frames of a video are shown, which are lost in between, and how much of it the file lacks.
 
-A hole is told by the times around it: in a video of constant rate the time from one frame to the next is one
+The times around a hole give it away: in a video of constant rate the time from one frame to the next is one
 interval, or a whole number of them where frames are lost. Where the rate varies, or is not the one that the
-file states, nothing can be told.
+file states, nobody can know.
 
 Legend: n frames that the file holds, V frames of the video with those that are lost.
 """

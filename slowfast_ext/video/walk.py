@@ -18,7 +18,7 @@ _GUESSED_FRAMES = 2
 
 @dataclass
 class PacketWalk:
-    """Numbers of the packets that are shown, in decoding order: the packets themselves hold the whole file.
+    """What is noted of the packets, in decoding order; to keep the packets would be to keep the whole file.
 
     Attributes:
         pts: Presentation times; of those packets that have one.
