@@ -1,4 +1,4 @@
-"""What became of each video, written down at once: the memory of a run that was interrupted."""
+"""What became of each video, noted at once, so that an interrupted run can continue."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ NAME = "journal.jsonl"
 class Journal:
     """A file of JSON lines in the folder that is written into; one run at a time holds it.
 
-    A line belongs to a file as it was: path, size, time of its last change, and the work that was done.
+    Each line names a file as it was, by path, size and time of its last change, and the work that was done.
     """
 
     def __init__(self, out: Path) -> None:

@@ -106,7 +106,7 @@ class PreparedDataset:
             )
         if len(repeated) > len(listed):
             self.notes.append(
-                f"{len(repeated) - len(listed)} entries are said twice and are listed once: see {FAILURES}."
+                f"{len(repeated) - len(listed)} entries are given twice and are listed once: see {FAILURES}."
             )
 
     def _note_lost_classes(self) -> None:

@@ -18,7 +18,7 @@ _NAMED_CLASSES = 25
 # Videos beyond this part of all are counted in words: one of two hours would squeeze all others.
 _SHOWN_PART = 0.995
 _LONGEST_NAME = 28
-# A bar that is this many times as tall as half of all.
+# The scale is logarithmic if a bar is this many times as tall as the median one.
 _TALL = 25
 
 
@@ -49,7 +49,7 @@ def _draw_lengths(axes: Axes, seconds: Sequence[float]) -> None:
     end = float(np.quantile(seconds, _SHOWN_PART))
     # A few that are a little longer squeeze nothing.
     end = longest if longest <= 1.5 * end else end
-    # Lengths that are all but equal still get bars of a width that means something.
+    # Lengths that are nearly equal still get bars of a sensible width.
     begin, end = min(seconds), max(end, min(seconds) + 1.0)
     shown = [length for length in seconds if length <= end]
     bins = min(_MOST_BINS, max(_FEWEST_BINS, round(len(seconds) ** 0.5)))

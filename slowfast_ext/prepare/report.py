@@ -132,7 +132,7 @@ def _failures(result: PreparedDataset) -> str:
         return "## Problems\n\nNone: every video is there and can be read.\n"
     kinds = Counter(problem["outcome"] for problem in result.problems)
     text = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    # What can be mended is worth more room than what was never there.
+    # What can be repaired comes before what was never there.
     order = ("failed", "incomplete", "contradictory", "repeated", "missing")
     shown = sorted(result.problems, key=lambda problem: order.index(problem["outcome"]))[:_FAILURES_SHOWN]
     columns = [Column(key, key) for key in ("outcome", "split", "class", "path", "reason")]

@@ -24,7 +24,7 @@ from slowfast_ext.prepare.report import PAGE, write_report
 from vtn.errors import InputError
 
 _COPIES = "videos"
-# Without a terminal, seconds between lines on how far it is.
+# Without a terminal, seconds between lines that report progress.
 _SAY_EVERY = 30.0
 
 
@@ -144,7 +144,7 @@ def _jobs(plan: Plan, index: VideoIndex, settings: Settings) -> list[Job]:
 def _process(
     jobs: list[Job], journal: Journal, settings: Settings, say: Callable[[str], None]
 ) -> dict[str, Outcome]:
-    """Do what the journal does not have, and write it down as it is done."""
+    """Do the jobs that are not in the journal, and note each one as it is done."""
     outcomes: dict[str, Outcome] = {}
     todo = []
     for job in jobs:

@@ -26,15 +26,15 @@ _NEVER_WITHOUT_LENGTH = {"asf"}
 # them in which only a short header comes before the first packet, and nothing after the last one.
 _FORMATS_WITHOUT_GAPS = {"matroska", "flv", "ogg", "ivf"}
 _WITHOUT_GAP_BEFORE, _WITHOUT_GAP_BEHIND = {"flv", "ogg", "ivf"}, {"flv", "ivf"}
-# Part of the file that all gaps together may come to: text tracks, covers and the like in strange places.
+# All gaps together may come to this part of the file: text tracks, covers and the like in strange places.
 _GAP_PART = 0.02
-# Bytes of a header before a late first frame that are still no lost frames.
+# Where the first frame comes late, more bytes than this before it are lost frames and not a header.
 _HEADER_BYTES = 2048
 # A first frame later than this, in seconds, is a late one.
 _LATE = 0.1
-# Part of an MP4's frames that is shown at least, where an edit list leaves some out.
+# An edit list may leave frames of an MP4 out, but at least this part of them is shown.
 _SHOWN_PART = 0.5
-# Part of an MP4's media that may be listed nowhere: what some cameras reserve.
+# Some cameras reserve space: up to this part of an MP4's media may be listed nowhere.
 _UNREAD_PART = 0.1
 
 

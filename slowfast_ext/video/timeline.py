@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A step from one frame to the next of up to so many intervals is an ordinary one.
+# A step from one frame to the next is an ordinary one if it is no longer than this many intervals.
 _ORDINARY = 1.5
-# A video is of constant rate if so large a part of its steps is ordinary, and these differ from the interval
-# by so large a part of it at most.
+# A video is of constant rate if at least this part of its steps is ordinary, and these differ from the
+# interval by at most this part of it.
 _ORDINARY_PART, _JITTER = 0.7, 0.3
-# By so large a part a stated rate may differ from the one that the steps show.
+# A stated rate may differ by this part from the one that the steps show.
 _RATE_TOLERANCE = 0.03
-# By how much of an interval the time over a hole may differ from a whole number of intervals.
+# The time over a hole may differ by this part of an interval from a whole number of intervals.
 _HOLE_TOLERANCE = 0.3
 # A step that is longer than this many seconds, and this many times all the rest, is a wrong time, not a hole.
 _JUMP_SECONDS, _JUMP_TIMES = 60.0, 4.0
@@ -56,8 +56,8 @@ def place_frames(pts: np.ndarray, unit: float, stated_rates: Sequence[float]) ->
     Args:
         pts: (n,) int64, n > 0, presentation times, increasing.
         unit: Seconds per unit of pts.
-        stated_rates: Frames per second in the words of the file; holes are looked for if one of them is that
-            of the steps. None where every time is explicit, so that a long step is one on purpose.
+        stated_rates: Frames per second that the file states; holes are looked for only if the steps confirm
+            one of them. Empty if the file writes down every time, so that a long step is there on purpose.
     """
     steps = np.diff(pts)
     everything = Timeline(np.arange(len(pts)), pts - pts[0])

@@ -223,7 +223,7 @@ def test_repeated_files_are_counted(tmp_path):
         ("missing", "no"),
     ]
     assert any("Warning: 1 entries name a file that stands in another list" in line for line in lines)
-    assert any("1 entries are said twice" in line for line in lines)
+    assert any("1 entries are given twice" in line for line in lines)
     assert any("2 videos are longer than the segment" in line for line in lines)
 
 
