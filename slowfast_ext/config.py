@@ -50,9 +50,7 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.VTN.FREEZE_BACKBONE = False  # features only, no gradient (paper table 2d)
     cfg.VTN.DROP_RATE = 0.0  # dropout inside the backbone
     cfg.VTN.DROP_PATH_RATE = 0.0  # stochastic depth inside the backbone
-    cfg.VTN.FRAMES_PER_CHUNK = (
-        0  # frames encoded at once in evaluation; 0 encodes all, less needs less memory
-    )
+    cfg.VTN.FRAMES_PER_CHUNK = 0  # frames encoded at once in evaluation, to save memory; 0 is all
     # Temporal encoder.
     cfg.VTN.HIDDEN_DIM = 0  # width; 0 is the backbone's, any other value must equal it
     cfg.VTN.NUM_HIDDEN_LAYERS = 3
@@ -88,8 +86,8 @@ def load_config(
 ) -> CfgNode:
     """Read one YAML (with `_BASE_`), apply overrides, check everything.
 
-    For VTN, a DATA.MEAN or DATA.STD that nobody gives is the one that VTN.BACKBONE was made for. A NUM_GPUS
-    that nobody gives is all GPUs that PyTorch sees, 0 if there is none.
+    For VTN, DATA.MEAN and DATA.STD are those that VTN.BACKBONE was made for, unless they are given. Unless
+    NUM_GPUS is given, it is all GPUs that PyTorch sees, 0 if there are none.
 
     Args:
         path: The YAML file.
@@ -125,14 +123,14 @@ def _set_normalization(cfg: CfgNode, given: set[str]) -> None:
     own = normalization(cfg.VTN.BACKBONE)
     wanted = _AUTHORS_NORMALIZATION if cfg.VTN.AUTHORS_PROTOCOL else own
     if wanted is None:
-        return  # a network that somebody added to timm without saying; PySlowFast's defaults stay
+        return  # a network that was added to timm without them; PySlowFast's defaults stay
     for key, values in zip(("MEAN", "STD"), wanted, strict=True):
         if key not in given:
             cfg.DATA[key] = list(values)
 
 
 def adapt_loaded_config(cfg: CfgNode, path: str | os.PathLike | None, overrides: Sequence[str] = ()) -> None:
-    """Do in place, to a configuration that PySlowFast main's own parser has loaded, what `load_config` adds.
+    """Complete, in place, a configuration that PySlowFast main's own parser has loaded.
 
     Args:
         cfg: Loaded from `path` and `overrides`; its OUTPUT_DIR exists.
@@ -223,7 +221,7 @@ def _merge(cfg: CfgNode, tree: dict[str, Any], *, source: str) -> None:
 
 
 def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
-    """Give `value` the type of `default` where nothing is lost by it."""
+    """Give `value` the type of `default` where that loses nothing."""
     if default is None:
         return value  # main has no default for it
     if value is None and isinstance(default, (float, str, list, tuple)):

@@ -24,7 +24,7 @@ def _require(condition: bool, key: str, value: Any, must: str) -> None:
 
 
 def check_config(cfg: CfgNode) -> None:
-    """Refuse impossible values and combinations; what only PySlowFast's own data sets read is left to it.
+    """Refuse impossible values and combinations; PySlowFast checks what only its own data sets read.
 
     Raises:
         InputError: Names the key and the value.
@@ -93,7 +93,7 @@ def _check_data(cfg: CfgNode) -> None:
             data[key] <= short, f"DATA.{key}", data[key], f"at most DATA.TRAIN_JITTER_SCALES[0], {short}"
         )
     if cfg.MODEL.MODEL_NAME in ("ResNet", "SlowFast"):
-        # Otherwise the head sees more than one position and gives training more than one answer a video.
+        # Otherwise the head sees several positions and gives several answers for each training clip.
         crop = data.TRAIN_CROP_SIZE
         _require(crop % 32 == 0, "DATA.TRAIN_CROP_SIZE", crop, f"a multiple of 32 for {cfg.MODEL.MODEL_NAME}")
     if cfg.TRAIN.EVAL_FULL_VIDEO and cfg.TEST.ENABLE:

@@ -1,4 +1,4 @@
-"""What a checkpoint of VTN tells of itself, in vtn's own words, from the configuration of its run."""
+"""What a checkpoint of VTN records about its model, in vtn's own words, from the run's configuration."""
 
 import functools
 from pathlib import Path
@@ -14,7 +14,7 @@ CLASSES = "classes.txt"
 
 
 def recipe_of(cfg: CfgNode, **chosen: int) -> Recipe:
-    """All that a model of this run's checkpoint needs to be used without the configuration.
+    """Everything that is needed to use a checkpoint of this run without its configuration.
 
     Args:
         cfg: A complete configuration.
@@ -36,9 +36,9 @@ def recipe_of(cfg: CfgNode, **chosen: int) -> Recipe:
     )
 
 
-@functools.cache  # a process builds its model several times, and the file is to be complained of once
+@functools.cache  # a process builds its model several times; it should complain about the file once
 def _read_class_names(folder: str, num_classes: int) -> tuple[str, ...] | None:
-    """The names in `folder`/classes.txt, one a line from class 0; None, and a warning, if they are no use."""
+    """Class names from `folder`/classes.txt, one on each line; None, with a warning, if they are no use."""
     path = Path(folder) / CLASSES
     if not folder or not path.is_file():
         return None
@@ -51,7 +51,7 @@ def _read_class_names(folder: str, num_classes: int) -> tuple[str, ...] | None:
             raise InputError(f"line {names.index('') + 1} is empty")
     except (OSError, UnicodeDecodeError, InputError) as error:
         get_host().get_logger(__name__).warning(
-            "%s: %s; it must have a name a line, so checkpoints of this run hold no names of classes",
+            "%s: %s; it must have one name on each line, so checkpoints of this run hold no class names",
             path,
             error,
         )

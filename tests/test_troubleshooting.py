@@ -7,7 +7,7 @@ from pages import errors_of_the_code, matches, strings_of_the_code, text_of
 
 QUOTES = re.findall(r"^- `([^`]+)`(?: \(warning\))?: \S", text_of("docs/troubleshooting.md"), re.MULTILINE)
 # Not met by somebody who runs commands: arguments of functions that only this project calls, and parts of the
-# sentence "says in its entry … something that cannot be used".
+# sentence "has an entry … that cannot be used".
 INTERNAL = ("projects/vtn/recipe.py", "slowfast_ext/report/attention.py")
 
 

@@ -67,7 +67,7 @@ def create_backbone(
 
 
 def _create_timm(name: str, options: dict) -> nn.Module:
-    """timm.create_model, with its two failures that are the user's told in a sentence."""
+    """Call timm.create_model; the two failures that a user can cause become one sentence each."""
     try:
         return timm.create_model(name, num_classes=0, **options)
     except TypeError as error:
@@ -108,14 +108,14 @@ def _check_name(name: str) -> None:
 def feature_dim(backbone: nn.Module, img_size: ImgSize | None = None) -> int:
     """Find D by passing one black image, without gradients and without touching running statistics.
 
-    timm's attributes are not asked: for some networks they name the width before the last projection.
+    timm's attributes are not used: for some networks they give the width before the last projection.
 
     Args:
         backbone: (N, 3, H, W) -> (N, D).
         img_size: Size of the image; by default what a timm network was made for, else 224.
 
     Raises:
-        InputError: If the network fails on the image, or something else than one vector comes out.
+        InputError: If the network fails on the image, or does not turn it into one vector.
     """
     made_for = fixed_img_size(backbone) or getattr(backbone, "pretrained_cfg", {}).get(
         "input_size", (224, 224)
@@ -160,10 +160,10 @@ def fixed_img_size(backbone: nn.Module) -> tuple[int, int] | None:
 
 
 def normalization(backbone: str | nn.Module) -> Normalization | None:
-    """Find out how a network wants its images.
+    """Look up how a network expects its images to be normalised.
 
     Args:
-        backbone: A timm name, of which the tag counts ("vit_base_patch16_clip_224.openai"; without one,
+        backbone: A timm name, whose tag matters ("vit_base_patch16_clip_224.openai"; without one,
             timm's default tag), or a module.
 
     Returns:
@@ -190,16 +190,16 @@ def encode_frames(
     frame_indices: torch.Tensor | None = None,
     frames_per_chunk: int | None = None,
 ) -> torch.Tensor:
-    """Encode every frame by itself, and a frame that is shown several times in a row only once.
+    """Encode each frame on its own; one that is repeated several times in a row is encoded once.
 
-    A short video repeats frames to fill a clip. The result, and the gradient of every parameter, is that of
-    encoding them all.
+    Short videos repeat frames to fill a clip. The result, and the gradient of every parameter, is the same as
+    if all of them were encoded.
 
     Args:
         backbone: (N, 3, H, W) -> (N, D).
         clip: (B, 3, T, H, W).
-        frame_indices: (B, T) integers, which tell where a repetition may be; without them none is looked for.
-        frames_per_chunk: Give the backbone at most so many images at once, unless it is in training mode.
+        frame_indices: (B, T) integers; equal neighbours may be repetitions. Without them none are looked for.
+        frames_per_chunk: The most images that the backbone gets at once; ignored in training mode.
 
     Returns:
         Features (B, T, D).
@@ -219,13 +219,13 @@ def encode_distinct_frames(
     index: torch.Tensor,
     frames_per_chunk: int | None = None,
 ) -> torch.Tensor:
-    """Encode frames that are known to be distinct, each once, and show their features as `index` says.
+    """Encode frames that are known to be distinct, once each, and arrange the features as `index` says.
 
-    The result, and the gradient of every parameter, is that of encoding frames[index].
+    The result, and the gradient of every parameter, is the same as if frames[index] were encoded.
 
     Args:
         backbone: (N, 3, H, W) -> (N, D).
-        frames: (N, 3, H, W); or parts of it, one behind the other, which are encoded as they come.
+        frames: (N, 3, H, W); or consecutive parts of it, which are encoded as they arrive.
         index: (B, T) positions in `frames`; every frame is shown at least once.
         frames_per_chunk: As for encode_frames.
 
@@ -251,14 +251,14 @@ def _encode(backbone: nn.Module, images: torch.Tensor, frames_per_chunk: int | N
 def _repeated_frames(
     backbone: nn.Module, frames: torch.Tensor, frame_indices: torch.Tensor
 ) -> torch.Tensor | None:
-    """(B * T,) True where a frame is the one before it once more; None if all are to be encoded.
+    """(B * T,) True where a frame repeats the one before it; None if every frame must be encoded.
 
     Args:
         frames: (B * T, 3, H, W).
         frame_indices: (B, T).
     """
     symbolic = is_symbolic(frames) or is_symbolic(frame_indices)
-    # Pixels have a gradient for each showing, so where it is wanted every frame is encoded.
+    # Each repetition has a pixel gradient of its own, so where that is wanted every frame is encoded.
     if symbolic or (torch.is_grad_enabled() and frames.requires_grad):
         return None
     repeated = torch.zeros_like(frame_indices, dtype=torch.bool)
@@ -267,14 +267,14 @@ def _repeated_frames(
     candidates = repeated.nonzero()[:, 0]
     if len(candidates) == 0 or not _encodes_alike(backbone):
         return None
-    # Equal numbers are not enough: a caller may give zeros for want of anything better.
+    # Equal numbers are not enough: a caller without real indices may pass zeros.
     for some in candidates.split(_PAIRS_PER_COMPARISON):
         repeated[some] = (frames[some] == frames[some - 1]).flatten(1).all(1)
     return repeated if bool(repeated.any()) else None
 
 
 def _encodes_alike(backbone: nn.Module) -> bool:
-    """True if equal images surely get equal features, whatever the rest of the batch."""
+    """True if equal images are sure to get equal features, whatever else is in the batch."""
     for module in backbone.modules():
         batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
         if batch_norm and (module.training or module.running_var is None):
@@ -285,7 +285,7 @@ def _encodes_alike(backbone: nn.Module) -> bool:
 
 
 def _is_random(module: nn.Module) -> bool:
-    """True unless a module in training mode is known to do the same to an image every time."""
+    """True unless a module in training mode is known to treat an image the same way every time."""
     if type(module).__module__.split(".")[0] not in ("torch", "timm"):
         return True  # what it does in training cannot be seen from outside
     if hasattr(module, "running_var") or getattr(module, "aug_active", False):

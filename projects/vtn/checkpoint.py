@@ -42,7 +42,7 @@ _PREFIX = "temporal_encoder."
 # Column numbers 0 .. 287 that some releases of their library store; not a weight.
 _POSITION_IDS = "temporal_encoder.embeddings.position_ids"
 
-# A size of a model, and the dimension of the weight that it can be read off.
+# Sizes of a model: in words, the weight that shows it, and the axis of that weight.
 _SIZES = (
     ("width", "cls_token", 2),
     ("feed-forward width", f"{_PREFIX}layers.0.ffn_in.weight", 0),
@@ -57,13 +57,13 @@ PARTIAL_ADVICE = "to load only what fits: vtn.load_checkpoint(model, path, parti
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the weights of a file and of a model, by the names that the model has for them.
+    """What happened to the weights of a file and of a model, under the model's names.
 
     Attributes:
         loaded: Taken from the file.
-        other_shape: In both, but with (shape in the file, shape in the model); kept as they were.
-        missing: In the model and not in the file; kept as they were.
-        unexpected: In the file and not in the model; left out.
+        other_shape: In both, but as (shape in the file, shape in the model); the model's were kept.
+        missing: Only in the model; kept as they were.
+        unexpected: Only in the file; left out.
     """
 
     loaded: list[str]
@@ -117,11 +117,11 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool = False) -> LoadReport:
     """Load weights into a model: all of them or none, or with `partial` those that fit.
 
-    Takes a plain state dict, PySlowFast's {"model_state": ...}, either also as saved from a
-    DistributedDataParallel model ("module." before every name), with our names or the authors'.
+    The file holds a plain state dict or PySlowFast's {"model_state": ...}, with our names or the authors'.
+    Either may come from a DistributedDataParallel model, with "module." before every name.
 
-    If the file tells what it was trained with, a VTN gets that `recipe` and `normalization`; with `partial`
-    it gets the normalisation alone, and only with the whole backbone.
+    If the file records what its model was trained with, a VTN gets that `recipe` and `normalization`; with
+    `partial` it gets the normalisation alone, and only if the whole backbone was loaded.
 
     Args:
         model: A VTN, changed in place; of the same size unless `partial`.
@@ -133,8 +133,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool 
         What was loaded and what was not; worth printing after a partial load.
 
     Raises:
-        InputError: If the file is missing, damaged, asks for code to be run, or is of another model; with
-            `partial` only if nothing in it but biases and the like fits.
+        InputError: If the file is missing, is damaged, asks for code to be run, or holds another model; with
+            `partial`, if nothing larger than a bias fits.
     """
     content = read_checkpoint(path)
     recipe = read_recipe(content, path)
@@ -147,7 +147,7 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool 
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """Read all that a checkpoint file holds, without running code from it.
+    """Read everything in a checkpoint file, without running code from it.
 
     Raises:
         InputError: If the file is missing, damaged or asks for code to be run.
@@ -170,7 +170,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def weights_of(checkpoint: Mapping[str, Any], path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """The model's weights in what `read_checkpoint` returned, under the names that the file has.
+    """The model's weights from what `read_checkpoint` returned, under the file's names.
 
     Raises:
         InputError: If there are none; names `path`.
@@ -204,7 +204,7 @@ def load_weights(
         state: Weights by our names or the authors'.
         path: Where they are from, for the error.
         partial: Take what fits.
-        advice: What to do about a refusal; ends the sentence.
+        advice: What the user can do about a refusal; ends the sentence.
 
     Raises:
         InputError: If a name or a shape differs, with `partial` if nothing fits; says what differs.
@@ -222,7 +222,7 @@ def match_weights(
     partial: bool = False,
     advice: str = PARTIAL_ADVICE,
 ) -> tuple[dict[str, torch.Tensor], LoadReport]:
-    """Find out whether weights fit a model, as `load_weights` demands it, without loading them.
+    """Check that weights fit a model as `load_weights` requires, without loading them.
 
     Args:
         state, path, partial, advice: As for `load_weights`.
@@ -244,7 +244,7 @@ def match_weights(
             f"Checkpoint {path} is of another model"
             + (f", which differs in {', '.join(ways)}" if ways else ""),
             *report.differences(limit=4),
-            "so nothing of it is of use here" if useless else advice,
+            "so none of it can be used here" if useless else advice,
         ]
         raise InputError("; ".join(clauses) + ".")
     return state, report
@@ -253,14 +253,14 @@ def match_weights(
 def compare_weights(
     found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
 ) -> tuple[dict[str, torch.Tensor], LoadReport]:
-    """Find out what of a file fits a model, without loading it.
+    """Find out which weights of a file fit a model, without loading them.
 
     Args:
         found: Weights of the file, by our names or the authors'.
         wanted: The model's state dict; its tensors may be on the meta device.
 
     Returns:
-        `found` by the names of `wanted`, and what would become of each weight.
+        `found` under the names of `wanted`, and what would happen to each weight.
     """
     same = {name: value for name, value in found.items() if name in wanted}
     found = same | from_authors_names({name: value for name, value in found.items() if name not in wanted})
@@ -274,7 +274,7 @@ def compare_weights(
 
 
 def _sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """Depth, D, K and the like of the model that these weights are of, as far as they tell."""
+    """Depth, D, K and so on of the model that these weights belong to, as far as they show it."""
     layers = {name.split(".")[2] for name in state if name.startswith(f"{_PREFIX}layers.")}
     sizes = {_DEPTH: len(layers)} if layers else {}
     for words, name, axis in _SIZES:
@@ -284,7 +284,7 @@ def _sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
 
 
 def _which_way(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> list[str]:
-    """In what two models of the same kind differ; empty for models of two kinds."""
+    """How two models of the same kind differ; empty if they are of different kinds."""
 
     def part(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Size]:
         return {name: value.shape for name, value in state.items() if name.startswith(prefix)}

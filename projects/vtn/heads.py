@@ -1,4 +1,4 @@
-"""What is put on the state of CLS."""
+"""The classification head, which reads the state of CLS."""
 
 from torch import nn
 

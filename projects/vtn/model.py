@@ -29,13 +29,14 @@ from .window_attention import usual_num_heads
 
 
 class VTN(nn.Module):
-    """Classify a clip, or a whole video, by its frames and where in the video they lie.
+    """Classify a clip, or a whole video, from its frames and their positions in the video.
 
     The parts are `backbone`, `cls_token`, `temporal_encoder` and `mlp_head`. The output is logits, in
     training and in evaluation.
 
-    `recipe` is what the model was trained with, once a checkpoint has told (see `load_checkpoint`). `sizes`
-    are `num_heads`, `ffn_dim` and `mlp_dim` by name, those that were left to the model included.
+    `recipe` says what the model was trained with, once a checkpoint that records it has been loaded (see
+    `load_checkpoint`). `sizes` holds the `num_heads`, `ffn_dim` and `mlp_dim` in use, also where None was
+    given.
 
     Args:
         backbone: A timm name, or a module (N, 3, H, W) -> (N, D).
@@ -59,9 +60,9 @@ class VTN(nn.Module):
         pretrained: Load timm's weights of a named backbone.
         freeze_backbone: Keep the backbone as it is: no gradients, always in evaluation mode.
         drop_rate, drop_path_rate: timm's dropout and stochastic depth of a named backbone.
-        img_size: Height and width of the frames, or one number for both, where a ViT should not use its own.
-        frames_per_chunk: Encode at most so many frames at once while the backbone is in evaluation mode;
-            all at once by default, as in training.
+        img_size: Height and width of the frames, or one number for both; for a ViT, in place of its own.
+        frames_per_chunk: The most frames to encode at once while the backbone is in evaluation mode; all at
+            once by default, as always in training.
 
     Raises:
         InputError: If an argument cannot be used; the sentence names it and its value.
@@ -131,8 +132,8 @@ class VTN(nn.Module):
     def normalization(self) -> Normalization | None:
         """(mean, std), three numbers each, that pixels in [0, 1] are to be normalised with.
 
-        Those of the checkpoint that was loaded, if it tells them; else timm's for the backbone; None for a
-        module that timm did not make: its user knows.
+        From the loaded checkpoint if it records them, else timm's for the backbone; None for a module that
+        timm did not make.
         """
         return self._trained_with or normalization(self.backbone)
 
@@ -142,7 +143,7 @@ class VTN(nn.Module):
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Names of the K classes, by class; None if the checkpoint does not tell them, or none was loaded."""
+        """Names of the K classes, in order; None unless a checkpoint that records them was loaded."""
         return self.recipe.class_names if self.recipe else None
 
     def forward(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
@@ -187,9 +188,10 @@ class VTN(nn.Module):
         """Encode frames that are known to be distinct, each once.
 
         Args:
-            frames: (N, 3, H, W) float RGB, normalised as for `forward`; or parts of it, one behind the other:
-                in evaluation each is encoded before the next is asked for, so that one is in memory.
-            index: (B, T) integers in [0, N): which frame each clip shows when; each is shown at least once.
+            frames: (N, 3, H, W) float RGB, normalised as for `forward`; or consecutive parts of it: in
+                evaluation each is encoded before the next is fetched, so only one is in memory.
+            index: (B, T) integers in [0, N): the frame that a clip shows at a time; each is shown at least
+                once.
 
         Returns:
             (B, T, D), what `frame_features` gives for the clips with all their repetitions.
@@ -206,16 +208,16 @@ class VTN(nn.Module):
         *,
         return_attention: bool = False,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Classify from frame features, which may have been computed in parts or long ago.
+        """Classify from frame features, which may have been computed earlier or in parts.
 
         Args:
             frame_features: (B, T, D) from `frame_features`, in order of time.
             frame_indices: As for `forward`.
-            return_attention: Also tell how much CLS looks at each frame.
+            return_attention: Also return how much CLS attends to each frame.
 
         Returns:
-            Logits (B, K); with return_attention also (B, num_layers, num_heads, T). What is missing from a
-            sum of 1 over the T frames is the weight of CLS on itself.
+            Logits (B, K); with return_attention also (B, num_layers, num_heads, T). Over the T frames the
+            weights sum to 1 minus the weight of CLS on itself.
 
         Raises:
             InputError: If a shape or a type is wrong, or an index is negative.
@@ -234,7 +236,7 @@ class VTN(nn.Module):
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone)
 
     def _tokens(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """CLS and the features (B, T, D) behind it, (B, N, D); and their new order (B, T) if shuffled."""
+        """CLS followed by the features (B, T, D): (B, N, D); and their new order (B, T) if shuffled."""
         order = None
         if self.shuffle_frames and not self.training:
             order = torch.rand(features.shape[:2], device=features.device).argsort(1)
@@ -261,7 +263,7 @@ def _build_backbone(backbone: str | nn.Module, *, freeze: bool, **options) -> nn
 def _chosen_sizes(
     embed_dim: int, num_heads: int | None, ffn_dim: int | None, mlp_dim: int | None
 ) -> dict[str, int]:
-    """The three sizes by name, each as given or as the width asks for."""
+    """The three sizes by name: as given, or for None what the width calls for."""
     return {
         "num_heads": usual_num_heads(embed_dim) if num_heads is None else num_heads,
         "ffn_dim": 4 * embed_dim if ffn_dim is None else ffn_dim,
@@ -272,7 +274,7 @@ def _chosen_sizes(
 def _build_temporal_encoder(
     embed_dim: int, sequence_encoder: str | None, *, position_embedding: str, attention: str, **size
 ) -> TemporalEncoder | SequenceEncoder:
-    """Ours; or the sequence encoder of that name, with positions and attention of its own."""
+    """Our encoder, or the sequence encoder of that name, which has its own positions and attention."""
     if sequence_encoder is None:
         choices = {"position_embedding": position_embedding, "attention": attention}
         return TemporalEncoder(embed_dim, **choices, **size)

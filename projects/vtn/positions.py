@@ -1,4 +1,4 @@
-"""What the temporal encoder is told about where a frame lies in its video.
+"""Position embeddings: how the temporal encoder knows where a frame lies in its video.
 
 Three ways, VTN (arXiv:2102.00719) Sec. 4.1, Table 2b. Each module maps frame indices (B, T), int64, counted
 from 0, to what is added to the tokens, (B, 1 + T, D), CLS first. The position of CLS is learned in all three.
@@ -18,7 +18,7 @@ POSITION_EMBEDDINGS = ("learned", "fixed", "none")
 
 
 def check_position_rows(max_position_embeddings: int, windows: Sequence[int] = ()) -> None:
-    """Raise InputError unless a table of positions has rows enough for every window of attention."""
+    """Raise InputError unless a table has enough rows, and no window spans more than those for frames."""
     check_positive_int("max_position_embeddings", max_position_embeddings)
     if max_position_embeddings < 3:
         raise InputError(

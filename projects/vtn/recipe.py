@@ -1,4 +1,4 @@
-"""What weights alone do not tell: how their model is built, and which pixels, frames and classes it knows.
+"""What weights alone do not say: how their model is built, and what pixels, frames and classes it expects.
 
 A checkpoint holds it under the key "vtn", in plain values. A file may come from anybody, so every value is
 checked before anything is built from it.
@@ -167,7 +167,7 @@ def read_recipe(checkpoint: Mapping[str, Any], path: Any) -> Recipe | None:
             raise InputError(f"it is {_shown(entry)}.")
         _require("format", entry.get("format"), _whole(_MOST))
         if entry["format"] > _FORMAT:
-            raise InputError(f"its format {entry['format']} is of a newer version of vtn than this one.")
+            raise InputError(f"its format {entry['format']} is from a newer version of vtn.")
         values = {key: value for key, value in entry.items() if key != "format"}
         known = {field.name for field in fields(Recipe)}
         for name in values:
@@ -177,9 +177,7 @@ def read_recipe(checkpoint: Mapping[str, Any], path: Any) -> Recipe | None:
             raise InputError(f"it has no {name}.")
         return Recipe(**values)
     except InputError as error:
-        raise InputError(
-            f"Checkpoint {path} says in its entry {ENTRY!r} something that cannot be used: {error}"
-        ) from None
+        raise InputError(f"Checkpoint {path} has an entry {ENTRY!r} that cannot be used: {error}") from None
 
 
 def _require(name: str, value: Any, rule: Rule) -> None:
@@ -189,7 +187,7 @@ def _require(name: str, value: Any, rule: Rule) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A value as it stands in a sentence, which it must not fill."""
+    """A value, cut short enough for a sentence."""
     if value is None or isinstance(value, (str, bool, float)):
         return excerpt(value) if isinstance(value, str) else repr(value)
     if isinstance(value, int) and abs(value) < 10**12:

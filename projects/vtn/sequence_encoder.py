@@ -20,16 +20,16 @@ from .window_attention import check_num_heads
 class SequenceEncoder(nn.Module):
     """Any encoder of `transformers` that takes `inputs_embeds`, with random weights and without its words.
 
-    It is called as `TemporalEncoder` is. What it does with a frame's number depends on it: where it takes
-    `position_ids` (BERT, Longformer, ...) it gets those that `LearnedPositions` has; where it does not
-    (RoFormer, ...) only the order of the frames counts. CLS has token type 1, frames 0, and CLS is the one
-    token with global attention, where there is such a thing.
+    It is called like `TemporalEncoder`. How it uses a frame's number depends on the encoder: one that takes
+    `position_ids` (BERT, Longformer, ...) gets those of `LearnedPositions`; for one that does not (RoFormer,
+    ...) only the order of the frames counts. CLS has token type 1 and frames 0, and only CLS has global
+    attention, in encoders that know such a thing.
 
     Args:
         model_type: The library's name of an architecture, such as "longformer", "bert" or "roformer".
         embed_dim: D.
         num_layers, num_heads, ffn_dim: Size of the encoder.
-        attention_window: Total width in tokens; only Longformer asks for it.
+        attention_window: Total width in tokens, one for each layer; only Longformer uses it.
         max_position_embeddings: Rows of the table of positions.
         attention_dropout, hidden_dropout: As in `TemporalEncoder`.
 
@@ -90,12 +90,12 @@ class SequenceEncoder(nn.Module):
             The final state of CLS (B, D); and None where `TemporalEncoder` has its attention weights.
 
         Raises:
-            InputError: With need_weights: these encoders tell their attention in as many ways as they are.
+            InputError: With need_weights; these encoders return attention in different formats.
         """
         if need_weights:
             raise InputError(
                 f"return_attention cannot be had with sequence_encoder {self.model_type!r}: only our own "
-                "temporal encoder tells its attention."
+                "temporal encoder returns its attention."
             )
         if tokens.is_meta:
             return self._on_values(tokens, frame_indices), None
@@ -111,15 +111,15 @@ class SequenceEncoder(nn.Module):
         return self.model(inputs_embeds=tokens, **inputs).last_hidden_state[:, 0], None
 
     def _on_values(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
-        """Run where shapes alone are wanted: some of these encoders look at values, which meta lacks."""
+        """Run for the shapes alone: some of these encoders read values, which meta tensors lack."""
         twin = copy.deepcopy(self).to_empty(device="cpu")
         for tensor in (*twin.parameters(), *twin.buffers()):
-            tensor.detach().zero_()  # what lies in memory could be no index
+            tensor.detach().zero_()  # uninitialised memory may hold no valid index
         inputs = (torch.zeros_like(x, device="cpu") for x in (tokens, frame_indices))
         return twin(*inputs)[0].to("meta")
 
     def _try(self, embed_dim: int) -> None:
-        """Run three tokens, and let go of the parameters that get no gradient (DDP would wait for them)."""
+        """Run three tokens, and freeze the parameters that get no gradient (DDP would wait for them)."""
         device = next(self.model.parameters()).device
         tokens = torch.randn(1, 3, embed_dim, device=device, requires_grad=True)
         twin = copy.deepcopy(self).eval()  # BigBird remembers that it once saw a short sequence
@@ -128,7 +128,7 @@ class SequenceEncoder(nn.Module):
                 cls_state = twin(tokens, torch.arange(2, device=device)[None])[0]
             # Of random direction: the sum of what a LayerNorm gives has no gradient.
             (cls_state * torch.randn_like(cls_state)).sum().backward()
-        except Exception as error:  # whatever another library raises; its words are in the sentence
+        except Exception as error:  # whatever the library raises; the sentence quotes it
             raise _unusable(self.model_type, error) from error
         if cls_state.shape != (1, embed_dim):
             raise InputError(
@@ -147,7 +147,7 @@ class SequenceEncoder(nn.Module):
 
 
 class _NoWords(nn.Module):
-    """In place of the table of words: some encoders fill up a sequence with words that no token sees."""
+    """Takes the place of the table of words: some encoders pad a sequence with words that no token sees."""
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ def _try_narrow(model_type: str, num_heads: int, attention_window: int, max_posi
 
 
 def _create(model_type: str, size: dict) -> nn.Module:
-    """The architecture in that size; keys that it does not have are left out."""
+    """The architecture in that size; settings that it does not have are left out."""
     try:
         from transformers import CONFIG_MAPPING, AutoModel
     except ImportError:
@@ -193,7 +193,7 @@ def _create(model_type: str, size: dict) -> nn.Module:
     try:
         config_class = CONFIG_MAPPING[model_type]
         known = config_class()
-        # No words but the one that fills up, whose number is also that of the unused row of positions.
+        # The only word is padding; its number is also that of the unused row of positions.
         rows = size["max_position_embeddings"]
         words = {"vocab_size": rows, "pad_token_id": rows - 1}
         words |= dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"))
@@ -203,7 +203,7 @@ def _create(model_type: str, size: dict) -> nn.Module:
         except TypeError:
             model = AutoModel.from_config(config)
         model.set_input_embeddings(_NoWords(size["hidden_size"]))
-    except Exception as error:  # whatever another library raises; its words are in the sentence
+    except Exception as error:  # whatever the library raises; the sentence quotes it
         raise _unusable(model_type, error) from error
     return model
 

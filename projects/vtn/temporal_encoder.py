@@ -81,11 +81,11 @@ class EncoderLayer(nn.Module):
 
 
 class TemporalEncoder(nn.Module):
-    """Embeddings and L layers; what leaves is the state of CLS.
+    """Embeddings and L layers, which return the state of CLS.
 
     Only CLS is used after the last layer, so there only CLS attends and passes the feed-forward network.
-    The `query`, `key` and `value` of that layer are then without effect: they exist, because the authors'
-    checkpoints hold them, but do not ask for a gradient, which would never come.
+    The `query`, `key` and `value` of that layer then have no effect. They exist because the authors'
+    checkpoints hold them, but require no gradient, since none would ever arrive.
 
     Args:
         embed_dim: D.
@@ -169,7 +169,7 @@ class TemporalEncoder(nn.Module):
         Args:
             tokens: (B, N, D), CLS first, then the frame features in order of time.
             frame_indices: (B, T) int64, >= 0.
-            need_weights: Also tell how much CLS looks at each token.
+            need_weights: Also return how much CLS attends to each token.
 
         Returns:
             The final state of CLS (B, D); with need_weights also its weights in every layer (B, L, H, N).
@@ -185,7 +185,7 @@ class TemporalEncoder(nn.Module):
         return cls[:, 0], torch.stack([*cls_weights, weights], dim=1) if need_weights else None
 
     def hidden_states(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
-        """All tokens after the embeddings and after each layer, (B, 1 + L, N, D): for looking inside.
+        """All tokens after the embeddings and after each layer, (B, 1 + L, N, D), for inspection.
 
         Here the last layer is computed in full, which `forward` never does.
         """

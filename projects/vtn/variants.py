@@ -39,9 +39,9 @@ def create_model(
         name: A key of VARIANTS, such as "vtn_vit_b"; not with a checkpoint.
         num_classes: K, 400 unless given; not with a checkpoint.
         pretrained: Load the backbone's ImageNet weights; the temporal encoder and the head start at random.
-        checkpoint: A file that tells what its model was trained with, as those of this project's runs do: it
-            gives the model, all its weights, `normalization`, `class_names` and `recipe`. Nothing is
-            downloaded, and no code of the file is run.
+        checkpoint: A file that records what its model was trained with, as this project's runs write it. The
+            model, all its weights, `normalization`, `class_names` and `recipe` come from it. Nothing is
+            downloaded, and no code in the file is run.
         **overrides: Any argument of VTN, in place of the variant's or the checkpoint's.
 
     Raises:
@@ -65,19 +65,19 @@ def _from_checkpoint(path: str | os.PathLike, overrides: Mapping[str, Any]) -> V
     recipe = read_recipe(content, path)
     if recipe is None:
         raise InputError(
-            f"Checkpoint {path} does not tell what its model was trained with (older files, PySlowFast's and "
-            "the authors' do not): make the model with vtn.create_model(name, ...) or vtn.VTN(...) as it was "
-            "for the training, then vtn.load_checkpoint(model, path)."
+            f"Checkpoint {path} does not record what its model was trained with (older files, PySlowFast's "
+            "and the authors' do not): make the model with vtn.create_model(name, ...) or vtn.VTN(...) as it "
+            "was for the training, then vtn.load_checkpoint(model, path)."
         )
     arguments = {**recipe.model, **overrides}
-    # First without memory: what the file says of itself may be wrong, and of any size.
+    # First without memory: what the file says about its model may be wrong, and huge.
     try:
         with torch.device("meta"):
             wanted = VTN(**arguments).state_dict()
     except Exception as error:  # sizes that do not go together fail in as many ways as there are networks
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(f"Checkpoint {path} describes a model that cannot be built ({reason}).") from error
-    advice = "what it tells of its model, or an argument given here, is not true of its weights"
+    advice = "what it says about its model, or an argument given here, does not match its weights"
     match_weights(weights_of(content, path), wanted, path, advice=advice)
     model = VTN(**arguments)
     load_checkpoint(model, path)

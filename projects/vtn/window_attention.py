@@ -101,8 +101,8 @@ def window_attention(
 def linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     """layer(x), also fast for a single vector on a CPU.
 
-    There it waits for the weight to come from memory, and for one row a single thread does. Cut into one
-    block of rows for each thread, the weight comes about twice as fast.
+    There the time goes into reading the weight from memory, and for a single row one thread reads it all.
+    Cut into a block of rows for each thread, it is read about twice as fast.
     """
     blocks = torch.get_num_threads()
     single = x.numel() == layer.in_features and x.device.type == "cpu" and type(layer) is nn.Linear
@@ -163,7 +163,7 @@ class WindowAttention(nn.Module):
         attention_window: Total width in tokens, even, at least 2.
         attention_dropout: Probability of dropping an attention weight in training.
         attention: "learned", or "uniform": every token that is visible weighs the same, whatever it holds
-            (VTN, arXiv:2102.00719, Sec. 5.1 and Fig. 4). Queries and keys are then without effect.
+            (VTN, arXiv:2102.00719, Sec. 5.1 and Fig. 4). Queries and keys then have no effect.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class WindowAttention(nn.Module):
     def from_cls(
         self, cls: torch.Tensor, frames: Iterable[torch.Tensor], need_weights: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What CLS sees in all tokens, in O(N D H) instead of O(N D D), one part of them after the other.
+        """What CLS sees in all tokens, in O(N D H) instead of O(N D D), one part at a time.
 
         q . (Wk x + bk) = (Wk^T q) . x + q . bk and
         sum_n w_n (Wv x_n + bv) = Wv (sum_n w_n x_n) + bv sum_n w_n,

@@ -122,7 +122,7 @@ def test_a_file_that_does_not_tell(source, tmp_path, kind):
     torch.save(
         state if kind == "plain" else {"epoch": 0, "model_state": state, "cfg": "A: 1"}, tmp_path / "x"
     )
-    with pytest.raises(InputError, match=r"x does not tell what .*: make the model with .*load_checkpoint"):
+    with pytest.raises(InputError, match=r"x does not record what .*: make the model with .*load_checkpoint"):
         vtn.create_model(checkpoint=tmp_path / "x")
     model = vtn.VTN(**MODEL)
     vtn.load_checkpoint(model, tmp_path / "x")
@@ -149,7 +149,7 @@ def test_a_file_that_does_not_tell(source, tmp_path, kind):
         ({"class_names": ["a", "b", "\x1b[2J"]}, "class_names must be "),
         ({"class_names": "abc"}, "class_names must be "),
         ({"authors_protocol": 1}, "authors_protocol must be True or False, not 1"),
-        ({"format": 2}, "its format 2 is of a newer version"),
+        ({"format": 2}, "its format 2 is from a newer version"),
         ({"format": "1"}, "format must be "),
         ({"short_side": ...}, "it has no short_side"),
         ({"colour": "red"}, "it has 'colour', which this version of vtn does not know"),
@@ -177,7 +177,9 @@ def test_an_entry_that_cannot_be_used(save, changed, message):
     path, model = save(**changed), vtn.VTN(**MODEL)
     before = model.cls_token.clone()
     for load in (lambda: vtn.create_model(checkpoint=path), lambda: vtn.load_checkpoint(model, path)):
-        with pytest.raises(InputError, match=rf"file\.pyth says in its entry 'vtn' .*: {message}") as raised:
+        with pytest.raises(
+            InputError, match=rf"file\.pyth has an entry 'vtn' that cannot be used: .*{message}"
+        ) as raised:
             load()
         assert len(str(raised.value)) < 600
         assert "\x1b" not in str(raised.value)
@@ -196,7 +198,7 @@ def test_an_entry_that_cannot_be_used(save, changed, message):
         # Of hundreds of GB, were it built.
         (
             {"ffn_dim": 2**20, "num_layers": 100, "attention_window": 4},
-            "is of another model, .*not true of its",
+            "is of another model, .*does not match its",
         ),
         ({"backbone": "vit_base_patch16_224"}, "is of another model"),
         ({"num_classes": 2**20}, "is of another model, which differs in classes"),

@@ -241,7 +241,7 @@ def test_a_file_of_which_nothing_fits(small_model, tmp_path, kind):
     path = saved(tmp_path / "x.pyth", other)
     for partial in (False, True):
         with pytest.raises(
-            InputError, match=r"x\.pyth is of another model[,;] .*; so nothing of it is of use here\."
+            InputError, match=r"x\.pyth is of another model[,;] .*; so none of it can be used here\."
         ):
             load_checkpoint(model, path, partial=partial)
     assert not (model.mlp_head[4].bias == 3.0).any()

@@ -174,5 +174,5 @@ def test_models_of_the_host_have_no_entry(tiny_cfg):
         cfg.OUTPUT_DIR, model, torch.optim.SGD(model.parameters()), 0, cfg
     )
     assert "vtn" not in torch.load(checkpoint_path, weights_only=True)
-    with pytest.raises(vtn.InputError, match="does not tell what its model was trained with"):
+    with pytest.raises(vtn.InputError, match="does not record what its model was trained with"):
         vtn.create_model(checkpoint=checkpoint_path)
