@@ -77,4 +77,18 @@ FAULTS = [
         "if widest > frame_rows + 20:",
         f"{TESTS}::test_bad_value_is_named -k ATTENTION_WINDOW",
     ),
+    Fault(
+        "what the model says of its arguments is not said of keys",
+        CHECK,
+        "    with said_in_keys():\n",
+        "    if True:\n",
+        f"{TESTS}::test_bad_value_is_named -k HEADS",
+    ),
+    Fault(
+        "a checkpoint's recipe leaves the sizes to whoever reads it",
+        "slowfast_ext/recipe.py",
+        " | chosen",
+        "",
+        f"{TESTS}::test_another_backbone_takes_one_key",
+    ),
 ]

@@ -35,10 +35,10 @@ def test_zero_lets_the_model_choose():
 
 
 def test_only_the_named_words_are_replaced():
-    text = "attention 'flat' and attention_window 3 of my.attention: an attention"
+    text = "my.attention has attention_window 3 and attention 'flat': an attention"
     assert in_keys(InputError(text)) == text
     replaced = in_keys(InputError(text, arguments=("attention",)))
-    assert replaced == "VTN.ATTENTION 'flat' and attention_window 3 of my.attention: an attention"
+    assert replaced == "my.attention has attention_window 3 and VTN.ATTENTION 'flat': an attention"
     replaced = in_keys(InputError("2 > num_layers, so attention_window", arguments=KEYS))
     assert replaced == "2 > VTN.NUM_HIDDEN_LAYERS, so VTN.ATTENTION_WINDOW"
 
