@@ -10,6 +10,7 @@ setup(
     python_requires=">=3.10",
     packages=["vtn", *find_packages(include=["slowfast_ext", "slowfast_ext.*"])],
     package_dir={"vtn": "projects/vtn"},
+    entry_points={"console_scripts": ["vtn = slowfast_ext.cli:main"]},
     install_requires=[
         # Before 2.10 a checkpoint could run code though loaded with weights_only=True (CVE-2026-24747).
         "torch>=2.10",

@@ -1,58 +1,61 @@
-"""Command lines: what they run, and what a person sees when something is wrong."""
+"""The commands: files of tools/, and subcommands of the program `vtn`.
 
-import os
+This file loads none of them, and no PyTorch, so that Ctrl-C is answered from the first moment.
+"""
+
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-from slowfast_ext.host.command_line import parse_args
-from vtn.errors import InputError
+# What each is: the module and its function, and a line for the list of commands.
+COMMANDS = {
+    "run_net": ("slowfast_ext.run_net:run_net", "train and test a model"),
+    "prepare_dataset": ("slowfast_ext.prepare.command:prepare_dataset", "make the lists of a data set"),
+    "plot_curves": ("slowfast_ext.report.plot_curves:draw_runs", "draw learning curves of runs"),
+    "benchmark": ("slowfast_ext.report.benchmark:compare_with_paper", "the paper's tables beside our counts"),
+    "demo": ("slowfast_ext.demo.command:demonstrate", "see it all work, without data or GPU"),
+    "doctor": ("slowfast_ext.doctor:main", "what this machine has, and what is broken in it"),
+}
 
 
-def run_safely(main: Callable[[], None]) -> None:
-    """Run a command; bad input prints one line and exits 2, Ctrl-C exits 130, both without a traceback."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """The program `vtn`: its first argument names a command, the others are the command's."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] not in COMMANDS:
+        lines = [f"  {name:<17}{what}" for name, (_, what) in COMMANDS.items()]
+        wants_help = bool(argv) and argv[0] in ("-h", "--help")
+        text = "\n".join(["usage: vtn COMMAND ...; `vtn COMMAND --help` tells more", *lines])
+        print(text, file=sys.stdout if wants_help else sys.stderr)
+        raise SystemExit(0 if wants_help else 2)
+    name, *rest = argv
+    sys.argv = [f"vtn {name}", *rest]  # a parser names its program after it
+    run_command(name)
+
+
+def run_command(name: str) -> None:
+    """Run one of COMMANDS with the arguments in sys.argv, as a person sees it: see `run_safely`."""
+    module, function = COMMANDS[name][0].split(":")
+    run_safely(lambda: getattr(importlib.import_module(module), function)())
+
+
+def run_safely(command: Callable[[], int | None]) -> None:
+    """Call a command and exit with the status that it returns.
+
+    Bad input prints one line and exits with 2, Ctrl-C exits with 130, both without a traceback.
+    """
     try:
-        main()
-    except InputError as error:
-        sys.stdout.flush()  # what is still to be shown comes before it
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        status = command()
     except KeyboardInterrupt:
         text = "interrupted: the same command continues from what was saved so far, if anything was"
         print(f"\n{text}", file=sys.stderr)
         raise SystemExit(130) from None
+    except Exception as error:
+        from vtn.errors import InputError  # not above: it loads PyTorch
 
-
-def run_net(argv: Sequence[str] | None = None) -> None:
-    """Train and test what each config asks for (TRAIN.ENABLE, TEST.ENABLE)."""
-    args = parse_args(argv)  # first: --help needs no PySlowFast
-
-    from slowfast_ext.config import load_config
-    from slowfast_ext.distributed import launch_job
-    from slowfast_ext.host import get_host
-    from slowfast_ext.plugin.loops import test, train
-
-    configs = [
-        load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id)
-        for path in args.cfg_files
-    ]
-    _require_own_folders(args.cfg_files, [cfg.OUTPUT_DIR for cfg in configs])
-    for cfg in configs:
-        get_host().check_lists(cfg)
-    for path, cfg in zip(args.cfg_files, configs, strict=True):
-        print(f"config: {path}", flush=True)
-        if cfg.TRAIN.ENABLE:
-            launch_job(cfg, args.init_method, train)
-        if cfg.TEST.ENABLE:
-            launch_job(cfg, args.init_method, test)
-
-
-def _require_own_folders(cfg_files: Sequence[str], output_dirs: Sequence[str]) -> None:
-    """Refuse configurations of which a later one would go on from the checkpoints of an earlier one."""
-    used: dict[str, str] = {}
-    for path, output_dir in zip(cfg_files, output_dirs, strict=True):
-        first = used.setdefault(os.path.realpath(output_dir), path)
-        if first is not path:
-            raise InputError(
-                f"--cfg {first} and --cfg {path} would both write into OUTPUT_DIR {output_dir!r}: run them "
-                "one by one, or give each an OUTPUT_DIR in its file"
-            )
+        if not isinstance(error, InputError):
+            raise
+        sys.stdout.flush()  # what is still to be shown comes before it
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    if status:
+        raise SystemExit(status)

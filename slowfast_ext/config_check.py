@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -166,11 +167,15 @@ def _built_without_memory(arguments: str) -> tuple[int, tuple[int, int] | None]:
 
 
 def _check_output_dir(cfg: CfgNode) -> None:
+    """Refuse a folder that cannot be written, and leave none behind: the run may still be refused."""
+    missing = [path for path in (Path(cfg.OUTPUT_DIR), *Path(cfg.OUTPUT_DIR).parents) if not path.exists()]
     try:
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
         probe = os.path.join(cfg.OUTPUT_DIR, f".writable-{os.getpid()}")
         with open(probe, "w"):
             pass
         os.remove(probe)
+        for path in missing:
+            path.rmdir()
     except OSError as error:
         raise InputError(f"OUTPUT_DIR {cfg.OUTPUT_DIR!r} is not writable: {error.strerror}") from None

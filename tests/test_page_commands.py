@@ -13,9 +13,11 @@ import pytest
 from pages import PAGES, ROOT, blocks, commands, heredocs, overrides, text_of
 from videos import make_video
 
-from slowfast_ext import cli, config_check
+from slowfast_ext import config_check
+from slowfast_ext import run_net as training
 from slowfast_ext.config import get_cfg, load_config
 from slowfast_ext.host import get_host
+from slowfast_ext.host.command_line import parse_args
 from slowfast_ext.prepare import command as preparing
 
 VTN = ROOT / "configs/Kinetics/VTN_ViT_B.yaml"
@@ -97,7 +99,7 @@ def accept_program(path: Path, words: list[str], monkeypatch) -> None:
 
 def accept_run_net(words: list[str], monkeypatch) -> None:
     """Load each configuration with the overrides, but for the videos that they name."""
-    args = cli.parse_args(words)
+    args = parse_args(words)
     for name in args.cfg_files:
         path = ROOT / name.replace("NAME", "VTN_ViT_B")
         if name.startswith("outputs/"):
@@ -143,9 +145,9 @@ def test_ones_own_videos_on_the_cpu(folder, capsys):
         place.mkdir(parents=True, exist_ok=True)
         make_video(place / f"video {number}.mp4", 12 + number, fps=25, size=(96, 80))
     prepare, run_net, _ = [words for words in commands("README.md") if shlex.join(words[:2]) in block][:3]
-    preparing.run([*prepare[2:], "--jobs", "1", "--verify", "quick"])
+    preparing.prepare_dataset([*prepare[2:], "--jobs", "1", "--verify", "quick"])
     shutil.copytree(ROOT / "configs", folder / "configs")
-    cli.run_net([*run_net[2:], "SOLVER.MAX_EPOCH", "1", "DATA_LOADER.NUM_WORKERS", "0", "NUM_GPUS", "0"])
+    training.run_net([*run_net[2:], "SOLVER.MAX_EPOCH", "1", "DATA_LOADER.NUM_WORKERS", "0", "NUM_GPUS", "0"])
     capsys.readouterr()
     for code in heredocs("README.md"):
         exec(code, {})

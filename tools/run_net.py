@@ -1,6 +1,6 @@
 """Train and test a model: python tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml [KEY VALUE …]."""
 
-from slowfast_ext.cli import run_net, run_safely
+from slowfast_ext.cli import run_command
 
 if __name__ == "__main__":
-    run_safely(run_net)
+    run_command("run_net")

@@ -18,7 +18,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Train and test VTN, I3D, SlowFast … on video with PySlowFast.",
         epilog="Example: python tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml "
-        "DATA.PATH_TO_DATA_DIR /data/kinetics NUM_GPUS 8",
+        "DATA.PATH_TO_DATA_DIR /data/kinetics",
     )
     parser.add_argument("--cfg", nargs="+", required=True, metavar="FILE", help="config files, run in turn")
     parser.add_argument("--init_method", default="tcp://localhost:9999", help="where several processes meet")

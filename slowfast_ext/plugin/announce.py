@@ -1,6 +1,7 @@
 """How a log begins: the device, then which PySlowFast is running and what was cured."""
 
 import functools
+import os
 
 from fvcore.common.config import CfgNode
 
@@ -10,6 +11,7 @@ from slowfast_ext.host import describe_host, get_host
 
 def begin_log(cfg: CfgNode) -> None:
     """Log to the screen and to OUTPUT_DIR/stdout.log, and say first what runs where."""
+    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     get_host().setup_logging(cfg.OUTPUT_DIR)
     get_host().get_logger(__name__).info(describe_devices(cfg))
     announce_host(cfg.OUTPUT_DIR)

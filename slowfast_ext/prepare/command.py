@@ -20,7 +20,7 @@ _EPILOG = (
 )
 
 
-def run(argv: Sequence[str] | None = None) -> None:
+def prepare_dataset(argv: Sequence[str] | None = None) -> None:
     """Prepare a data set as the command line asks.
 
     Args:

@@ -1,9 +1,15 @@
 """The command line of tools/run_net.py, without running a network."""
 
-import pytest
+import re
+import subprocess
+import sys
 
-from slowfast_ext import distributed
-from slowfast_ext.cli import parse_args, run_net
+import pytest
+from tiny_runs import ROOT
+
+from slowfast_ext import cli, distributed
+from slowfast_ext.host.command_line import parse_args
+from slowfast_ext.run_net import run_net
 from vtn import InputError
 
 
@@ -49,3 +55,46 @@ def test_two_configurations_with_one_output_folder_start_nothing(
     other.write_text(other.read_text().replace("/x/../out", "/out2"))
     run_net(both)
     assert len(started) == 4  # training and test of each
+
+
+def test_the_program_lists_its_commands(capsys):
+    """All files of tools/ are among them."""
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--help"])
+    listed = re.findall(r"^  (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert set(listed) == {"doctor", *(path.stem for path in (ROOT / "tools").glob("*.py"))}
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["rum_net"])
+    assert "usage: vtn COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_command_is_a_subcommand(name, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["vtn"])  # it is changed
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([name, "--help"])
+    assert f"usage: vtn {name}" in capsys.readouterr().out or name == "doctor"
+
+
+def test_ctrl_c_while_the_program_is_loading(monkeypatch, capsys):
+    """PyTorch takes seconds to load, and it is loaded only when Ctrl-C is answered."""
+    code = "import sys, slowfast_ext.cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    with pytest.raises(SystemExit, match="130"):
+        cli.run_command("run_net")
+    assert capsys.readouterr().err.startswith("\ninterrupted: ")
+
+
+def test_a_refused_run_leaves_no_folder(tiny_config, tmp_path):
+    folder = tmp_path / "new" / "out"
+    line = ["--cfg", str(tiny_config), "DATA.PATH_TO_DATA_DIR", str(tmp_path / "none")]
+    line += ["MODEL.MODEL_NAME", "ResNet", "MODEL.ARCH", "i3d", "TRAIN.DATASET", "kinetics"]
+    with pytest.raises(InputError, match=r"train\.csv does not exist"):
+        run_net([*line, "TRAIN.EVAL_FULL_VIDEO", "False", "OUTPUT_DIR", str(folder)])
+    assert not folder.parent.exists()

@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from slowfast_ext import distributed
-from slowfast_ext.cli import run_net
 from slowfast_ext.host import get_host
 from slowfast_ext.plugin import loops
+from slowfast_ext.run_net import run_net
 from vtn import InputError
 
 host = get_host()

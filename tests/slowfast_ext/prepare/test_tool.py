@@ -13,7 +13,7 @@ from videos import make_video
 
 from slowfast_ext.cli import run_safely
 from slowfast_ext.data.video_list import read_video_list
-from slowfast_ext.prepare.command import build_parser, run
+from slowfast_ext.prepare.command import build_parser, prepare_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 # Seconds after which a process hangs, on a machine that may be very busy.
@@ -100,7 +100,7 @@ def _wait_until_all_ended(group: int) -> None:
 def test_bad_input_is_one_sentence(tmp_path, capsys):
     arguments = ["folder", "--videos", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit, match="2"):
-        run_safely(lambda: run(arguments))
+        run_safely(lambda: prepare_dataset(arguments))
     assert capsys.readouterr().err == (
         f"error: {tmp_path / 'nowhere'} does not exist or is not a folder; it must hold the videos.\n"
     )

@@ -1,0 +1,43 @@
+"""Train and test what configurations ask for."""
+
+import os
+from collections.abc import Sequence
+
+from slowfast_ext.host.command_line import parse_args
+from vtn.errors import InputError
+
+
+def run_net(argv: Sequence[str] | None = None) -> None:
+    """Train and test what each config asks for (TRAIN.ENABLE, TEST.ENABLE)."""
+    args = parse_args(argv)  # first: --help needs no PySlowFast
+
+    from slowfast_ext.config import load_config
+    from slowfast_ext.distributed import launch_job
+    from slowfast_ext.host import get_host
+    from slowfast_ext.plugin.loops import test, train
+
+    configs = [
+        load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id)
+        for path in args.cfg_files
+    ]
+    _require_own_folders(args.cfg_files, [cfg.OUTPUT_DIR for cfg in configs])
+    for cfg in configs:
+        get_host().check_lists(cfg)
+    for path, cfg in zip(args.cfg_files, configs, strict=True):
+        print(f"config: {path}", flush=True)
+        if cfg.TRAIN.ENABLE:
+            launch_job(cfg, args.init_method, train)
+        if cfg.TEST.ENABLE:
+            launch_job(cfg, args.init_method, test)
+
+
+def _require_own_folders(cfg_files: Sequence[str], output_dirs: Sequence[str]) -> None:
+    """Refuse configurations of which a later one would go on from the checkpoints of an earlier one."""
+    used: dict[str, str] = {}
+    for path, output_dir in zip(cfg_files, output_dirs, strict=True):
+        first = used.setdefault(os.path.realpath(output_dir), path)
+        if first is not path:
+            raise InputError(
+                f"--cfg {first} and --cfg {path} would both write into OUTPUT_DIR {output_dir!r}: run them "
+                "one by one, or give each an OUTPUT_DIR in its file"
+            )
