@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Task:
-    """What the user must do: what is wrong, and commands that help; lines that begin with "or" are words."""
+    """What the user must do: what is wrong, and commands that help; lines with "or" are words."""
 
     problem: str
     commands: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """What is called once, when a PySlowFast is first used in a process.
 
-It lies beneath `host`: so what is built on a PySlowFast can put itself into it, and an import loads none.
+It lies beneath `host`, which calls it. So the plugin can put itself into a PySlowFast that is loaded only
+when it is first used.
 """
 
 from collections.abc import Callable

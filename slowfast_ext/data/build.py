@@ -82,10 +82,10 @@ def dense_clips(cfg) -> Callable[[Any], Any]:
 
 
 def _report(ledger: Ledger, split: str, output_dir: str) -> None:
-    """Log one line and the videos with a remark; write the CSV; in the first process only.
+    """In the first process, log one line and the videos that have a remark, and write the CSV.
 
     Raises:
-        InputError: In every process, if nothing came of the whole pass.
+        InputError: In every process, if no video of the whole pass could be used.
     """
     if is_master():
         _log_and_write(ledger, split, output_dir)
@@ -109,8 +109,8 @@ def _log_and_write(ledger: Ledger, split: str, output_dir: str) -> None:
 def shuffle_dataset(loader: VideoLoader, cur_epoch: int) -> None:
     """Give the loader the order of epoch `cur_epoch`, and that epoch its random numbers.
 
-    Dropout then follows from RNG_SEED and the epoch only, so an interrupted run continues as if it had not
-    been; PySlowFast seeds once, at the start.
+    Dropout then follows from RNG_SEED and the epoch only, so an interrupted run continues as if it
+    had never stopped; PySlowFast seeds once, at the start.
     """
     seed_everything(loader.sampler.seed + 1 + cur_epoch)
     loader.sampler.set_epoch(cur_epoch)

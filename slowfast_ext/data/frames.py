@@ -87,7 +87,7 @@ class Frames:
         return self.index.device
 
     def size(self, dim: int | None = None) -> torch.Size | int:
-        """As a tensor's."""
+        """Like a tensor's."""
         return self.shape if dim is None else self.shape[dim]
 
     def __len__(self) -> int:
@@ -99,15 +99,15 @@ class Frames:
         return Frames((self.pixels[distinct],), index)
 
     def to(self, *args, **kwargs) -> "Frames":
-        """As a tensor's, for devices."""
+        """Like a tensor's, for devices."""
         return self._map(lambda x: x.to(*args, **kwargs))
 
     def cuda(self, *args, **kwargs) -> "Frames":
-        """As a tensor's."""
+        """Like a tensor's."""
         return self._map(lambda x: x.cuda(*args, **kwargs))
 
     def pin_memory(self, device: str | None = None) -> "Frames":
-        """As a tensor's; PyTorch's loader calls it."""
+        """Like a tensor's; PyTorch's loader calls it."""
         return self._map(lambda x: x.pin_memory(device))
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Frames":

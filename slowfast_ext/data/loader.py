@@ -202,7 +202,7 @@ def _full(batches: Iterator[Any], size: int, *, keep_rest: bool = False) -> Iter
 
 
 def _in_step(batches: Iterator[Any]) -> Iterator[Any]:
-    """As many batches in every process: all must take part in every step of the training."""
+    """Give every process as many batches, because all take part in every step of the training."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         yield from batches
         return

@@ -36,7 +36,7 @@ def pack_pathways(cfg: CfgNode, clip: torch.Tensor) -> list[torch.Tensor]:
 
 
 def require_packing(cfg: CfgNode) -> None:
-    """Refuse an architecture of which it is not known what it takes."""
+    """Refuse an architecture whose inputs are not known."""
     known = [*cfg.MODEL.SINGLE_PATHWAY_ARCH, *cfg.MODEL.MULTI_PATHWAY_ARCH]
     if cfg.MODEL.MODEL_NAME != "VTN" and cfg.MODEL.ARCH not in known:
         raise InputError(
@@ -48,11 +48,11 @@ def take_frames(model: nn.Module, cfg: CfgNode) -> nn.Module:
     """Make a model of the host take [Frames]: they are normalised and packed where the model is.
 
     Args:
-        model: Takes a list of tensors; one with an attribute `takes_frames` does it by itself. It is changed.
+        model: Takes a list of tensors; it is changed. One with an attribute `takes_frames` needs no change.
         cfg: DATA.MEAN and DATA.STD, and the keys of pack_pathways.
 
     Returns:
-        The model; lists of tensors it takes as before.
+        The model, which still takes lists of tensors too.
     """
     if not getattr(model, "takes_frames", False):
         model.register_forward_pre_hook(_unpacker(cfg))

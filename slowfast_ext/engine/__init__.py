@@ -1,1 +1,1 @@
-"""Training, validation and test loops, for a PySlowFast that ships none (the wheel)."""
+"""Training, validation and test loops: on the wheel, which ships none, and on main with ENGINE own."""

@@ -1,4 +1,4 @@
-"""What a run notes of its model for people and programs: its size, and what one view costs."""
+"""What a run records about its model: its size, and what one view costs."""
 
 from dataclasses import asdict, dataclass
 
@@ -56,15 +56,15 @@ def model_facts(model: nn.Module, cfg, *, train: bool) -> ModelFacts:
 
 
 def is_counted(cfg) -> bool:
-    """Whether a clip alone is what the model takes; main counts the others in its own way."""
+    """Whether the model takes nothing but a clip; main counts other models in its own way."""
     return not (cfg.DETECTION.ENABLE or cfg.get("TASK") or cfg.get("MASK", {}).get("ENABLE"))
 
 
 def facts_for_log(model: nn.Module, cfg, *, train: bool) -> dict[str, int | float]:
     """The facts of `model_facts` as entries of json_stats and test_results.json.
 
-    Empty in all processes but the first, for a model that takes more than a clip, and without LOG_MODEL_INFO,
-    which main too takes for the wish that nothing is counted.
+    Empty in all processes but the first, for a model that takes more than a clip, and where LOG_MODEL_INFO is
+    False: main counts nothing then, either.
     """
     if not (is_master() and cfg.LOG_MODEL_INFO and is_counted(cfg)):
         return {}

@@ -1,4 +1,4 @@
-"""Files beside the log, of what would fill hundreds of its lines: the configuration and the printed model."""
+"""The configuration and the printed model, in files: in the log they would fill hundreds of lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ _NAMES = ("config.yaml", "model.txt")
 
 @contextmanager
 def training_record(cfg: CfgNode, source: Source | None) -> Iterator[None]:
-    """Write the configuration of a training; where this is refused, the files are again as they were.
+    """Write the configuration of a training; if the training is refused, put back what was there.
 
-    A run that is refused has trained nothing, so what the folder says of the run before stays true.
+    A refused run has trained nothing, so what the folder says about the run before is still true.
 
     Args:
         cfg: Of the training, as this process got it.
@@ -52,7 +52,7 @@ def _records(folder: Path) -> list[Path]:
 def write_training_config(cfg: CfgNode, source: Source | None) -> None:
     """Write OUTPUT_DIR/config.yaml, which loads again with --cfg; only the first process does.
 
-    Where the run continues one of another configuration, that one is kept, as config_until_epoch_*.yaml.
+    If the run continues one with another configuration, that file is kept as config_until_epoch_*.yaml.
 
     Args:
         cfg: Of the training, as this process got it.

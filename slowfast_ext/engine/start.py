@@ -69,7 +69,7 @@ def find_training_source(cfg: CfgNode) -> Source | None:
 def find_test_source(cfg: CfgNode) -> Source | None:
     """TEST.CHECKPOINT_FILE_PATH, else the newest checkpoint of OUTPUT_DIR, else the one of TRAIN, else None.
 
-    All of it must fit, whatever TRAIN.CHECKPOINT_PARTIAL says: a test of newly initialised parts is none.
+    Every weight must fit, whatever TRAIN.CHECKPOINT_PARTIAL says: testing random weights would tell nothing.
     """
     logger = get_host().get_logger(__name__)
     own = None if cfg.TEST.CHECKPOINT_FILE_PATH else checkpoint.newest_checkpoint(cfg.OUTPUT_DIR)

@@ -1,9 +1,9 @@
-"""Training with validation: PySlowFast's loop, log lines and files, for a host that ships no loop.
+"""Training with validation: PySlowFast's loop, log lines and files, for the wheel and for ENGINE own.
 
 Differences from PySlowFast's own loop: the order of the videos, their augmentation and dropout depend only
-on RNG_SEED and the epoch, so an interrupted run continues as if it had not been; validation counts every
-video once whatever the number of processes. What becomes of a video that cannot be read is the loader's
-affair, see slowfast_ext/data/loader.py.
+on RNG_SEED and the epoch, so an interrupted run continues as if it had never stopped; validation counts
+every video once, whatever the number of processes. Videos that cannot be read are left to the loader, see
+slowfast_ext/data/loader.py.
 """
 
 import math

@@ -35,7 +35,7 @@ def get_host() -> Host:
 
 @functools.cache
 def _host_or_error() -> ModuleType | InputError:
-    """The first answer stands: a second import would find half of PySlowFast loaded, and fail otherwise."""
+    """Keep the first answer: a second try would find PySlowFast half loaded, and fail for another reason."""
     try:
         installation = get_installation()
     except InputError as error:

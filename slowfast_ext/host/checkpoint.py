@@ -1,4 +1,4 @@
-"""Checkpoint files: PySlowFast's names and keys, written so that a crash cannot ruin one, read safely."""
+"""Checkpoint files with PySlowFast's names and keys. A crash cannot ruin one, and reading runs no code."""
 
 import io
 import os
@@ -164,7 +164,7 @@ def _inflate(state: dict[str, torch.Tensor], target: dict[str, torch.Tensor]) ->
 def _absent_from_images(
     state: dict[str, torch.Tensor], target: dict[str, torch.Tensor], path: str
 ) -> dict[str, torch.Tensor]:
-    """What of `target` an image network cannot have, as it was initialised; the log names it."""
+    """Weights of `target` that an image network cannot have, as they were initialised; the log names them."""
     # The classifier is of other classes and non-local blocks do not exist in 2D; all else must be there.
     own = [n for n in target if n.startswith("head.") or "nonlocal" in n]
     kept = [n for n in own if n not in state or state[n].shape != target[n].shape]

@@ -1,4 +1,4 @@
-"""PySlowFast's command line, of our run_net.py and of main's."""
+"""PySlowFast's command line, for our run_net.py and for main's."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         argv: Arguments without the program's name.
 
     Returns:
-        cfg_files (list of paths), opts (keys and values in turn, from behind the files, from behind --opts,
+        cfg_files (list of paths), opts (keys and values in turn, which follow the files, --opts,
         or both), init_method, shard_id, num_shards.
     """
     parser = argparse.ArgumentParser(

@@ -29,7 +29,7 @@ class Cure:
 
     @property
     def label(self) -> str:
-        """The name for a line of text: of what is PySlowFast's own, only the last part."""
+        """The name for a line of text; a name in PySlowFast is cut to its last part."""
         return self.name.rsplit(".", 1)[-1] if self.name.startswith("slowfast.") else self.name
 
 
@@ -49,7 +49,7 @@ def cure(
 
 
 def apply_cures(cures: list[Cure]) -> None:
-    """Apply those whose cause is present; one that was asked before is not asked again."""
+    """Apply each cure whose cause is present. A cure that was looked at before is left alone."""
     for entry in cures:
         if entry.name not in _record:
             present = entry.present()
@@ -69,7 +69,7 @@ def needless_cures() -> list[Cure]:
 
 
 def fails(action: Callable[[], Any]) -> bool:
-    """Whether `action` raises: a look at what is broken, by trying it on something small."""
+    """Whether `action` raises. This is how to look for what is broken: try it on something small."""
     try:
         action()
     except Exception:  # whatever a broken or changed function may raise
@@ -78,6 +78,6 @@ def fails(action: Callable[[], Any]) -> bool:
 
 
 def mentions(function: Callable, *words: str) -> bool:
-    """Whether the source of a function has one of these words, where it cannot be tried without harm."""
+    """Whether the source of a function has one of these words; for what cannot be tried without harm."""
     source = inspect.getsource(function)
     return any(word in source for word in words)

@@ -23,7 +23,7 @@ class Installation:
         kind: WHEEL (1.0 from PyPI) or GIT (main of facebookresearch/SlowFast).
         root: Folder that holds the package `slowfast`.
         version: "1.0", or the commit of main; "" where main does not tell.
-        unused: Folders of the same that hold other PySlowFasts, which this one wins over.
+        unused: Folders of other PySlowFasts that could be imported but are not used.
     """
 
     kind: str

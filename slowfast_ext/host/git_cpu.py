@@ -1,6 +1,6 @@
 """PySlowFast main's loops on CPUs: they call CUDA, and take NUM_GPUS for the number of processes.
 
-The cures are there in every process of a run, and do something only where it must leave the GPUs alone.
+The cures are applied in every process, and change something only where it must leave the GPUs alone.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def in_mains_terms(cfg: CfgNode) -> CfgNode:
 
 
 def _training_mentions(word: str) -> bool:
-    """Whether the source of main's training loop has this word; not where main came without its tools."""
+    """Whether main's training loop has this word in its source; False where main came without its tools."""
     tools = get_installation().tools
     return tools is not None and word in (tools / "train_net.py").read_text(encoding="utf-8")
 

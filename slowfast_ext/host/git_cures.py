@@ -1,7 +1,7 @@
 """What is broken in PySlowFast main on a current stack or a CPU, and the smallest cure for each.
 
 main must be importable first (import_cures.py). `tests/slowfast_ext/host/test_git_cures.py` has one test for
-each entry of `GIT_CURES`, which has those of git_cpu.py, git_checkpoint.py and git_torch_cures.py too.
+each entry of `GIT_CURES`, which also holds those of git_cpu.py, git_checkpoint.py and git_torch_cures.py.
 """
 
 import functools
@@ -58,7 +58,7 @@ def mend_topks_correct() -> None:
 
 
 def _gives_none() -> bool:
-    """Whether a data set that may not try any video gives None for one."""
+    """Whether a data set returns None when it runs out of tries; it is given none."""
     dataset = SimpleNamespace(mode="train", cfg=defaults._C.clone(), dummy_output=None, _num_retries=0)
     kinetics.logger.disabled = True  # it says that it has failed
     try:
@@ -135,7 +135,7 @@ def mend_test_meter() -> None:
 
 
 def _times_are_of_iterations() -> bool:
-    """Whether the line of an epoch has the time of an iteration."""
+    """Whether the log line of an epoch gives the time of a single iteration."""
     lines: list[dict[str, Any]] = []
     log, logging.log_json_stats = logging.log_json_stats, lambda stats, *args: lines.append(stats)
     try:

@@ -1,4 +1,4 @@
-"""PySlowFast main reads videos with functions that torchvision has lost: where the new ones are put.
+"""PySlowFast main reads videos with functions that torchvision has removed: where replacements are put.
 
 `tests/slowfast_ext/host/test_git_decoding.py` has a test for each entry of `DECODING_CURES`. The functions
 themselves are in memory_video.py.
@@ -21,7 +21,7 @@ DECODING_CURES: list[Cure] = []
 
 
 class TorchvisionIo:
-    """torchvision.io with the two functions that it has lost."""
+    """torchvision.io with the two functions that were removed from it."""
 
     _probe_video_from_memory = staticmethod(probe_video_from_memory)
     _read_video_from_memory = staticmethod(read_video_from_memory)
@@ -92,7 +92,7 @@ def mend_pyav_backend() -> None:
 
 
 def without_pyav(function: Callable) -> Callable:
-    """The same function, but for its argument `backend`: "pyav" means "torchvision"."""
+    """The same function, except that its argument `backend` takes "pyav" for "torchvision"."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""What PySlowFast main asks of PyTorch and its CUDA that is not there, or there under another name."""
+"""What PySlowFast main expects of PyTorch and CUDA that is gone, or has another name now."""
 
 import functools
 import warnings

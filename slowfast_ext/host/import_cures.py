@@ -88,13 +88,13 @@ def stand_in_for_detectron2() -> None:
 
 
 class _LocalGroup:
-    """The processes of one machine; PySlowFast main's own pytorchvideo keeps them so."""
+    """The group of the processes on this machine, kept as PySlowFast main's own pytorchvideo keeps it."""
 
     group: dist.ProcessGroup | None = None
 
 
 def cat_all_gather(tensor: torch.Tensor, local: bool = False) -> torch.Tensor:
-    """Tensors of all processes, or of those of this machine, behind one another; equal shapes are needed."""
+    """Concatenate tensors of all processes, or of those on this machine; their shapes must be equal."""
     group = _LocalGroup.group if local else None
     shares = [torch.zeros_like(tensor) for _ in range(dist.get_world_size(group))]
     dist.all_gather(shares, tensor, group=group)
@@ -202,7 +202,7 @@ def add_soft_target_cross_entropy() -> None:
 
 
 class _MetaPackage:
-    """Where the private package that main's tools import stands for: the checkout itself."""
+    """What stands in for the private package that main's tools import: the checkout itself."""
 
     root = Path()
 

@@ -9,7 +9,7 @@ _MIB = 2**20
 
 
 def peak_memory() -> dict[str, float]:
-    """The most memory that this process has had since it started; of loading workers nothing.
+    """The most memory that this process has had since it started, without its loading workers.
 
     Returns:
         peak_process_memory_mib, resident memory, where the system tells it (Linux); peak_gpu_memory_mib, what

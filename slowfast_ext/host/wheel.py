@@ -113,7 +113,7 @@ def check_lists(cfg: CfgNode) -> None:
 
 
 def has_loops() -> bool:
-    """Whether it ships loops of its own; it does not."""
+    """Whether it ships loops of its own: no."""
     return False
 
 
@@ -132,10 +132,10 @@ def setup_logging(output_dir: str) -> None:
 
 
 class _WithoutDataTime:
-    """Called as PySlowFast main's meters, of which these note less."""
+    """Takes the calls that PySlowFast main's meters take; these meters record less."""
 
     def data_toc(self) -> None:
-        """The time that the data took is not noted."""
+        """Ignore the time that the data took."""
 
 
 class ValMeter(ValTimes, _WithoutDataTime, meters.ValMeter):
@@ -150,7 +150,7 @@ class TrainMeter(TrainTimes, _WithoutDataTime, meters.TrainMeter):
     """Meter for the training loop."""
 
     def update_stats(self, top1_err, top5_err, loss, lr, grad_norm, mb_size) -> None:
-        """Note one step; the norm of its gradient is not noted."""
+        """Record one step; the norm of its gradient is ignored."""
         super().update_stats(top1_err, top5_err, loss, lr, mb_size)
 
 

@@ -36,7 +36,7 @@ def replace_functions() -> None:
 
 
 def _build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
-    """Any model of main, which takes Frames and remembers what its training starts from."""
+    """Build a model that takes Frames and remembers what its training starts from."""
     model = make_model(cfg, gpu_id)
     distributed.unwrap(model).starts_from = git_checkpoints.StartsFrom(
         cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_PARTIAL
@@ -45,7 +45,7 @@ def _build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
 
 
 def _replace_loader() -> None:
-    """VTN's data sets get their own loader, which leaves out the videos that fail."""
+    """Give VTN's data sets a loader of their own, which leaves out the videos that fail."""
     construct, shuffle = loader.construct_loader, loader.shuffle_dataset
 
     def construct_either(cfg, split, is_precise_bn=False):
@@ -67,7 +67,7 @@ def _replace_loader() -> None:
 
 
 def _loading_config(load):
-    """main's own parser, which then knows what VTN's backbone was trained with, and checks VTN's keys."""
+    """Let main's own parser also set what VTN's backbone was trained with, and check VTN's keys."""
 
     def load_config(args, path_to_config=None):
         cfg = load(args, path_to_config)
@@ -78,7 +78,7 @@ def _loading_config(load):
 
 
 def _announcing(setup):
-    """main's log, which then says which PySlowFast is running."""
+    """Let main's log say which PySlowFast is running."""
 
     def setup_logging(output_dir=None):
         setup(output_dir)
@@ -88,7 +88,7 @@ def _announcing(setup):
 
 
 def _launching(launch):
-    """main's launcher; ours for processes on CPUs, of which main has none."""
+    """Launch CPU processes with our launcher, since main has none for them; GPUs with main's."""
 
     def launch_job(cfg, init_method, func, daemon=False):
         if cfg.NUM_GPUS:

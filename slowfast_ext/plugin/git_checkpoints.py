@@ -25,7 +25,7 @@ from vtn.errors import InputError
 
 @dataclass(frozen=True)
 class StartsFrom:
-    """What main does not tell its load_checkpoint; kept at the model.
+    """What main's load_checkpoint is not told; it is kept on the model.
 
     Attributes:
         path: TRAIN.CHECKPOINT_FILE_PATH.
@@ -37,7 +37,7 @@ class StartsFrom:
 
 
 def loading(original: Callable) -> Callable:
-    """main's load_checkpoint with our rule in front."""
+    """Put our rule in front of main's load_checkpoint."""
 
     def load_checkpoint(
         path_to_checkpoint, model, data_parallel=True, optimizer=None, scaler=None, **options
@@ -54,7 +54,7 @@ def loading(original: Callable) -> Callable:
 
 
 def saving(original: Callable) -> Callable:
-    """main's save_checkpoint; a file of VTN also tells what its model was trained with."""
+    """Let main's save_checkpoint also write what a model of VTN was trained with."""
 
     def save_checkpoint(path_to_job, model, optimizer, epoch, cfg, scaler=None):
         save = original

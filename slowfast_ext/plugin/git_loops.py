@@ -36,7 +36,7 @@ def _tool(name: str) -> ModuleType:
 
 
 class _Short(python_logging.Filter):
-    """Keeps out of main's log the configuration, which is in a file, and a top-5 of few classes."""
+    """Keeps the configuration, which is in a file, and the top-5 of few classes out of main's log."""
 
     num_classes = 0
 
@@ -55,7 +55,7 @@ _short = _Short()
 
 @contextlib.contextmanager
 def _first_epoch_saved() -> Iterator[None]:
-    """main saves every TRAIN.CHECKPOINT_PERIOD epochs; within, after the first one of a run too."""
+    """Within, main also saves after the first epoch of a run, not only every TRAIN.CHECKPOINT_PERIOD."""
     is_checkpoint_epoch, epochs = cu.is_checkpoint_epoch, itertools.count()
 
     def is_first_or_checkpoint_epoch(*args, **kwargs) -> bool:
@@ -69,7 +69,7 @@ def _first_epoch_saved() -> Iterator[None]:
 
 
 def _log_model_info(model: nn.Module, cfg: CfgNode, use_train_input: bool = True) -> tuple[float, int]:
-    """In the place of main's: GFLOPs of one view as ours are counted, and parameters."""
+    """Replace main's: GFLOPs of one view, counted in our way, and parameters."""
     if not facts.is_counted(cfg):
         python_logging.getLogger("fvcore.nn.jit_analysis").setLevel(python_logging.ERROR)
         return _mains_log_model_info(model, cfg, use_train_input)
@@ -124,7 +124,7 @@ def test(cfg: CfgNode) -> None:
 
 
 def _writing_results(perform_test: Callable) -> Callable:
-    """Main's test, and the files that ours writes in place of a pickle."""
+    """Run main's test, then write the files that ours writes in place of a pickle."""
 
     @functools.wraps(perform_test)
     def perform(test_loader, model, test_meter, cfg, writer=None):

@@ -1,4 +1,4 @@
-"""What is put into PySlowFast 1.0, which ships no loops: for the loops of others that call it."""
+"""What is put into PySlowFast 1.0. It ships no loops, so this is for loops that other people wrote for it."""
 
 from slowfast.datasets import loader
 from slowfast.models import model_builder
