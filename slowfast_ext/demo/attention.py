@@ -79,15 +79,15 @@ def _strip(
     path: Path, truth: dict, weights: np.ndarray, frame_indices: np.ndarray, predicted: str
 ) -> AttentionStrip:
     """Read the frames to show and collect everything about one video."""
-    shown = even_frames(len(frame_indices), _SHOWN_FRAMES)
-    numbers = frame_indices[shown].tolist()
+    in_picture = even_frames(len(frame_indices), _SHOWN_FRAMES)
+    numbers = frame_indices[in_picture].tolist()
     frames = VideoReader(path).read(numbers).numpy()
     fps = truth["fps"]
     true_class, predicted = truth["class"].replace("_", " "), predicted.replace("_", " ")
     verdict = "right" if predicted == true_class else "wrong"
     return AttentionStrip(
         frames=frames,
-        shown=shown,
+        frame_indices=in_picture,
         weights=weights,
         seconds=frame_indices / fps,
         caption=f"{path.name}: {true_class}; predicted {predicted} ({verdict})",

@@ -1,6 +1,6 @@
 """Pictures of what the model looked at: frames of a video over the CLS token's attention (paper figure 3).
 
-Shape legend: T frames that the model saw, n frames that are shown, H heads, L layers.
+Shape legend: T frames that the model saw, n frames in the picture, H heads, L layers.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class AttentionStrip:
 
     Attributes:
         frames: (n, height, width, 3) uint8 RGB, the frames to show, in time order.
-        shown: (n,) their numbers among the T frames of `weights`.
+        frame_indices: (n,) their numbers among the T frames of `weights`.
         weights: (T,) attention of the CLS token, non-negative.
         seconds: (T,) time of every frame, rising.
         caption: Heading, such as label and prediction.
@@ -34,15 +34,17 @@ class AttentionStrip:
     """
 
     frames: np.ndarray
-    shown: np.ndarray
+    frame_indices: np.ndarray
     weights: np.ndarray
     seconds: np.ndarray
     caption: str
     action_seconds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.frames) != len(self.shown) or not len(self.shown):
-            raise InputError(f"shown has {len(self.shown)} frames but frames has {len(self.frames)}.")
+        if len(self.frames) != len(self.frame_indices) or not len(self.frame_indices):
+            raise InputError(
+                f"frame_indices has {len(self.frame_indices)} frames but frames has {len(self.frames)}."
+            )
         if self.weights.shape != self.seconds.shape or self.weights.ndim != 1:
             raise InputError(
                 f"weights is {self.weights.shape} and seconds {self.seconds.shape}: both must be (T,)."
@@ -99,7 +101,7 @@ def plot_strips(strips: Sequence[AttentionStrip], path: Path, *, title: str = ""
 
 def _picture_height(strip: AttentionStrip) -> float:
     height, width = strip.frames.shape[1:3]
-    return _WIDTH / len(strip.shown) * height / width
+    return _WIDTH / len(strip.frame_indices) * height / width
 
 
 def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -113,7 +115,7 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def _draw_strip(figure: Figure, strip: AttentionStrip, top: float) -> None:
-    count, step = len(strip.shown), _WIDTH / len(strip.shown)
+    count, step = len(strip.frame_indices), _WIDTH / len(strip.frame_indices)
     pictures_top = top + _PICTURES_TOP
     figure.text(
         0, 1 - (pictures_top - 0.08) / figure.get_size_inches()[1], strip.caption, fontsize=10, color=INK
@@ -128,9 +130,11 @@ def _draw_strip(figure: Figure, strip: AttentionStrip, top: float) -> None:
 
 def _means_around_pictures(strip: AttentionStrip) -> np.ndarray:
     """Mean weight, (n,), of the frames nearer to a picture than to the others, so that no peak is missed."""
-    edges = np.concatenate(([0], (strip.shown[1:] + strip.shown[:-1] + 1) // 2, [len(strip.weights)]))
+    edges = np.concatenate(
+        ([0], (strip.frame_indices[1:] + strip.frame_indices[:-1] + 1) // 2, [len(strip.weights)])
+    )
     # Where a short video shows a frame twice, its own weight is all there is.
-    starts, ends = np.minimum(edges[:-1], strip.shown), np.maximum(edges[1:], strip.shown + 1)
+    starts, ends = np.minimum(edges[:-1], strip.frame_indices), np.maximum(edges[1:], strip.frame_indices + 1)
     return np.array([strip.weights[start:end].mean() for start, end in zip(starts, ends, strict=True)])
 
 

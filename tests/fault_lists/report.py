@@ -59,7 +59,7 @@ FAULTS = [
         "the attention bar shows the pictures only",
         f"{REPORT}/attention.py",
         "        strip.weights[None] / strip.weights.max(),\n",
-        "        strip.weights[strip.shown][None] * 0,\n",
+        "        strip.weights[strip.frame_indices][None] * 0,\n",
         f"{TESTS}::test_strip_is_warm_where_the_weights_are",
     ),
     Fault(

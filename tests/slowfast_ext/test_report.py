@@ -161,7 +161,7 @@ def strip(weights, count=4, **changes):
     frames = np.full((count, 20, 30, 3), 128, np.uint8)
     values = {
         "frames": frames,
-        "shown": even_frames(len(weights), count),
+        "frame_indices": even_frames(len(weights), count),
         "weights": np.asarray(weights, dtype=float),
         "seconds": np.arange(len(weights)) / 10,
         "caption": "made up",
@@ -200,8 +200,8 @@ def test_strip_without_known_action_has_no_mark(tmp_path):
 
 
 def test_strip_refuses(tmp_path):
-    with pytest.raises(InputError, match="shown has 3 frames but frames has 4"):
-        strip([1.0] * 10, shown=np.arange(3))
+    with pytest.raises(InputError, match="frame_indices has 3 frames but frames has 4"):
+        strip([1.0] * 10, frame_indices=np.arange(3))
     with pytest.raises(InputError, match=r"weights is \(10,\) and seconds \(9,\)"):
         strip([1.0] * 10, seconds=np.arange(9))
     with pytest.raises(InputError, match="there is no video to draw"):
