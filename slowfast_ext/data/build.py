@@ -96,6 +96,7 @@ def _report(ledger: Ledger, split: str, output_dir: str) -> None:
 
 
 def _log_and_write(ledger: Ledger, split: str, output_dir: str) -> None:
+    os.makedirs(output_dir, exist_ok=True)
     path = os.path.join(output_dir, f"ledger_{split}.csv")
     ledger.write(path)
     logger = get_host().get_logger(__name__)
