@@ -76,7 +76,8 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     if is_master():
         host.log_json_stats(without_needless_top5(meter.stats, cfg.MODEL.NUM_CLASSES))
         write_results(meter, loader, cfg)
-        logger.info("Tested %d x %d views in %.1f s", videos, views, meter.stats["evaluation_seconds"])
+        tested = meter.stats["num_videos"], views, meter.stats["evaluation_seconds"]
+        logger.info("Tested %d videos x %d views in %.1f s", *tested)
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
 
 
