@@ -75,7 +75,7 @@ def write_test_config(cfg: CfgNode) -> None:
 
 def _write_config(cfg: CfgNode, path: Path) -> None:
     if is_master():
-        write_text(path, _text(cfg))
+        _write(path, _text(cfg))
         get_host().get_logger(__name__).info("Configuration: %s", path)
 
 
@@ -90,5 +90,11 @@ def _text(cfg: CfgNode) -> str:
 def write_model(model: nn.Module, cfg: CfgNode, *, train: bool) -> Path:
     """Write the printed model to OUTPUT_DIR/model.txt, that of a test to model_test.txt; returns the path."""
     path = Path(cfg.OUTPUT_DIR) / ("model.txt" if train else "model_test.txt")
-    write_text(path, f"{unwrap(model)}\n")
+    _write(path, f"{unwrap(model)}\n")
     return path
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of a run, whose folder may not be there yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
