@@ -238,7 +238,7 @@ def format_report(report: Report) -> str:
         needs = f"needs {package.needs}" if package.needs else ""
         remarks = ", ".join(filter(None, (package.problem, package.remark, needs)))
         lines.append(_row(package.name, f"{package.version or 'not installed':<21} {remarks}".rstrip()))
-    lines += ["", "Broken and cured in memory, once slowfast_ext is imported before slowfast"]
+    lines += ["", "Broken, and cured in memory by slowfast_ext.register() before slowfast is imported"]
     lines += _list(report.cured, "Nothing." if slowfast.kind else "Not looked for.")
     if report.needless:
         names = ", ".join(finding.name for finding in report.needless)
@@ -274,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m slowfast_ext.doctor",
         description="Say which PySlowFast and packages are on this machine, what is broken in them, what is "
-        "cured in memory when slowfast_ext is imported, what is not, and what you must do.",
+        "cured in memory by slowfast_ext.register(), what is not, and what you must do.",
         epilog="Exit code: 0, everything that is needed works; 1, there is something that you must do; "
         "2, unknown argument.",
     )

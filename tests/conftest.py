@@ -10,11 +10,17 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_configure() -> None:
+    """Choose the PySlowFast and cure it before a test file imports anything of it."""
+    import slowfast_ext
+
+    slowfast_ext.register()
+
+
 def pytest_report_header() -> str:
     """Which PySlowFast these tests run on, and whether the other one is there."""
-    from slowfast_ext.host import describe_host, get_host
+    from slowfast_ext.host import describe_host
 
-    get_host()
     other = (
         "" if os.environ.get("SLOWFAST_HOME") else "; SLOWFAST_HOME is not set: main from git is not tested"
     )

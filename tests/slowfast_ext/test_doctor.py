@@ -82,7 +82,7 @@ def test_report_as_a_person_reads_it():
         "  torch                   2.0                   TOO OLD, needs >=2.6",
         "  detectron2              not installed         optional",
         "",
-        "Broken and cured in memory, once slowfast_ext is imported before slowfast",
+        "Broken, and cured in memory by slowfast_ext.register() before slowfast is imported",
         "  slowfast.a",
         "      any version: b",
         "  Looked for and found in order: slowfast.c, slowfast.e",
