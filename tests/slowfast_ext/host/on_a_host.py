@@ -42,6 +42,7 @@ for step in json.loads(sys.argv[1]):
     if step["do"] == "save":
         torch.manual_seed(0)
         state = host.bare_model(cfg).state_dict()
+        Path(cfg.OUTPUT_DIR).mkdir(parents=True)
         torch.save({"model_state": state}, Path(cfg.OUTPUT_DIR) / "start.pyth")
     else:
         getattr(loops, step["do"])(cfg)
