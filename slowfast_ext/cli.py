@@ -4,6 +4,7 @@ This file loads none of them, and no PyTorch, so that Ctrl-C is answered from th
 """
 
 import importlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -34,8 +35,24 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run_command(name: str) -> None:
     """Run one of COMMANDS with the arguments in sys.argv, as a person sees it: see `run_safely`."""
+    run_safely(lambda: _load(name)())
+
+
+def _load(name: str) -> Callable[[], int | None]:
+    """The function of a command. Ctrl-C takes effect when it is loaded, seconds later.
+
+    Libraries lose an interrupt that comes while they are imported, or fail in strange ways.
+    """
     module, function = COMMANDS[name][0].split(":")
-    run_safely(lambda: getattr(importlib.import_module(module), function)())
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    try:
+        loaded = getattr(importlib.import_module(module), function)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted:
+        raise KeyboardInterrupt
+    return loaded
 
 
 def run_safely(command: Callable[[], int | None]) -> None:
@@ -46,7 +63,9 @@ def run_safely(command: Callable[[], int | None]) -> None:
     try:
         status = command()
     except KeyboardInterrupt:
-        text = "interrupted: the same command continues from what was saved so far, if anything was"
+        text = (
+            "interrupted: the same command continues from what was saved so far, such as the last checkpoint"
+        )
         print(f"\n{text}", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:

@@ -288,4 +288,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from slowfast_ext.cli import run_command  # answers Ctrl-C in one line
+
+    run_command("doctor")

@@ -20,6 +20,12 @@ def run_net(argv: Sequence[str] | None = None) -> None:
         load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id)
         for path in args.cfg_files
     ]
+    for path, cfg in zip(args.cfg_files, configs, strict=True):
+        if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
+            raise InputError(
+                f"--cfg {path} has nothing to do: TRAIN.ENABLE and TEST.ENABLE are both False, so add "
+                "`TEST.ENABLE True` to test or `TRAIN.ENABLE True` to train"
+            )
     _require_own_folders(args.cfg_files, [cfg.OUTPUT_DIR for cfg in configs])
     for cfg in configs:
         get_host().check_lists(cfg)

@@ -85,7 +85,7 @@ def _create_timm(name: str, options: dict) -> nn.Module:
             raise
         raise InputError(
             f"The published weights of backbone {name} cannot be loaded ({_reason(error)}); connect to the "
-            "network, or set pretrained to False and load a checkpoint.",
+            "network, or set pretrained to False to start from random weights or a checkpoint.",
             arguments=("backbone", "pretrained"),
         ) from error
 

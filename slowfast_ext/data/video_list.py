@@ -38,7 +38,10 @@ def read_video_list(
     if not separator:
         raise InputError("DATA.PATH_LABEL_SEPARATOR is empty; it must be what stands between path and label.")
     if not csv_path.is_file():
-        raise InputError(f"{csv_path} does not exist; it must list a video and its label in every row.")
+        raise InputError(
+            f"{csv_path} does not exist; it must list a video and its label in every row. "
+            "DATA.PATH_TO_DATA_DIR names its folder, and tools/prepare_dataset.py makes such lists."
+        )
     try:
         rows = csv_path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

@@ -45,7 +45,8 @@ class VideoIndex:
         self.num_others = self.num_ambiguous = 0
         self._walk(os.path.realpath(without))
         if not self.files:
-            raise InputError(f"{folder} holds no videos ({self.num_others} other files).")
+            others = f"{self.num_others} other file{'s' * (self.num_others != 1)}"
+            raise InputError(f"{folder} holds no videos ({others}).")
         self.files.sort()
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for name in self.files:

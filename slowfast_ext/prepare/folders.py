@@ -71,7 +71,10 @@ def _sort_by_split(index: VideoIndex) -> tuple[list[tuple[str | None, str, str]]
         else:
             rows.append((splits.get(parts[0]), parts[depth], file))
     if not rows:
-        raise InputError(f"{index.folder} has no class folders with videos in them.")
+        raise InputError(
+            f"{index.folder} has no class folders with videos in them: put each class into a folder of its "
+            "own, CLASS/video.mp4."
+        )
     return rows, stray
 
 

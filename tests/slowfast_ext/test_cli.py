@@ -1,6 +1,9 @@
 """The command line of tools/run_net.py, without running a network."""
 
+import argparse
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -83,12 +86,24 @@ def test_ctrl_c_while_the_program_is_loading(monkeypatch, capsys):
     assert done.stdout == "False\n"
 
     def interrupted(name):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)
+        return argparse  # it loads all the same
 
     monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    monkeypatch.setitem(cli.COMMANDS, "run_net", ("argparse:ArgumentParser", ""))
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit, match="130"):
         cli.run_command("run_net")
     assert capsys.readouterr().err.startswith("\ninterrupted: ")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_that_neither_trains_nor_tests_is_refused(tiny_config, data_dir):
+    line = ["--cfg", str(tiny_config), "DATA.PATH_TO_DATA_DIR", str(data_dir)]
+    with pytest.raises(
+        InputError, match="tiny.yaml has nothing to do: TRAIN.ENABLE and TEST.ENABLE are both"
+    ):
+        run_net([*line, "TRAIN.ENABLE", "False", "TEST.ENABLE", "False"])
 
 
 def test_a_refused_run_leaves_no_folder(tiny_config, tmp_path):
