@@ -36,6 +36,7 @@ POSITIONS = "projects/vtn/positions.py"
 TEST = "tests/projects/vtn/test_positions.py::test_learned_accepts_narrow_integers"
 
 
+@pytest.mark.slow
 def test_what_is_noticed_and_what_is_not(workshop):
     """8-bit frame indices need `long`: the test sees the copy. Nothing sees an import that is not used."""
     before = (ROOT / POSITIONS).read_bytes()

@@ -106,11 +106,8 @@ def test_a_registration_that_failed_half_way_is_finished_by_the_next_use():
     "command",
     [
         ["tools/run_net.py", "--help"],
-        ["tools/prepare_dataset.py", "folder", "--help"],
         ["tools/prepare_dataset.py", "folder", "--videos", "videos", "--out", "out"],
         ["tools/plot_curves.py", "run"],
-        ["tools/benchmark.py", "paper", "--help"],
-        ["tools/demo.py", "--help"],
     ],
     ids=lambda command: " ".join(command[:2]),
 )
