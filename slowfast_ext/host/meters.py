@@ -61,7 +61,14 @@ class Timed:
 
 
 class _OfEpochs(Timed):
-    """A meter that logs a line for each epoch."""
+    """A meter that logs a line for each epoch, with `run_seconds`: wall time since the meter was made.
+
+    Both loops make their meters just before the first epoch, so what lies between epochs is in it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._made = time.perf_counter()
 
     def log_iter_stats(self, cur_epoch: int, cur_iter: int) -> None:
         """Log an iteration, every LOG_PERIOD of them."""
@@ -73,11 +80,12 @@ class _OfEpochs(Timed):
 
     def _with_times(self, stats: dict[str, Any], **times: Any) -> dict[str, Any]:
         kept = {name: value for name, value in stats.items() if name not in _TIMES_OF_AN_ITERATION}
+        times["run_seconds"] = time.perf_counter() - self._made
         return self._without_needless_top5(kept | times | peak_memory())
 
 
 class TrainTimes(_OfEpochs):
-    """For a TrainMeter: `epoch_seconds`, and an `eta` to the end of the training."""
+    """For a TrainMeter: `epoch_seconds`, `run_seconds`, and an `eta` to the end of the training."""
 
     _training_began: float | None = None
     _epochs = 0
@@ -103,7 +111,7 @@ class TrainTimes(_OfEpochs):
 
 
 class ValTimes(_OfEpochs):
-    """For a ValMeter: `evaluation_seconds`."""
+    """For a ValMeter: `evaluation_seconds` and `run_seconds`."""
 
     def log_epoch_stats(self, cur_epoch: int) -> None:
         """Log the validation of an epoch."""

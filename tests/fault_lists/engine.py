@@ -175,6 +175,13 @@ FAULTS = [
         f"{_TESTS}/test_testing.py",
     ),
     Fault(
+        "the time since the loop began is that of the epoch",
+        _METERS,
+        'times["run_seconds"] = time.perf_counter() - self._made',
+        'times["run_seconds"] = self.seconds',
+        "tests/slowfast_ext/host/test_meters.py::test_epochs_say_the_time_since_the_loop_began",
+    ),
+    Fault(
         "top-5 of a test is top-1",
         _METERS,
         "meter.video_labels[scored], (1, 5))",

@@ -65,6 +65,24 @@ def test_epochs_say_their_time_and_how_long_the_rest_will_take(tiny_cfg, clock, 
     assert not any(name in line for line in found for name in ("dt", "time_diff", "dt_net", "dt_data"))
 
 
+def test_epochs_say_the_time_since_the_loop_began(tiny_cfg, clock, lines):
+    """5 s before the first epoch; then 20 s of training, 7 s, 6 s of validation and 9 s for each."""
+    cfg = tiny_cfg()
+    train, val = host.TrainMeter(2, cfg), host.ValMeter(2, cfg)
+    clock.now += 5
+    found = []
+    for epoch in range(2):
+        one_pass(train, clock, iterations=2, seconds=10, errors=(50.0, 0.0, 1.5, 0.1, 2.0, 4))
+        found += lines(train.log_epoch_stats, epoch)
+        train.reset()
+        clock.now += 7
+        one_pass(val, clock, iterations=2, seconds=3, errors=(25.0, 0.0, 4))
+        found += lines(val.log_epoch_stats, epoch)
+        val.reset()
+        clock.now += 9
+    assert [line["run_seconds"] for line in found] == [25, 38, 67, 80]
+
+
 def test_the_eta_of_a_continued_run_is_of_its_own_epochs(tiny_cfg, clock, lines):
     meter = host.TrainMeter(1, tiny_cfg("SOLVER.MAX_EPOCH", "10"))
     one_pass(meter, clock, iterations=1, seconds=60, errors=(50.0, 0.0, 1.5, 0.1, 2.0, 4))
