@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
 from slowfast_ext.prepare.plan import SPLITS
-from slowfast_ext.report.figures import INK, colour_of, quiet, save
+from slowfast_ext.report.figures import INK, colour_of, printable, quiet, save
 
 _FEWEST_BINS, _MOST_BINS = 10, 40
 # With more classes their names would be too small to read.
@@ -83,7 +82,7 @@ def _draw_named(axes: Axes, rows: Sequence[Mapping[str, str | int]]) -> None:
         values = np.array([row[split] for row in rows])
         axes.barh(places, values, left=before, height=0.72, color=_colour(index), label=split)
         before += values
-    axes.set_yticks(places, [_printable(row) for row in rows])
+    axes.set_yticks(places, [_name(row) for row in rows])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_title("Videos of each class", fontsize=10, loc="left", color=INK)
@@ -139,12 +138,6 @@ def _legend(axes: Axes) -> None:
         )
 
 
-def _printable(row: Mapping[str, str | int]) -> str:
+def _name(row: Mapping[str, str | int]) -> str:
     """The name of a class, if it fits; its id where the font lacks the script."""
-    name = str(row["class"])
-    characters = get_font(findfont(FontProperties())).get_charmap()
-    if any(ord(character) not in characters for character in name):
-        return f"class {row['label']}"
-    short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
-    # A pair of dollar signs would be taken for a formula.
-    return short.replace("$", r"\$")
+    return printable(str(row["class"]), f"class {row['label']}", longest=_LONGEST_NAME)

@@ -4,6 +4,7 @@ from fault_lists import Fault
 
 REPORT = "slowfast_ext/report"
 TESTS = "tests/slowfast_ext/test_report.py"
+TESTS_OF_CURVES = "tests/slowfast_ext/test_curves.py"
 
 FAULTS = [
     Fault(
@@ -28,18 +29,53 @@ FAULTS = [
         f"{TESTS}::test_markdown",
     ),
     Fault(
-        "an epoch that was run twice counts as it began",
+        "a validation counts for the epoch that was run again",
         f"{REPORT}/curves.py",
-        '(train if kind == "train_epoch" else val)[epoch] = stats',
-        '(train if kind == "train_epoch" else val).setdefault(epoch, stats)',
-        f"{TESTS}::test_read_curves_of_an_interrupted_run",
+        "            _forget(val, epoch)\n",
+        "            pass\n",
+        f"{TESTS_OF_CURVES}::test_the_epochs_that_training_went_back_over_are_forgotten",
     ),
     Fault(
-        "training curves come from single steps",
+        "curves come from single steps too",
         f"{REPORT}/curves.py",
-        'if kind in ("train_epoch", "val_epoch"):',
-        'if kind in ("train_iter", "train_epoch", "val_epoch"):',
-        f"{TESTS}::test_read_curves_of_an_interrupted_run",
+        'in ("train_epoch", "val_epoch"):',
+        'in ("train_iter", "train_epoch", "val_epoch"):',
+        f"{TESTS_OF_CURVES}::test_wall_time_of_an_interrupted_run",
+    ),
+    Fault(
+        "epochs that were given up stay in the curve",
+        f"{REPORT}/curves.py",
+        "number >= epoch]",
+        "number == epoch]",
+        f"{TESTS_OF_CURVES}::test_the_epochs_that_training_went_back_over_are_forgotten",
+    ),
+    Fault(
+        "a continued run begins at second 0",
+        f"{REPORT}/curves.py",
+        "            before += last\n",
+        "            pass\n",
+        f"{TESTS_OF_CURVES}::test_wall_time_of_an_interrupted_run",
+    ),
+    Fault(
+        "a process is only new if its clock goes back",
+        f"{REPORT}/curves.py",
+        'stats["run_seconds"] - took < last',
+        'stats["run_seconds"] < last',
+        f"{TESTS_OF_CURVES}::test_wall_time_of_an_interrupted_run",
+    ),
+    Fault(
+        "the best epoch is the last that reached the best score",
+        f"{REPORT}/curves.py",
+        "key=lambda i: curves.val_top1[i], default",
+        "key=lambda i: (curves.val_top1[i], i), default",
+        f"{TESTS_OF_CURVES}::test_summary",
+    ),
+    Fault(
+        "curves by wall time are drawn by epoch",
+        f"{REPORT}/curves.py",
+        "    if unit_seconds is None:\n        train_at",
+        "    if True:\n        train_at",
+        f"{TESTS_OF_CURVES}::test_by_wall_time_the_slower_run_is_the_longer",
     ),
     Fault(
         "the scatter's axes are swapped",

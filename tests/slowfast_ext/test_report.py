@@ -3,14 +3,13 @@
 import json
 import resource
 
-import cv2
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from pictures import pixels_of, read_picture
 
 from slowfast_ext.files import to_csv
 from slowfast_ext.report.attention import AttentionStrip, attention_inside, even_frames, plot_strips
-from slowfast_ext.report.curves import Curves, name_runs, plot_curves, read_curves
 from slowfast_ext.report.figures import COLOURS
 from slowfast_ext.report.scatter import Point, plot_scatter
 from slowfast_ext.report.tables import Column, to_markdown, write_tables
@@ -18,16 +17,6 @@ from vtn.errors import InputError
 
 COLUMNS = (Column("model", "model"), Column("top1", "top-1, %", ".1f"), Column("views", "views"))
 ROWS = [{"model": "VTN", "top1": 91.0714, "views": 1}, {"model": "a|b", "top1": None, "views": 30}]
-
-
-def read_picture(path):
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB).astype(int)
-
-
-def pixels_of(picture, colour):
-    """Where the picture has this colour, give or take anti-aliasing."""
-    red_green_blue = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return np.abs(picture - red_green_blue).max(axis=2) < 12
 
 
 def test_markdown():
@@ -64,72 +53,6 @@ def test_a_table_is_written_whole_or_not_at_all(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def train_line(epoch, loss, error):
-    stats = {"_type": "train_epoch", "epoch": f"{epoch}/9", "loss": loss, "top1_err": error}
-    return f"[INFO] json_stats: {json.dumps(stats)}"
-
-
-def val_line(epoch, error):
-    return (
-        f"[INFO] json_stats: {json.dumps({'_type': 'val_epoch', 'epoch': f'{epoch}/9', 'top1_err': error})}"
-    )
-
-
-def test_read_curves_of_an_interrupted_run(tmp_path):
-    lines = [
-        "Train with config:",
-        '[INFO] json_stats: {"_type": "train_iter", "epoch": "1/9", "loss": 9.0, "top1_err": 99.0}',
-        train_line(1, 2.0, 80.0),
-        train_line(2, 1.9, 75.0),
-        val_line(2, 70.0),
-        train_line(2, 1.5, 60.0),  # resumed from epoch 1
-        val_line(2, 50.0),
-        train_line(10, 0.5, 10.0),
-        '[INFO] json_stats: {"_type": "val_ep',  # killed
-    ]
-    log = tmp_path / "stdout.log"
-    log.write_text("\n".join(lines))
-    expected = Curves([1, 2, 10], [2.0, 1.5, 0.5], [80.0, 60.0, 10.0], [2], [50.0])
-    assert read_curves(log) == expected
-    assert read_curves(tmp_path) == expected
-    log.write_text("\n".join([*lines, train_line(11, 0.4, 9.0)]))
-    with pytest.raises(InputError, match=r"stdout\.log, line 9: its json_stats cannot be read"):
-        read_curves(log)
-
-
-def test_read_curves_refuses(tmp_path):
-    with pytest.raises(InputError, match=r"there is no training log .*stdout\.log"):
-        read_curves(tmp_path)
-    (tmp_path / "stdout.log").write_text("nothing\n")
-    with pytest.raises(InputError, match=r"stdout\.log holds no finished training epoch"):
-        read_curves(tmp_path)
-
-
-def test_plot_curves_draws_each_run_in_its_colour(tmp_path):
-    falling = Curves([1, 2, 3], [2.0, 1.0, 0.5], [90.0, 50.0, 20.0], [3], [30.0])
-    high = Curves([1, 2, 3], [2.0, 2.0, 2.0], [90.0, 90.0, 90.0], [1, 3], [90.0, 90.0])
-    path = tmp_path / "new" / "curves.png"
-    plot_curves({"falling": falling, "high": high}, path, title="two runs")
-    picture = read_picture(path)
-    loss = picture[:, : picture.shape[1] // 2]
-    rows = [np.nonzero(pixels_of(loss, colour))[0] for colour in COLOURS[:2]]
-    assert np.ptp(rows[0]) > 0.4 * picture.shape[0]  # from 2.0 down to 0.5
-    # The second run is level: apart from its legend, all of it lies on a few rows.
-    assert np.bincount(rows[1]).max() > 0.5 * loss.shape[1]
-    assert not pixels_of(picture, COLOURS[2]).any()
-    with pytest.raises(InputError, match=r"cannot write the picture .*curves\.nonsense"):
-        plot_curves({"falling": falling}, tmp_path / "curves.nonsense")
-
-
-def test_name_runs(tmp_path):
-    paths = [tmp_path / "a" / "vtn", tmp_path / "a" / "i3d"]
-    for path in paths:
-        path.mkdir(parents=True)
-    assert name_runs(paths) == ["vtn", "i3d"]
-    assert name_runs([paths[0] / "stdout.log"]) == ["vtn"]
-    assert name_runs([paths[0], paths[0]]) == [str(paths[0])] * 2
 
 
 def test_scatter_places_points(tmp_path):
