@@ -4,6 +4,7 @@ from fault_lists import Fault
 
 REPORT = "slowfast_ext/report"
 TESTS = "tests/slowfast_ext/test_report.py"
+TESTS_OF_CLASSES = "tests/slowfast_ext/test_classes.py"
 TESTS_OF_CURVES = "tests/slowfast_ext/test_curves.py"
 
 FAULTS = [
@@ -80,9 +81,51 @@ FAULTS = [
     Fault(
         "the scatter's axes are swapped",
         f"{REPORT}/scatter.py",
-        "                point.gflops,\n                point.top1,\n",
-        "                point.top1,\n                point.gflops,\n",
+        "axes.plot(point.cost, point.top1, ",
+        "axes.plot(point.top1, point.cost, ",
         f"{TESTS}::test_scatter_places_points",
+    ),
+    Fault(
+        "names of points lie on each other",
+        f"{REPORT}/scatter.py",
+        "if inside and not box.count_overlaps(taken):",
+        "if inside:",
+        f"{TESTS}::test_names_in_a_scatter_do_not_overlap",
+    ),
+    Fault(
+        "the confusions are turned over",
+        f"{REPORT}/classes.py",
+        "labels * num_classes + predicted",
+        "predicted * num_classes + labels",
+        f"{TESTS_OF_CLASSES}::test_confusions_by_hand",
+    ),
+    Fault(
+        "a class without a video has 0 %",
+        f"{REPORT}/classes.py",
+        "np.maximum(videos, 1), np.nan)",
+        "np.maximum(videos, 1), 0.0)",
+        f"{TESTS_OF_CLASSES}::test_confusions_by_hand",
+    ),
+    Fault(
+        "the mean over classes is that over videos",
+        f"{REPORT}/classes.py",
+        "float(known.mean()) if known.size",
+        "float(100 * np.trace(matrix) / matrix.sum()) if known.size",
+        f"{TESTS_OF_CLASSES}::test_confusions_by_hand",
+    ),
+    Fault(
+        "of many classes the best are drawn",
+        f"{REPORT}/class_pictures.py",
+        "lowest - highest if compared else lowest))",
+        "highest - lowest if compared else -lowest))",
+        f"{TESTS_OF_CLASSES}::test_of_many_classes_those_that_tell_most_are_drawn",
+    ),
+    Fault(
+        "the map of confusions is turned over",
+        f"{REPORT}/class_pictures.py",
+        "axes.imshow(_shares(matrix), ",
+        "axes.imshow(_shares(matrix).T, ",
+        f"{TESTS_OF_CLASSES}::test_the_map_shows_the_true_class_down_and_the_predicted_across",
     ),
     Fault(
         "the share of attention is taken of all frames but the marked",

@@ -68,6 +68,35 @@ def test_scatter_places_points(tmp_path):
     assert left < 0.5 * picture.shape[1] < right
 
 
+def texts_of(monkeypatch, draw):
+    """Draw a picture; returns its figure, so that its texts can be read."""
+    figures = []
+    monkeypatch.setattr("slowfast_ext.report.scatter.save", lambda figure, path: figures.append(figure))
+    draw()
+    return [text for text in figures[0].axes[0].texts if text.get_text() != "chance"]
+
+
+def test_names_in_a_scatter_do_not_overlap(monkeypatch, tmp_path):
+    """Three models lie beside each other, a fourth far away; a fifth, of no room for its name, has none."""
+    points = [Point(f"model_{i}", "clip", 10.0 + i / 2, 80.0 + i / 10) for i in range(3)]
+    points += [Point("far", "clip", 1000.0, 60.0)] + [
+        Point(f"many_{i}", "clip", 10.1, 80.0) for i in range(9)
+    ]
+    texts = texts_of(monkeypatch, lambda: plot_scatter(points, tmp_path / "a.png", cost="milliseconds"))
+    boxes = [text.get_window_extent() for text in texts]
+    assert {"model_0", "far"} <= {text.get_text() for text in texts}
+    assert len(texts) < len(points)
+    assert not any(boxes[i].overlaps(boxes[j]) for i in range(len(boxes)) for j in range(i))
+
+
+@pytest.mark.parametrize("cost", ["gflops", "milliseconds"])
+def test_a_scatter_of_one_point(cost, tmp_path):
+    plot_scatter([Point("VTN", "full-video", 4218.0, 78.6)], tmp_path / "a.png", cost=cost, chance=0.25)
+    rows, columns = np.nonzero(pixels_of(read_picture(tmp_path / "a.png"), COLOURS[0]))
+    assert rows.size > 50
+    assert columns.size > 50
+
+
 def test_attention_inside():
     weights = np.array([0.1, 0.2, 0.6, 0.1])
     assert attention_inside(weights, np.array([False, True, True, False])) == pytest.approx(0.8)
