@@ -81,6 +81,29 @@ def get_cfg() -> CfgNode:
     return get_host().get_defaults().clone()
 
 
+def merged_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> CfgNode:
+    """Read one YAML (with `_BASE_`) and apply overrides, without the checks of `load_config`.
+
+    Args:
+        path: The YAML file.
+        overrides: Keys and values in turn.
+
+    Raises:
+        InputError: Names the file, or a key that does not exist or takes another type of value.
+    """
+    return _merged(path, overrides)[0]
+
+
+def _merged(path: str | os.PathLike, overrides: Sequence[str]) -> tuple[CfgNode, dict, dict]:
+    """A configuration that is not checked yet, the keys of its file, and those of the command line."""
+    cfg = get_cfg()
+    file, command_line = _read_yaml(path), _pairs_to_tree(overrides)
+    _merge(cfg, file, source=str(path))
+    _merge(cfg, command_line, source="the command line")
+    _use_visible_gpus(cfg, given={*file, *command_line})
+    return cfg, file, command_line
+
+
 def load_config(
     path: str | os.PathLike, overrides: Sequence[str] = (), *, num_shards: int = 1, shard_id: int = 0
 ) -> CfgNode:
@@ -101,12 +124,8 @@ def load_config(
     Raises:
         InputError: Names the file, the key and the value.
     """
-    cfg = get_cfg()
-    file, command_line = _read_yaml(path), _pairs_to_tree(overrides)
-    _merge(cfg, file, source=str(path))
-    _merge(cfg, command_line, source="the command line")
+    cfg, file, command_line = _merged(path, overrides)
     cfg.NUM_SHARDS, cfg.SHARD_ID = num_shards, shard_id
-    _use_visible_gpus(cfg, given={*file, *command_line})
     _use_own_datasets(cfg)
     get_host().finalize_cfg(cfg)
     check_limits(cfg)

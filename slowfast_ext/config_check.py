@@ -16,7 +16,9 @@ from slowfast_ext.host import get_host
 from vtn.backbone import fixed_img_size
 from vtn.errors import InputError
 
-_OWN_DATASETS = ("vtnkinetics", "vtnmit")
+OWN_DATASETS = ("vtnkinetics", "vtnmit")
+# Models that take clips of the length and the size that they are built for, and no others.
+_OF_ONE_SIZE = ("MViT", "MaskMViT", "PTVMViT")
 
 
 def _require(condition: bool, key: str, value: Any, must: str) -> None:
@@ -32,12 +34,14 @@ def check_config(cfg: CfgNode) -> None:
     """
     _check_devices(cfg)
     _check_datasets(cfg)
-    if any(section.ENABLE and section.DATASET in _OWN_DATASETS for section in (cfg.TRAIN, cfg.TEST)):
+    if any(section.ENABLE and section.DATASET in OWN_DATASETS for section in (cfg.TRAIN, cfg.TEST)):
         _check_batches(cfg)
         _check_data(cfg)
     _check_solver(cfg)
     if cfg.MODEL.MODEL_NAME == "VTN":
         _check_vtn(cfg)
+    if cfg.MODEL.MODEL_NAME in _OF_ONE_SIZE:
+        _check_one_size(cfg)
     _check_output_dir(cfg)
 
 
@@ -108,15 +112,15 @@ def _check_datasets(cfg: CfgNode) -> None:
         if not section.ENABLE:
             continue
         if section.DATASET.capitalize() not in get_host().DATASET_REGISTRY:
-            known = ", ".join(_OWN_DATASETS)
+            known = ", ".join(OWN_DATASETS)
             raise InputError(
                 f"{name}.DATASET is {section.DATASET!r}: the data sets are {known} and the host's own"
             )
         full = cfg.TRAIN.EVAL_FULL_VIDEO or cfg.MODEL.MODEL_NAME == "VTN"
-        if full and section.DATASET not in _OWN_DATASETS:
+        if full and section.DATASET not in OWN_DATASETS:
             raise InputError(
                 f"{name}.DATASET is {section.DATASET!r}: VTN and full-video evaluation need "
-                + " or ".join(_OWN_DATASETS)
+                + " or ".join(OWN_DATASETS)
             )
 
 
@@ -149,6 +153,19 @@ def _check_vtn(cfg: CfgNode) -> None:
     if cfg.TEST.ENABLE and fixed_size is not None:
         must = f"DATA.TRAIN_CROP_SIZE, {crop}, the one size that VTN.BACKBONE {node.BACKBONE} is built for"
         _require(test_crop == crop, "DATA.TEST_CROP_SIZE", test_crop, must)
+
+
+def _check_one_size(cfg: CfgNode) -> None:
+    """Refuse clips of another length or size than the model is built for."""
+    name, data = cfg.MODEL.MODEL_NAME, cfg.DATA
+    if cfg.TRAIN.EVAL_FULL_VIDEO and cfg.TRAIN.EVAL_NUM_FRAMES != data.NUM_FRAMES:
+        raise InputError(
+            f"TRAIN.EVAL_FULL_VIDEO is True: {name} takes clips of {data.NUM_FRAMES} frames "
+            f"(DATA.NUM_FRAMES) and no full video of {cfg.TRAIN.EVAL_NUM_FRAMES}; test it with "
+            "TRAIN.EVAL_FULL_VIDEO False"
+        )
+    must = f"DATA.TRAIN_CROP_SIZE, {data.TRAIN_CROP_SIZE}, the one size that {name} is built for"
+    _require(data.TEST_CROP_SIZE == data.TRAIN_CROP_SIZE, "DATA.TEST_CROP_SIZE", data.TEST_CROP_SIZE, must)
 
 
 @functools.cache

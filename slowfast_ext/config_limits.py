@@ -44,6 +44,14 @@ _NOT_IN_OUR_DATASETS = {
     "MASK.ENABLE": False,
     "TASK": "",
 }
+# Of these, the ones that say what the model is for or how its input looks: without them it is another model.
+_NEVER_SWITCHED_OFF = (
+    "DATA.MULTI_LABEL",
+    "DATA.REVERSE_INPUT_CHANNEL",
+    "DETECTION.ENABLE",
+    "MASK.ENABLE",
+    "TASK",
+)
 _ONLY_IN_MAINS_LOOPS = {
     "MIXUP.ENABLE": False,
     "TRAIN.MIXED_PRECISION": False,
@@ -99,11 +107,42 @@ def check_limits(cfg: CfgNode) -> None:
     _require_plain(cfg, _NOT_BY_THIS_COMMAND, "in this command; main's own tools/run_net.py does it")
 
 
+def refinements_to_switch_off(cfg: CfgNode) -> dict[str, Any]:
+    """What `cfg` asks for in training that our data sets, or the loops of this run, do not do.
+
+    Args:
+        cfg: A configuration that need not be complete or checked.
+
+    Returns:
+        Keys, with the values that switch them off. A key without which the model would be another one, such
+        as DETECTION.ENABLE, is not among them: `check_limits` refuses it.
+    """
+    off = {key: plain for key, plain in _NOT_IN_OUR_DATASETS.items() if key not in _NEVER_SWITCHED_OFF}
+    if value_of(cfg, "MIXUP.ENABLE") and (uses_own_loops(cfg) or _has_pathways(cfg)):
+        off["MIXUP.ENABLE"] = False
+        if cfg.MODEL.LOSS_FUNC == "soft_cross_entropy":  # for the mixed labels
+            off["MODEL.LOSS_FUNC"] = "cross_entropy"
+    return _not_plain(cfg, off)
+
+
+def value_of(cfg: CfgNode, key: str) -> Any:
+    """The value of a key such as "DATA.MEAN"; None where this PySlowFast does not have it."""
+    for part in key.split("."):
+        if part not in cfg:
+            return None
+        cfg = cfg[part]
+    return cfg
+
+
+def _has_pathways(cfg: CfgNode) -> bool:
+    return cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH
+
+
 def _check_our_datasets(cfg: CfgNode) -> None:
     _require_plain(
         cfg, _NOT_IN_OUR_DATASETS, "with the data sets vtnkinetics and vtnmit (main's own have more)"
     )
-    if _get(cfg, "MIXUP.ENABLE") and cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH:
+    if value_of(cfg, "MIXUP.ENABLE") and _has_pathways(cfg):
         raise InputError(
             "MIXUP.ENABLE is True: main mixes only the first pathway, and MODEL.ARCH "
             f"{cfg.MODEL.ARCH} has two"
@@ -119,23 +158,19 @@ def _where_own_loops_run(cfg: CfgNode) -> str:
     return "with PySlowFast 1.0 (PySlowFast main does more: see docs/pyslowfast_main.md)"
 
 
-def _get(cfg: CfgNode, key: str) -> Any:
-    """The value of a key; None where this PySlowFast does not have it."""
-    for part in key.split("."):
-        if part not in cfg:
-            return None
-        cfg = cfg[part]
-    return cfg
-
-
 def _require_plain(cfg: CfgNode, plain: Mapping[str, Any], where: str) -> None:
     """Refuse keys of `plain` that have another value than the one there."""
-    known = {key: value for key, value in plain.items() if _get(cfg, key) is not None}
-    others = {key: value for key, value in known.items() if not _same(_get(cfg, key), value)}
+    others = _not_plain(cfg, plain)
     if others:
-        found = ", ".join(f"{key} is {_get(cfg, key)!r}" for key in others)
+        found = ", ".join(f"{key} is {value_of(cfg, key)!r}" for key in others)
         must = ", ".join(f"{key} {value!r}" for key, value in others.items())
         raise InputError(f"{found}: {where} only this works: {must}")
+
+
+def _not_plain(cfg: CfgNode, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `plain` that this PySlowFast knows and `cfg` has another value of."""
+    known = {key: value for key, value in plain.items() if value_of(cfg, key) is not None}
+    return {key: value for key, value in known.items() if not _same(value_of(cfg, key), value)}
 
 
 def _same(one: Any, other: Any) -> bool:

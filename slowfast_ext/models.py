@@ -64,12 +64,13 @@ class VTN(vtn.VTN):
 
 
 def build_on_meta(cfg: CfgNode) -> torch.nn.Module:
-    """Build any registered model without memory: names and shapes alone, nothing is downloaded."""
+    """Build any registered model on the meta device: names and shapes alone, nothing is downloaded."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.VTN.PRETRAINED = False
     with torch.device("meta"):
-        return get_host().bare_model(cfg)
+        model = get_host().bare_model(cfg)
+    return model.to("meta")
 
 
 def make_model(cfg: CfgNode, gpu_id: int | None = None) -> torch.nn.Module:

@@ -39,7 +39,7 @@ def _head_takes_one_length() -> bool:
 @cure(
     GIT_CURES,
     "slowfast.models.build.build_model",
-    "any version: clips of another length than the trained one do not fit the heads of SlowFast and ResNet; "
+    "any version: the heads of SlowFast, ResNet and X3D do not fit clips of another length than trained; "
     "several processes on a CPU are refused",
     present=_head_takes_one_length,
 )

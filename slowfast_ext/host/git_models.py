@@ -1,5 +1,8 @@
 """Models of PySlowFast main, on any device, with heads that take clips of any length."""
 
+import contextlib
+
+import torch
 from fvcore.common.config import CfgNode
 from slowfast.models import build
 from slowfast.models.build import MODEL_REGISTRY
@@ -22,7 +25,11 @@ def thawed(cfg: CfgNode) -> CfgNode:
 
 def bare_model(cfg: CfgNode) -> nn.Module:
     """The model that MODEL.MODEL_NAME names, on no particular device and without a wrapper."""
-    return _with_any_length(MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(thawed(cfg)), cfg)
+    build_it = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)
+    # MViT reads its widths out of tensors that it makes, and tensors on the meta device hold no numbers.
+    with torch.device("cpu") if "MViT" in cfg.MODEL.MODEL_NAME else contextlib.nullcontext():
+        model = build_it(thawed(cfg))
+    return _with_any_length(model, cfg)
 
 
 def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
@@ -44,4 +51,4 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
 
 
 def _with_any_length(model: nn.Module, cfg: CfgNode) -> nn.Module:
-    return pool_any_length(model) if cfg.MODEL.MODEL_NAME in ("SlowFast", "ResNet") else model
+    return pool_any_length(model) if cfg.MODEL.MODEL_NAME in ("SlowFast", "ResNet", "X3D") else model

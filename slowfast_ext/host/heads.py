@@ -1,4 +1,4 @@
-"""Heads of SlowFast and I3D that take clips of any length."""
+"""Heads of SlowFast, I3D and X3D that take clips of any length."""
 
 import torch
 from torch import nn
@@ -30,12 +30,12 @@ def pool_any_length(model: nn.Module) -> nn.Module:
     """Replace the pools of a PySlowFast classification head, in place; no parameter changes.
 
     Args:
-        model: Has `head.pathway{n}_avgpool` modules of type AvgPool3d.
+        model: Has AvgPool3d modules `head.pathway{n}_avgpool`, or for X3D `head.avg_pool`.
 
     Returns:
         The same model.
     """
     for name, module in model.head.named_children():
-        if name.endswith("_avgpool"):
+        if name.endswith(("_avgpool", "avg_pool")) and isinstance(module, nn.AvgPool3d):
             setattr(model.head, name, AnyLengthAvgPool3d(tuple(module.kernel_size[1:])))
     return model

@@ -4,9 +4,66 @@ from fault_lists import Fault
 
 CONFIG = "slowfast_ext/config.py"
 CHECK = "slowfast_ext/config_check.py"
+LIMITS = "slowfast_ext/config_limits.py"
+ADAPT = "slowfast_ext/config_adapt.py"
 TESTS = "tests/slowfast_ext/test_config.py"
+ADAPT_TESTS = "tests/slowfast_ext/test_config_adapt.py"
 
 FAULTS = [
+    Fault(
+        "a key of the command line is switched off",
+        ADAPT,
+        " if key not in given}",
+        "}",
+        f"{ADAPT_TESTS} -k named",
+        main=True,
+    ),
+    Fault(
+        "a data set that is ours is replaced",
+        ADAPT,
+        "value_of(cfg, key) not in OWN_DATASETS",
+        "True",
+        f"{ADAPT_TESTS} -k our_own",
+    ),
+    Fault(
+        "the GPUs that a file asks for are taken as given",
+        ADAPT,
+        "gpus < cfg.NUM_GPUS",
+        "False",
+        f"{ADAPT_TESTS} -k more_gpus",
+    ),
+    Fault(
+        "detection is switched off",
+        LIMITS,
+        " if key not in _NEVER_SWITCHED_OFF}",
+        "}",
+        f"{ADAPT_TESTS} -k another_model",
+        main=True,
+    ),
+    Fault(
+        "the loss stays that of mixed labels",
+        LIMITS,
+        'cfg.MODEL.LOSS_FUNC == "soft_cross_entropy"',
+        "False",
+        f"{ADAPT_TESTS} -k takes_its_loss",
+        main=True,
+    ),
+    Fault(
+        "mixup stays in our loops",
+        LIMITS,
+        "(uses_own_loops(cfg) or _has_pathways(cfg))",
+        "_has_pathways(cfg)",
+        f"{ADAPT_TESTS} -k takes_its_loss",
+        main=True,
+    ),
+    Fault(
+        "MViT is given a full video",
+        CHECK,
+        "cfg.TRAIN.EVAL_FULL_VIDEO and cfg.TRAIN.EVAL_NUM_FRAMES != data.NUM_FRAMES",
+        "False",
+        "tests/slowfast_ext/host/test_mains_configurations.py -k refuses",
+        main=True,
+    ),
     Fault(
         "True becomes 1.0",
         CONFIG,

@@ -14,6 +14,22 @@ _TESTS = "tests/slowfast_ext/host"
 
 FAULTS = [
     Fault(
+        "X3D keeps the pool of its training length",
+        _HEADS,
+        '("_avgpool", "avg_pool")',
+        '("_avgpool",)',
+        f"{_TESTS}/test_mains_configurations.py::test_x3d_averages_over_all_frames",
+        main=True,
+    ),
+    Fault(
+        "MViT is built where tensors hold no numbers",
+        "slowfast_ext/host/git_models.py",
+        '"MViT" in cfg.MODEL.MODEL_NAME',
+        "False",
+        f"{_TESTS}/test_mains_configurations.py::test_counts_of_x3d_and_mvit_are_the_published_ones",
+        main=True,
+    ),
+    Fault(
         "time in memory begins with a frame that cannot be decoded",
         "slowfast_ext/host/memory_video.py",
         "times[max(info.first, info.decodable[0])]",
