@@ -16,6 +16,7 @@ setup(
         "torch>=2.10",
         "torchvision>=0.25",  # the one that belongs to torch 2.10
         "timm>=1.0.15",
+        "safetensors>=0.4",  # files of weights that RESNET.INFLATE_FROM names
         "av>=14.0",
         "numpy>=1.26",
         "matplotlib>=3.8",

@@ -43,6 +43,9 @@ def add_vtn_config(cfg: CfgNode) -> None:
     # skip: the next video of the epoch's order takes the place of one that cannot be read | stop
     cfg.TRAIN.FAILED_VIDEOS = "skip"
     cfg.DATA_LOADER.VIDEO_TIMEOUT = 300.0  # seconds a worker may take for a video before it counts as failed
+    # Image network whose weights, repeated over time, a ResNet (i3d, c2d, slow) starts from: a timm name, or
+    # a file of timm's or torchvision's weights.
+    cfg.RESNET.INFLATE_FROM = ""
     cfg.VTN = CfgNode()
     # Backbone.
     cfg.VTN.BACKBONE = "vit_base_patch16_224.orig_in21k_ft_in1k"  # any timm name

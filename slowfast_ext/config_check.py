@@ -13,6 +13,7 @@ import vtn
 from slowfast_ext.arguments import model_arguments, said_in_keys
 from slowfast_ext.distributed import num_processes, visible_gpus, world_size
 from slowfast_ext.host import get_host
+from slowfast_ext.inflate import check_inflation
 from vtn.backbone import fixed_img_size
 from vtn.errors import InputError
 
@@ -42,6 +43,7 @@ def check_config(cfg: CfgNode) -> None:
         _check_vtn(cfg)
     if cfg.MODEL.MODEL_NAME in _OF_ONE_SIZE:
         _check_one_size(cfg)
+    check_inflation(cfg)
     _check_output_dir(cfg)
 
 

@@ -9,6 +9,7 @@ from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.packing import take_frames
 from slowfast_ext.distributed import unwrap
 from slowfast_ext.host import get_host
+from slowfast_ext.inflate import inflate_from_images, inflates
 from slowfast_ext.recipe import recipe_of
 from slowfast_ext.video.transforms import normalize
 
@@ -65,21 +66,39 @@ class VTN(vtn.VTN):
 
 def build_on_meta(cfg: CfgNode) -> torch.nn.Module:
     """Build any registered model on the meta device: names and shapes alone, nothing is downloaded."""
+    with torch.device("meta"):
+        model = get_host().bare_model(without_published_weights(cfg))
+    return model.to("meta")
+
+
+def published_weights(cfg: CfgNode) -> str | None:
+    """In words, the published weights from which a model of `cfg` starts; None if it starts at random."""
+    if cfg.MODEL.MODEL_NAME == "VTN" and cfg.VTN.PRETRAINED:
+        return "the backbone's published weights (VTN.PRETRAINED)"
+    if inflates(cfg):
+        return f"{cfg.RESNET.INFLATE_FROM}, inflated over time (RESNET.INFLATE_FROM)"
+    return None
+
+
+def without_published_weights(cfg: CfgNode) -> CfgNode:
+    """A copy of the configuration, for the same model with random weights: nothing is fetched."""
     cfg = cfg.clone()
     cfg.defrost()
-    cfg.VTN.PRETRAINED = False
-    with torch.device("meta"):
-        model = get_host().bare_model(cfg)
-    return model.to("meta")
+    cfg.VTN.PRETRAINED, cfg.RESNET.INFLATE_FROM = False, ""
+    cfg.freeze()
+    return cfg
 
 
 def make_model(cfg: CfgNode, gpu_id: int | None = None) -> torch.nn.Module:
     """Build any registered model (VTN, SlowFast, ResNet …) for a run: it takes lists of Frames or of tensors.
+
+    It starts from published weights where VTN.PRETRAINED or RESNET.INFLATE_FROM ask for them.
 
     Args:
         cfg: Keys MODEL.MODEL_NAME, NUM_GPUS and the model's own.
         gpu_id: GPU to use instead of this process's.
     """
     model = get_host().build_model(cfg, gpu_id)
+    inflate_from_images(unwrap(model), cfg)
     take_frames(unwrap(model), cfg)
     return model

@@ -15,7 +15,7 @@ LAYERS = [
     ["plugs", "files", "distributed"],
     ["video"],
     ["host"],
-    ["config", "config_adapt", "config_check", "config_limits", "arguments", "recipe"],
+    ["config", "config_adapt", "config_check", "config_limits", "inflate", "arguments", "recipe"],
     ["data"],
     ["models", "flops"],
     ["engine"],

@@ -21,6 +21,7 @@ from slowfast_ext.host.command_line import parse_args
 from slowfast_ext.prepare import command as preparing
 
 VTN = ROOT / "configs/Kinetics/VTN_ViT_B.yaml"
+I3D = VTN.with_name("I3D_8x8_R50.yaml")
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 OVERRIDES = sorted({tuple(pairs) for page in PAGES for pairs in overrides(page)})
 # Of no program of ours, and changing nothing that a test could see.
@@ -134,7 +135,7 @@ def test_keys_and_values_are_accepted(pairs, folder, monkeypatch):
     if any(key.partition(".")[0] not in cfg for key in pairs[::2]):
         assert get_host().NAME == "wheel"  # main has all that the pages name
         pytest.skip("a key of PySlowFast main")
-    load(VTN, [*pairs], monkeypatch)
+    load(I3D if "RESNET.INFLATE_FROM" in pairs else VTN, [*pairs], monkeypatch)
 
 
 def test_ones_own_videos_on_the_cpu(folder, capsys):

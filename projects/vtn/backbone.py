@@ -84,13 +84,13 @@ def _create_timm(name: str, options: dict) -> nn.Module:
         if not options.get("pretrained"):
             raise
         raise InputError(
-            f"The published weights of backbone {name} cannot be loaded ({_reason(error)}); connect to the "
-            "network, or set pretrained to False to start from random weights or a checkpoint.",
+            f"The published weights of backbone {name} cannot be loaded ({first_clause(error)}); connect to "
+            "the network, or set pretrained to False to start from random weights or a checkpoint.",
             arguments=("backbone", "pretrained"),
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def first_clause(error: Exception) -> str:
     """The first clause of what an exception says, to stand inside a sentence."""
     return str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
 
@@ -132,7 +132,7 @@ def feature_dim(backbone: nn.Module, img_size: ImgSize | None = None) -> int:
     except (RuntimeError, AssertionError) as error:
         raise InputError(
             f"backbone {_name(backbone)} fails on an image of {height} x {width} pixels "
-            f"({_reason(error)}); img_size must be a size that it takes.",
+            f"({first_clause(error)}); img_size must be a size that it takes.",
             arguments=("backbone", "img_size"),
         ) from error
     for module in was_training:

@@ -1,4 +1,4 @@
-"""What a run starts from: which checkpoint file, and whether the backbone's published weights are needed."""
+"""What a run starts from: which checkpoint file, and whether published weights are needed."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ from fvcore.common.config import CfgNode
 from torch import nn, optim
 
 from slowfast_ext.host import checkpoint, get_host
-from slowfast_ext.models import build_on_meta, make_model
+from slowfast_ext.host.checkpoint import is_new_in_video
+from slowfast_ext.models import build_on_meta, make_model, published_weights, without_published_weights
 from vtn import checkpoint as vtn_checkpoint
 
 _ANOTHER_RUN = (
@@ -49,8 +50,7 @@ def find_training_source(cfg: CfgNode) -> Source | None:
         logger.info("Load from last checkpoint, %s", own)
         return Source(own, advice(for_test=False, continues=True))
     if not section.CHECKPOINT_FILE_PATH:
-        published = cfg.MODEL.MODEL_NAME == "VTN" and cfg.VTN.PRETRAINED
-        what = "the backbone's published weights (VTN.PRETRAINED)" if published else "random weights"
+        what = published_weights(cfg) or "random weights"
         logger.info("No TRAIN.CHECKPOINT_FILE_PATH: training starts from %s", what)
         return None
     logger.info("Load from given checkpoint file, %s", section.CHECKPOINT_FILE_PATH)
@@ -86,27 +86,26 @@ def find_test_source(cfg: CfgNode) -> Source | None:
 
 
 def without_needless_download(cfg: CfgNode, source: Source | None) -> CfgNode:
-    """The configuration, with VTN.PRETRAINED False if `source` replaces all weights of the backbone."""
-    if cfg.MODEL.MODEL_NAME != "VTN" or not cfg.VTN.PRETRAINED or source is None:
+    """The configuration, without the keys that fetch published weights if `source` replaces all of those."""
+    published = published_weights(cfg)
+    if published is None or source is None or (source.partial and not _holds_published(source, cfg)):
         return cfg
-    if source.partial and not _holds_backbone(source.path, cfg):
-        return cfg
-    get_host().get_logger(__name__).info("VTN.PRETRAINED: not fetched, the checkpoint holds the backbone")
-    bare = cfg.clone()
-    bare.defrost()
-    bare.VTN.PRETRAINED = False
-    bare.freeze()
-    return bare
+    get_host().get_logger(__name__).info("Not fetched, because the checkpoint replaces them: %s", published)
+    return without_published_weights(cfg)
 
 
 def make_model_of(cfg: CfgNode, source: Source | None) -> nn.Module:
-    """Build the model; the backbone's published weights are not fetched if `source` replaces all of them."""
+    """Build the model; published weights are not fetched if `source` replaces all of them."""
     return make_model(without_needless_download(cfg, source))
 
 
-def _holds_backbone(path: str, cfg: CfgNode) -> bool:
-    """Whether a checkpoint has every weight of the backbone that `cfg` describes."""
+def _holds_published(source: Source, cfg: CfgNode) -> bool:
+    """Whether a checkpoint has every weight that the model of `cfg` would take from published ones."""
+    if source.convert_from_caffe2 or source.inflation:
+        return False  # under other names or of other shapes; what it replaces is known only once it is loaded
     wanted = build_on_meta(cfg).state_dict()
-    found = vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
+    found = vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(source.path), source.path)
     _, report = vtn_checkpoint.compare_weights(found, wanted)
-    return not any(name.startswith("backbone.") for name in report.kept)
+    if cfg.MODEL.MODEL_NAME == "VTN":
+        return not any(name.startswith("backbone.") for name in report.kept)
+    return all(is_new_in_video(name) for name in report.kept)

@@ -117,7 +117,7 @@ def restore_checkpoint(
         checkpoint = vtn_checkpoint.read_checkpoint(path_to_checkpoint)
         state = vtn_checkpoint.weights_of(checkpoint, path_to_checkpoint)
         if inflation:
-            state = _inflate(state, target.state_dict())
+            state = inflate_kernels(state, target.state_dict())
             if not partial:
                 state |= _absent_from_images(state, target.state_dict(), path_to_checkpoint)
     report = vtn_checkpoint.load_weights(target, state, path_to_checkpoint, partial=partial, advice=advice)
@@ -150,8 +150,10 @@ def newest_checkpoint(output_dir: str) -> str | None:
     return None
 
 
-def _inflate(state: dict[str, torch.Tensor], target: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Repeat 2D kernels over time."""
+def inflate_kernels(
+    state: dict[str, torch.Tensor], target: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Repeat 2D kernels over time, divided by their number, where `target` has a 3D kernel of that name."""
     inflated = OrderedDict()
     for name, weight in state.items():
         if name in target and weight.ndim == 4 and target[name].ndim == 5:
@@ -161,12 +163,16 @@ def _inflate(state: dict[str, torch.Tensor], target: dict[str, torch.Tensor]) ->
     return inflated
 
 
+def is_new_in_video(name: str) -> bool:
+    """Whether a weight has no counterpart in an image network: the classifier's or a non-local block's."""
+    return name.startswith("head.") or "nonlocal" in name
+
+
 def _absent_from_images(
     state: dict[str, torch.Tensor], target: dict[str, torch.Tensor], path: str
 ) -> dict[str, torch.Tensor]:
     """Weights of `target` that an image network cannot have, as they were initialised; the log names them."""
-    # The classifier is of other classes and non-local blocks do not exist in 2D; all else must be there.
-    own = [n for n in target if n.startswith("head.") or "nonlocal" in n]
+    own = [n for n in target if is_new_in_video(n)]
     kept = [n for n in own if n not in state or state[n].shape != target[n].shape]
     if kept:
         get_host().get_logger(__name__).info("%s: not in it, so newly initialised: %s", path, ", ".join(kept))
