@@ -18,11 +18,13 @@ class Column:
         key: Name of the value in a row; also the heading in CSV.
         title: Heading in Markdown, with the unit.
         format: Format specification of numbers in Markdown, such as ".1f"; CSV and JSON keep all digits.
+        group: Heading above this column and its neighbours of the same group on a page; none if empty.
     """
 
     key: str
     title: str
     format: str = ""
+    group: str = ""
 
 
 def to_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
