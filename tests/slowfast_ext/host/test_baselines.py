@@ -58,8 +58,7 @@ def test_the_window_of_the_pool_moves_cell_by_cell():
 
 @torch.no_grad()
 def test_non_local_i3d_runs_on_a_whole_video(demo_cfg):
-    blocks = ["NONLOCAL.LOCATION", "[[[]], [[1, 3]], [[1, 3, 5]], [[]]]"]
-    cfg = demo_cfg("I3D", *blocks)
+    cfg = demo_cfg("I3D_NLN")
     model = build(cfg)
     assert sum("nonlocal" in name and name.endswith("conv_theta") for name, _ in model.named_modules()) == 5
     assert model([torch.randn(1, 3, 250, 32, 32)]).shape == (1, cfg.MODEL.NUM_CLASSES)

@@ -121,7 +121,7 @@ def test_mains_counter_on_vtn(train, frames, demo_cfg):
     from fvcore.nn.flop_count import flop_count
     from slowfast.utils import misc
 
-    cfg = demo_cfg("VTN")
+    cfg = demo_cfg("VTN", "DATA.NUM_FRAMES", "16")
     model = make_model(cfg).eval()
     inputs = misc._get_model_analysis_input(cfg, use_train_input=train)
     assert inputs[0][0].shape[2] == frames
