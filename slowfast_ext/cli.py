@@ -13,7 +13,10 @@ COMMANDS = {
     "run_net": ("slowfast_ext.run_net:run_net", "train and test a model"),
     "prepare_dataset": ("slowfast_ext.prepare.command:prepare_dataset", "make the lists of a data set"),
     "plot_curves": ("slowfast_ext.report.plot_curves:draw_runs", "draw learning curves of runs"),
-    "benchmark": ("slowfast_ext.report.benchmark:compare_with_paper", "the paper's tables beside our counts"),
+    "benchmark": (
+        "slowfast_ext.benchmark:benchmark",
+        "models side by side; the paper's tables beside our counts",
+    ),
     "demo": ("slowfast_ext.demo.command:demonstrate", "see it all work, without data or GPU"),
     "doctor": ("slowfast_ext.doctor:main", "what this machine has, and what is broken in it"),
 }

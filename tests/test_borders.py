@@ -15,12 +15,26 @@ LAYERS = [
     ["plugs", "files", "distributed"],
     ["video"],
     ["host"],
-    ["config", "config_adapt", "config_check", "config_limits", "inflate", "arguments", "recipe"],
+    [
+        *("config", "config_adapt", "config_check", "config_limits", "inflate"),
+        *("arguments", "recipe", "protocols"),
+    ],
     ["data"],
     ["models", "flops"],
     ["engine"],
     ["plugin"],
-    ["cli", "run_net", "doctor", "doctor_machine", "report", "prepare", "demo"],
+    [
+        "cli",
+        "run_net",
+        "doctor",
+        "doctor_machine",
+        "benchmark",
+        "report",
+        "compare",
+        "prepare",
+        "demo",
+        "__main__",
+    ],
 ]
 # Where a PySlowFast itself may be imported.
 KNOW_PYSLOWFAST = {"host", "plugin"}

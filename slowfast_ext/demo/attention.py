@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from slowfast_ext.compare.contenders import Contender
 from slowfast_ext.config import load_config
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.demo.dataset import ANNOTATIONS
-from slowfast_ext.demo.layout import Layout
 from slowfast_ext.host.checkpoint import restore_checkpoint
 from slowfast_ext.models import make_model
 from slowfast_ext.report.attention import AttentionStrip, attention_inside, even_frames
@@ -24,33 +24,28 @@ _FIRST_LAYER = 0  # the layer of the paper's figure 3
 
 
 def look_at_validation_videos(
-    layout: Layout, overrides: tuple[str, ...]
+    contender: Contender, checkpoint: Path, data: Path
 ) -> tuple[list[AttentionStrip], dict[str, float | int]]:
     """Run the trained VTN over every whole validation video and keep the attention of its CLS token.
 
     Args:
-        layout: Where the data, the configuration and the checkpoint are.
-        overrides: Configuration keys and values that the model was trained with.
+        contender: The VTN.
+        checkpoint: Its weights.
+        data: The data set that the demonstration made.
 
     Returns:
         strips: One for the first video of each of three classes, ready to draw.
         report: attention_on_action and time_of_action (means over all videos, in [0, 1]), num_videos.
     """
-    settings = (
-        "DATA.PATH_TO_DATA_DIR",
-        str(layout.data),
-        "OUTPUT_DIR",
-        str(layout.out / "VTN" / "attention"),
-    )
-    cfg = load_config(layout.config("VTN"), [*overrides, *settings, "TRAIN.EVAL_FULL_VIDEO", "True"])
+    cfg = load_config(contender.path, [*contender.overrides, "TRAIN.EVAL_FULL_VIDEO", "True"])
     model = make_model(cfg).eval()
-    restore_checkpoint(str(layout.checkpoint("VTN")), model)
+    restore_checkpoint(str(checkpoint), model)
     dataset = Vtnkinetics(cfg, "val")
-    videos = json.loads((layout.data / ANNOTATIONS).read_text())["videos"]
+    videos = json.loads((data / ANNOTATIONS).read_text())["videos"]
     classes = {video["label"]: video["class"] for video in videos.values()}
     strips, drawn, shares = [], set(), []
     for index, path in enumerate(dataset.paths):
-        truth = videos[str(Path(path).relative_to(layout.data))]
+        truth = videos[str(Path(path).relative_to(data))]
         weights, frame_indices, predicted = _look(model, dataset, index)
         inside = (frame_indices >= truth["action_frames"][0]) & (frame_indices < truth["action_frames"][1])
         shares.append((attention_inside(weights, inside), inside.mean()))

@@ -1,20 +1,25 @@
-"""The demonstration from end to end: data, three models trained and tested two ways, tables and pictures.
+"""The demonstration from end to end: make a data set, compare four models on it, look where VTN looked.
 
-Everything goes through the commands that a user would type; this program types them, in order, and can be
-stopped and started again at any point.
+It can be stopped and started again at any point.
 """
 
+import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slowfast_ext.demo.dataset import ANNOTATIONS, DatasetSettings, make_dataset
-from slowfast_ext.demo.layout import MODELS, PROTOCOLS, Layout, Protocol
-from slowfast_ext.demo.steps import Step, run_step
-from slowfast_ext.demo.summary import Result, read_result, write_summary
+from slowfast_ext.compare.command import compare_models
+from slowfast_ext.compare.rows import OK, ResultRow
+from slowfast_ext.compare.run import Comparison
+from slowfast_ext.demo.attention import look_at_validation_videos
+from slowfast_ext.demo.dataset import DatasetSettings, make_dataset
+from slowfast_ext.files import write_text
+from slowfast_ext.report.attention import plot_strips
+from slowfast_ext.report.page import Picture, Section
 
+MODELS = ("VTN", "I3D", "I3D_NLN", "SlowFast")
 _NEXT = (
     "tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml DATA.PATH_TO_DATA_DIR /path/to/kinetics "
     "OUTPUT_DIR outputs/vtn_vit_b"
@@ -26,72 +31,74 @@ def run_demo(
     out: Path,
     *,
     settings: DatasetSettings,
-    overrides: tuple[str, ...] = (),
-    say: Callable[[str], None] = print,
-) -> list[Result]:
-    """Do the steps that are not done yet, then write the summary.
+    overrides: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
+) -> list[ResultRow]:
+    """Do what is not done yet, and write tables, pictures and the page.
 
     Args:
-        root: The project's folder, with tools/run_net.py and configs/Demo.
+        root: The project's folder, with configs/Demo.
         out: Folder for everything that is made.
         settings: Size and seed of the data set.
         overrides: Configuration keys and values for training and testing, e.g. ("SOLVER.MAX_EPOCH", "1").
-        say: Receives what a person at the screen should read.
+        say: Receives what a person at the screen should read; by default it is printed.
 
     Returns:
-        One result for each model and protocol, in that order.
+        A row for each model and protocol.
 
     Raises:
         InputError: If `out` holds something else.
-        StepError: If a command fails.
     """
-    started = time.perf_counter()
-    layout = Layout(root.resolve(), out.resolve())
-    say(f"Data set: {layout.data}")
-    make_dataset(layout.data, settings, say=say)
-    results = []
-    for model in MODELS:
-        training = _training(layout, model, overrides)
-        train_seconds = run_step(training, cwd=layout.root, say=say)
-        for protocol in PROTOCOLS:
-            test = _testing(layout, model, protocol, overrides)
-            seconds = {
-                "train_seconds": train_seconds,
-                "test_seconds": run_step(test, cwd=layout.root, say=say),
-            }
-            results.append(read_result(test, model=model, protocol=protocol.name, **seconds))
-    say("Tables and pictures …")
-    write_summary(layout, results, overrides, say=say)
-    python = os.path.relpath(sys.executable) if sys.prefix != sys.base_prefix else "python"
-    say(f"\nAll of it is in {layout.out}; this run took {time.perf_counter() - started:.0f} s.")
-    say("Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):")
-    say(f"  {python} {_NEXT}")
-    return results
-
-
-def _step(layout: Layout, name: str, model: str, folder: Path, *overrides: str) -> Step:
-    program = (sys.executable, str(layout.root / "tools" / "run_net.py"))
-    paths = ("DATA.PATH_TO_DATA_DIR", str(layout.data), "OUTPUT_DIR", str(folder))
-    inputs = (layout.config(model), layout.config("Base"), layout.data / ANNOTATIONS)
-    command = (*program, "--cfg", str(layout.config(model)), *paths, *overrides)
-    return Step(f"{model}, {name}", folder, command, inputs)
-
-
-def _training(layout: Layout, model: str, overrides: tuple[str, ...]) -> Step:
-    return _step(layout, "training", model, layout.training(model), *overrides)
-
-
-def _testing(layout: Layout, model: str, protocol: Protocol, overrides: tuple[str, ...]) -> Step:
-    checkpoint = ("TEST.CHECKPOINT_FILE_PATH", str(layout.checkpoint(model)))
-    switches = ("TRAIN.ENABLE", "False", "TEST.ENABLE", "True")
-    folder = layout.test(model, protocol)
-    return _step(
-        layout,
-        f"{protocol.name} test",
-        model,
-        folder,
-        *overrides,
-        *switches,
-        *checkpoint,
-        *protocol.overrides,
+    started, tell = time.perf_counter(), say or print
+    data, keys = out.resolve() / "data", tuple(overrides)
+    tell(f"Data set: {data}")
+    make_dataset(data, settings, say=tell)
+    keys += ("DATA.PATH_TO_DATA_DIR", str(data))
+    configs = [_config(root, model) for model in MODELS]
+    # The command that does the same, from the project's folder.
+    typed = "python tools/benchmark.py compare --train --cfg {} --out {} {}".format(
+        " ".join(f"configs/Demo/{model}.yaml" for model in MODELS), out, " ".join(keys)
     )
+    rows = compare_models(
+        configs,
+        keys,
+        out=out,
+        command=typed,
+        train=True,
+        look_closer=lambda comparison, rows: _attention(comparison, rows, data, tell),
+        say=say,
+    )
+    python = os.path.relpath(sys.executable) if sys.prefix != sys.base_prefix else "python"
+    tell(f"\nAll of it is in {out.resolve()}; this run took {time.perf_counter() - started:.0f} s.")
+    tell("Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):")
+    tell(f"  {python} {_NEXT}")
+    return rows
+
+
+def _config(root: Path, model: str) -> Path:
+    return root.resolve() / "configs" / "Demo" / f"{model}.yaml"
+
+
+def _attention(
+    comparison: Comparison, rows: Sequence[ResultRow], data: Path, say: Callable[[str], None]
+) -> list[Section]:
+    """Where VTN looked in three videos, and how much of it was at the action; nothing if VTN failed."""
+    (vtn,) = [contender for contender in comparison.contenders if contender.is_vtn]
+    if not any(row.model == vtn.name and row.status == OK for row in rows):
+        return []
+    strips, report = look_at_validation_videos(vtn, comparison.checkpoint(vtn), data)
+    picture = comparison.out / "attention.png"
+    plot_strips(strips, picture, title="Attention of the CLS token over the video: warm is high")
+    write_text(comparison.out / "attention.json", json.dumps(report, indent=1) + "\n")
+    sentence = (
+        f"VTN puts {report['attention_on_action']:.0%} of its attention on the action, which fills "
+        f"{report['time_of_action']:.0%} of the time (mean of {report['num_videos']} validation videos)."
+    )
+    say(f"\n{sentence}\n  {picture}")
+    return [
+        Section(
+            "Where VTN looked",
+            sentence,
+            pictures=[Picture(picture, "Frames of three videos over the attention")],
+        )
+    ]

@@ -2,7 +2,9 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+DEFAULT_INIT_METHOD = "tcp://localhost:9999"
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -21,7 +23,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "DATA.PATH_TO_DATA_DIR /data/kinetics",
     )
     parser.add_argument("--cfg", nargs="+", required=True, metavar="FILE", help="config files, run in turn")
-    parser.add_argument("--init_method", default="tcp://localhost:9999", help="where several processes meet")
+    parser.add_argument("--init_method", default=DEFAULT_INIT_METHOD, help="where several processes meet")
     parser.add_argument("--shard_id", type=int, default=0, help="this machine, from 0")
     parser.add_argument("--num_shards", type=int, default=1, help="number of machines")
     parser.add_argument(
@@ -31,12 +33,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     flags = [word for word in rest if word.startswith("--")]
     if flags:
         parser.error(f"unrecognized argument {flags[0]}")
-    # `--cfg a.yaml KEY VALUE` must not take KEY and VALUE for files, as PySlowFast main's parser does.
-    count = next((i for i, word in enumerate(args.cfg) if not _is_file(word)), len(args.cfg))
-    count = max(count, 1)
-    args.cfg_files, args.opts = args.cfg[:count], [*args.cfg[count:], *rest, *args.opts]
+    args.cfg_files, opts = split_words(args.cfg, is_config_file)
+    args.opts = [*opts, *rest, *args.opts]
     return args
 
 
-def _is_file(word: str) -> bool:
+def split_words(words: Sequence[str], belongs: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """Split the values of an argument from the KEY VALUE pairs that follow them; the first is always a value.
+
+    `--cfg a.yaml KEY VALUE` must not take KEY and VALUE for files, as PySlowFast main's parser does.
+    """
+    count = next((i for i, word in enumerate(words) if i and not belongs(word)), len(words))
+    return list(words[:count]), list(words[count:])
+
+
+def is_config_file(word: str) -> bool:
+    """Whether a word of a command line names a configuration."""
     return word.endswith((".yaml", ".yml")) or os.path.isfile(word)

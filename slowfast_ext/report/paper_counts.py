@@ -21,11 +21,14 @@ from slowfast_ext.flops import (
     num_views,
     view_shape,
 )
-from slowfast_ext.report.paper_numbers import INFERENCE, NON_LOCAL_SLOWFAST, TABLE_3, TABLE_4, Cost, Runtime
+from slowfast_ext.protocols import PROTOCOLS
+from slowfast_ext.report.paper_numbers import NON_LOCAL_SLOWFAST, TABLE_3, TABLE_4, Cost, Runtime
 from vtn import VTN
 
 RELEASED_WINDOW = 18  # of the authors' configuration
 TEXT_WINDOW = 32  # of the paper's text, section 4.1
+
+_INFERENCE = ("multi-view", "full-video")
 
 Row = dict[str, str | int | float | None]
 
@@ -135,7 +138,7 @@ def count_rows(root: Path, say: Callable[[str], None] = print) -> tuple[list[Row
     @cache
     def measured(config: str, inference: str, extra: tuple[str, ...] = ()) -> Measured:
         say(f"counting {config}, {inference}{', non-local' if extra else ''}")
-        return measure(root / "configs" / "Kinetics" / f"{config}.yaml", (*INFERENCE[inference], *extra))
+        return measure(root / "configs" / "Kinetics" / f"{config}.yaml", (*PROTOCOLS[inference], *extra))
 
     rows = [_params_row(row, measured) for row in TABLE_3] + [_gflops_row(row, measured) for row in TABLE_4]
     uncounted = [
@@ -176,7 +179,7 @@ def _gflops_row(row: Cost, measured: Callable[..., Measured]) -> Row:
     ours = measured(row.config, row.inference)
     note = _NON_LOCAL_I3D if row.model == "NL I3D" else None
     if row.config == "SLOWFAST_16x8_R101":
-        others = {inference: measured(row.config, inference, NON_LOCAL_SLOWFAST) for inference in INFERENCE}
+        others = {inference: measured(row.config, inference, NON_LOCAL_SLOWFAST) for inference in _INFERENCE}
         totals = (f"{m.views * m.count.total:,.0f} ({inference})" for inference, m in others.items())
         note = (
             "The plain model, as in the paper's GFLOPs but not in its parameters: with non-local blocks, "
@@ -210,7 +213,7 @@ def _row(table: int, row: Runtime | Cost, quantity: str, paper: int, ours: float
         "note": note,
         "paper_top1": row.top1,
         "config": f"configs/Kinetics/{row.config}.yaml",
-        "overrides": " ".join(INFERENCE[row.inference]),
+        "overrides": " ".join(PROTOCOLS[row.inference]),
     }
 
 

@@ -6,20 +6,6 @@ accuracies on Kinetics-400 are in percent, minutes are those of one machine with
 
 from dataclasses import dataclass
 
-# Overrides that turn any configuration of configs/Kinetics into the inference protocol of a row.
-INFERENCE = {
-    "multi-view": (
-        *("TRAIN.EVAL_FULL_VIDEO", "False"),
-        *("TEST.NUM_ENSEMBLE_VIEWS", "10"),
-        *("TEST.NUM_SPATIAL_CROPS", "3"),
-    ),
-    "full-video": (
-        *("TRAIN.EVAL_FULL_VIDEO", "True"),
-        *("TEST.NUM_ENSEMBLE_VIEWS", "1"),
-        *("TEST.NUM_SPATIAL_CROPS", "1"),
-    ),
-}
-
 # SlowFast 16x8 R101 with non-local blocks: PySlowFast's c2/SLOWFAST_NLN_16x8_R101_50_50.
 NON_LOCAL_SLOWFAST = (
     *("NONLOCAL.LOCATION", "[[[], []], [[], []], [[6, 13, 20], []], [[], []]]"),
@@ -34,7 +20,7 @@ class Runtime:
     Attributes:
         model: The paper's name.
         config: File in configs/Kinetics, without its ending.
-        inference: Key of INFERENCE.
+        inference: Key of PROTOCOLS.
         train_minutes: Of one epoch.
         epochs: None where the paper prints none.
         val_minutes: Of one pass over the validation set.
