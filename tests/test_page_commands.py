@@ -13,12 +13,15 @@ import pytest
 from pages import PAGES, ROOT, blocks, commands, heredocs, overrides, text_of
 from videos import make_video
 
+from slowfast_ext import benchmark as benchmarking
 from slowfast_ext import config_check
 from slowfast_ext import run_net as training
+from slowfast_ext.compare import command as comparing
 from slowfast_ext.config import get_cfg, load_config
 from slowfast_ext.host import get_host
 from slowfast_ext.host.command_line import parse_args
 from slowfast_ext.prepare import command as preparing
+from slowfast_ext.protocols import PROTOCOLS
 
 VTN = ROOT / "configs/Kinetics/VTN_ViT_B.yaml"
 I3D = VTN.with_name("I3D_8x8_R50.yaml")
@@ -57,6 +60,8 @@ def test_command_is_accepted(page, words, folder, monkeypatch):
         assert all((ROOT / word).exists() for word in words[1:])
     elif words[:2] == ["python", "tools/run_net.py"]:
         accept_run_net(words[2:], monkeypatch)
+    elif words[:2] == ["python", "tools/benchmark.py"] and "--help" not in words:
+        accept_benchmark(words[2:], monkeypatch)
     elif words[:2] == ["python", "-m"]:
         accept_program(ROOT / (words[2].replace(".", "/") + ".py"), words[3:], monkeypatch)
     elif words[:2] == ["python", "-"]:
@@ -96,6 +101,25 @@ def accept_program(path: Path, words: list[str], monkeypatch) -> None:
         return
     with pytest.raises(Parsed):
         runpy.run_path(str(path), run_name="__main__")
+
+
+def accept_benchmark(words: list[str], monkeypatch) -> None:
+    """Load what would be compared."""
+    called = []
+
+    def note(paths: list[str], pairs: list[str], **options) -> list:
+        called.append(paths)
+        for path in paths:
+            load(ROOT / path, pairs, monkeypatch)
+        names = [Path(path).stem for path in paths]
+        assert all(text.partition("=")[0] in names for text in options["checkpoints"])
+        assert set(options["protocols"]) <= set(PROTOCOLS)
+        return []
+
+    monkeypatch.setattr(comparing, "compare_models", note)
+    monkeypatch.setattr(benchmarking, "make_tables", lambda root, out, command: called.append(out))
+    assert benchmarking.benchmark(words) == 0
+    assert called
 
 
 def accept_run_net(words: list[str], monkeypatch) -> None:

@@ -52,7 +52,9 @@ def test_spread_of_one():
 def test_costs_are_counted(demo_cfg):
     from slowfast_ext.models import build_on_meta
 
-    cfg = demo_cfg("VTN", "TEST.NUM_ENSEMBLE_VIEWS", "10", "TEST.NUM_SPATIAL_CROPS", "3", *CLIP)
+    cfg = demo_cfg(
+        "VTN", "DATA.NUM_FRAMES", "16", "TEST.NUM_ENSEMBLE_VIEWS", "10", "TEST.NUM_SPATIAL_CROPS", "3", *CLIP
+    )
     model = build_on_meta(cfg)
     row = ResultRow("VTN", "multi-view", "VTN.yaml")
     row.add_costs(cfg, model)
