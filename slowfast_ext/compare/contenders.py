@@ -258,7 +258,7 @@ def what_decides(contender: Contender, what: str) -> Mapping[str, str]:
     cfg.OUTPUT_DIR = ""
     if training:
         cfg.TEST = CfgNode()
-    decides = {"its configuration": hashlib.sha256(cfg.dump().encode()).hexdigest()}
+    decides = {"configuration": hashlib.sha256(cfg.dump().encode()).hexdigest()}
     decides["PySlowFast"] = get_host().NAME
     splits = ("train", "val") if training else splits_of(contender)[-1:]
     return decides | {f"{split}.csv": digest(list_file(contender, split)) for split in splits}

@@ -99,9 +99,7 @@ def _prepare(step: Step, progress: Progress) -> dict:
         if not changed:
             return record
         kept = _put_aside(step)
-        progress.line(
-            f"{step.name}: is done anew, because it was done with other {' and '.join(changed)}{kept}"
-        )
+        progress.line(f"{step.name}: is done anew, because {' and '.join(changed)} changed since{kept}")
     elif step.folder.is_dir() and any(step.folder.iterdir()):
         raise InputError(f"{step.folder} holds files of something else: move them, or choose another --out")
     try:

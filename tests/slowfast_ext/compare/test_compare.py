@@ -213,13 +213,13 @@ def test_a_changed_list_is_tested_again_and_trained_anew(configs, data_dir, tmp_
     printed = process.communicate()[0]
     assert process.returncode == 0
     assert "Mine, training: finished earlier" in printed
-    assert "Mine, clip test: is done anew, because it was done with other test.csv" in printed
+    assert "Mine, clip test: is done anew, because test.csv changed since" in printed
     assert rows_of(out)["Mine", "clip"]["num_videos"] == 5
     (data / "train.csv").write_text("".join(f"{data_dir}/{row}\n" for row in lines["train"][:5]))
     process = start(arguments)
     printed = process.communicate()[0]
     assert process.returncode == 0
-    assert "Mine, training: is done anew, because it was done with other train.csv" in printed
+    assert "Mine, training: is done anew, because train.csv changed since" in printed
     assert (out / "Mine" / "train_before_1" / "checkpoints").is_dir()
 
 

@@ -146,8 +146,8 @@ def test_what_decides(files, data_dir, tmp_path):
         return what_decides(mine, "train"), what_decides(mine, "clip"), what_decides(mine, "full-video")
 
     training, clip, full = found()
-    assert set(training) == {"its configuration", "PySlowFast", "train.csv", "val.csv"}
-    assert set(clip) == {"its configuration", "PySlowFast", "test.csv"}
+    assert set(training) == {"configuration", "PySlowFast", "train.csv", "val.csv"}
+    assert set(clip) == {"configuration", "PySlowFast", "test.csv"}
     assert clip != full
     other_training, other_clip, _ = found("TEST.BATCH_SIZE", "3")
     assert (other_training, other_clip["test.csv"]) == (training, clip["test.csv"])

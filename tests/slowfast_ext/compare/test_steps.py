@@ -48,7 +48,7 @@ def test_a_step_is_done_anew_if_what_it_depends_on_has_changed(tmp_path, keeps):
         make_step(tmp_path, "print('new')", keeps=keeps, **{"test.csv": "b", "checkpoint": "c"})
     )
     assert outcome.reason == ""
-    assert "is done anew, because it was done with other test.csv" in said[0]
+    assert "is done anew, because test.csv changed since" in said[0]
     assert (tmp_path / "trial" / "run.log").read_text() == "new\n"
     assert not (tmp_path / "trial" / "weights").exists()
     kept = tmp_path / "trial_before_1"
