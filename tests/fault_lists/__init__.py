@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-AREAS = ("vtn", "data", "engine", "host", "report", "prepare", "config", "packing", "flops", "inflate")
+AREAS = (
+    "vtn",
+    "data",
+    "engine",
+    "host",
+    "report",
+    "prepare",
+    "config",
+    "packing",
+    "flops",
+    "inflate",
+    "compare",
+)
 
 
 @dataclass(frozen=True)
