@@ -5,6 +5,7 @@ from fault_lists import Fault
 REPORT = "slowfast_ext/report"
 TESTS = "tests/slowfast_ext/test_report.py"
 TESTS_OF_CLASSES = "tests/slowfast_ext/test_classes.py"
+TESTS_OF_PAGE = "tests/slowfast_ext/test_page.py"
 TESTS_OF_CURVES = "tests/slowfast_ext/test_curves.py"
 
 FAULTS = [
@@ -126,6 +127,55 @@ FAULTS = [
         "axes.imshow(_shares(matrix), ",
         "axes.imshow(_shares(matrix).T, ",
         f"{TESTS_OF_CLASSES}::test_the_map_shows_the_true_class_down_and_the_predicted_across",
+    ),
+    Fault(
+        "text of a page is not escaped",
+        f"{REPORT}/page.py",
+        'return escape(str(value).encode("utf-8", "replace").decode("utf-8"))',
+        'return str(value).encode("utf-8", "replace").decode("utf-8")',
+        f"{TESTS_OF_PAGE}::test_text_is_shown_as_it_is",
+    ),
+    Fault(
+        "a page asks for a font",
+        f"{REPORT}/page.py",
+        """f'<link rel="icon" href="data:,">""",
+        """f'<link rel="stylesheet" href="https://example.org/font.css"><link rel="icon" href="data:,">""",
+        f"{TESTS_OF_PAGE}::test_the_page_is_whole_and_refers_to_nothing_outside",
+    ),
+    Fault(
+        "the policy of a page stops its own script",
+        f"{REPORT}/page.py",
+        "hashlib.sha256(SCRIPT.encode())",
+        "hashlib.sha256(STYLE.encode())",
+        f"{TESTS_OF_PAGE}::test_the_page_as_it_is_runs_without_a_complaint",
+    ),
+    Fault(
+        "a table of a page sorts numbers by what is shown",
+        f"{REPORT}/page_look.py",
+        'return "value" in cell.dataset ? Number(cell.dataset.value) : cell.textContent;',
+        "return cell.textContent + '~';",
+        f"{TESTS_OF_PAGE}::test_a_click_on_a_heading_sorts_the_table",
+    ),
+    Fault(
+        "blank cells come first",
+        f"{REPORT}/page_look.py",
+        "...[...known, ...blank]",
+        "...[...blank, ...known]",
+        f"{TESTS_OF_PAGE}::test_a_click_on_a_heading_sorts_the_table",
+    ),
+    Fault(
+        "a page is as wide as its table",
+        f"{REPORT}/page_look.py",
+        ".wide { overflow-x: auto;",
+        ".wide { overflow-x: visible;",
+        f"{TESTS_OF_PAGE}::test_on_a_phone_the_table_scrolls_and_the_page_does_not",
+    ),
+    Fault(
+        "a page is light in the dark",
+        f"{REPORT}/page_look.py",
+        "@media (prefers-color-scheme: dark)",
+        "@media (prefers-color-scheme: none)",
+        f"{TESTS_OF_PAGE}::test_light_and_dark",
     ),
     Fault(
         "the share of attention is taken of all frames but the marked",
