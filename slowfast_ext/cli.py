@@ -13,6 +13,7 @@ COMMANDS = {
     "run_net": ("slowfast_ext.run_net:run_net", "train and test a model"),
     "prepare_dataset": ("slowfast_ext.prepare.command:prepare_dataset", "make the lists of a data set"),
     "plot_curves": ("slowfast_ext.report.plot_curves:draw_runs", "draw learning curves of runs"),
+    "plot_attention": ("slowfast_ext.report.plot_attention:draw_attention", "draw what a VTN looks at"),
     "benchmark": (
         "slowfast_ext.benchmark:benchmark",
         "models side by side; the paper's tables beside our counts",

@@ -85,13 +85,21 @@ def accept_program(path: Path, words: list[str], monkeypatch) -> None:
     assert path.is_file()
     if not words and path.name in ("prepare_dataset.py", "run_net.py"):
         return  # named, not typed
-    parse = argparse.ArgumentParser.parse_args
+    parse, parse_intermixed = (
+        argparse.ArgumentParser.parse_args,
+        argparse.ArgumentParser.parse_intermixed_args,
+    )
 
     def parse_only(parser, argv=None, namespace=None):
         parse(parser, argv, namespace)
         raise Parsed
 
+    def intermixed_only(parser, argv=None, namespace=None):
+        parse_intermixed(parser, argv, namespace)
+        raise Parsed
+
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_intermixed_args", intermixed_only)
     monkeypatch.setattr(sys, "argv", [str(path), *words])
     monkeypatch.syspath_prepend(str(path.parent))
     if "--help" in words:

@@ -6,6 +6,7 @@ frame of the video.
 Legend: T frames of a clip, C side of the crop, n distinct frames of all clips of a video.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
     Args:
         cfg: The configuration, with the keys of PySlowFast main and of slowfast_ext/config.py.
         mode: "train", "val" or "test".
+        videos: Files to read in place of those of the list; their label is 0.
 
     Attributes:
         paths: File of each video.
@@ -86,17 +88,20 @@ class Vtnkinetics(torch.utils.data.Dataset):
 
     reads_for_vtn = True  # so a loader of ours reads it, see slowfast_ext/config_limits.py
 
-    def __init__(self, cfg: CfgNode, mode: str) -> None:
+    def __init__(self, cfg: CfgNode, mode: str, videos: Sequence[str] | None = None) -> None:
         if mode not in _MODES:
             raise InputError(f"mode is {mode!r}; it must be one of {', '.join(_MODES)}.")
         require_packing(cfg)
         self.cfg, self.mode, self.epoch = cfg, mode, 0
-        self.paths, self.labels = read_video_list(
-            Path(cfg.DATA.PATH_TO_DATA_DIR) / f"{mode}.csv",
-            num_classes=cfg.MODEL.NUM_CLASSES,
-            separator=cfg.DATA.PATH_LABEL_SEPARATOR,
-            path_prefix=cfg.DATA.PATH_PREFIX,
-        )
+        if videos is None:
+            self.paths, self.labels = read_video_list(
+                Path(cfg.DATA.PATH_TO_DATA_DIR) / f"{mode}.csv",
+                num_classes=cfg.MODEL.NUM_CLASSES,
+                separator=cfg.DATA.PATH_LABEL_SEPARATOR,
+                path_prefix=cfg.DATA.PATH_PREFIX,
+            )
+        else:
+            self.paths, self.labels = list(videos), [0] * len(videos)
         self._full_video = cfg.TRAIN.EVAL_FULL_VIDEO and mode != "train"
         self._num_frames = cfg.TRAIN.EVAL_NUM_FRAMES if self._full_video else cfg.DATA.NUM_FRAMES
         self._crop_size = cfg.DATA.TEST_CROP_SIZE if mode == "test" else cfg.DATA.TRAIN_CROP_SIZE
