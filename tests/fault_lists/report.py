@@ -7,6 +7,7 @@ TESTS = "tests/slowfast_ext/test_report.py"
 TESTS_OF_CLASSES = "tests/slowfast_ext/test_classes.py"
 TESTS_OF_PAGE = "tests/slowfast_ext/test_page.py"
 TESTS_OF_CURVES = "tests/slowfast_ext/test_curves.py"
+LOOKS = "tests/slowfast_ext/test_plot_attention.py"
 
 FAULTS = [
     Fault(
@@ -197,5 +198,33 @@ FAULTS = [
         "    writer.writerows(rows)\n",
         "    writer.writerows([{k: str(v) for k, v in row.items()} for row in rows])\n",
         f"{TESTS}::test_csv_keeps_all_digits",
+    ),
+    Fault(
+        "attention of the next layer is drawn",
+        f"{REPORT}/plot_attention.py",
+        "[args.layer - 1]",
+        "[args.layer % 2]",
+        f"{LOOKS}::test_each_layer_and_head_is_drawn_over_the_right_frames",
+    ),
+    Fault(
+        "one head stands for the mean of all",
+        f"{REPORT}/looks.py",
+        "self.attention[layer].mean(axis=0) if head is None",
+        "self.attention[layer, 0] if head is None",
+        f"{LOOKS}::test_each_layer_and_head_is_drawn_over_the_right_frames",
+    ),
+    Fault(
+        "a checkpoint of uniform attention is shown as learned",
+        f"{REPORT}/looks.py",
+        "if kind != cfg.VTN.ATTENTION:",
+        "if False:",
+        f"{LOOKS}::test_learned_and_uniform_attention_of_two_runs",
+    ),
+    Fault(
+        "unread videos do not tell in the exit status",
+        f"{REPORT}/plot_attention.py",
+        "return 1 if failed else 0",
+        "return 0",
+        f"{LOOKS}::test_a_video_that_cannot_be_read_is_named_and_the_others_are_drawn",
     ),
 ]
