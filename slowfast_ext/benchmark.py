@@ -39,7 +39,7 @@ def benchmark(argv: Sequence[str] | None = None) -> int:
     args, rest = parser.parse_known_args(argv)
     flags = [word for word in rest if word.startswith("--")]
     if flags or (rest and args.benchmark == "paper"):
-        parser.error(f"unrecognized argument {(flags or rest)[0]}")
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if args.benchmark == "compare":
         return comparing.compare(args, rest, command=typed)
     make_tables(_ROOT, args.out, command=typed)

@@ -71,7 +71,7 @@ def test_wrong_words(configs, tmp_path):
         benchmark([*given, "--protocols", "sideways"])
     with pytest.raises(InputError, match="--timed-videos is -1"):
         benchmark([*given, "--timed-videos", "-1"])
-    with pytest.raises(InputError, match="unrecognized argument --trian"):
+    with pytest.raises(InputError, match="unrecognized arguments: --trian"):
         benchmark([*given, "--trian"])
     with pytest.raises(InputError, match="the following arguments are required: --out"):
         benchmark(["compare", "--cfg", configs["Mine"]])
