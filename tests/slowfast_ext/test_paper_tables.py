@@ -189,7 +189,10 @@ def test_what_is_written_and_printed(run, record):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["tables"], r"error: argument BENCHMARK: invalid choice: 'tables' \(choose from '?compare'?, '?paper'?\)"),
+        (
+            ["tables"],
+            r"error: argument BENCHMARK: invalid choice: 'tables' \(choose from '?compare'?, '?paper'?\)",
+        ),
         ([], "error: the following arguments are required: BENCHMARK"),
         (["paper", "--uot", "x"], "error: unrecognized arguments: --uot x"),
         (["paper", "--out", "{file}"], r"error: --out .*/taken is a file; give a folder"),
