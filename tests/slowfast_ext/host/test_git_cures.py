@@ -179,7 +179,7 @@ def test_trainmeter(demo_cfg, monkeypatch, caplog):
     caplog.set_level("INFO")
     found = []
     for module in (uncured("utils.meters"), meters):
-        meter = module.TrainMeter(1, demo_cfg("VTN"))
+        meter = module.TrainMeter(1, demo_cfg("VTN", "SOLVER.MAX_EPOCH", "32"))
         meter.iter_tic()
         now[0] += 20
         meter.update_stats(50.0, 0.0, 1.0, 0.1, 1.0, 4)
@@ -195,7 +195,7 @@ def test_trainmeter(demo_cfg, monkeypatch, caplog):
 def test_get_model_stats(demo_cfg):
     from slowfast.utils import misc
 
-    cfg = demo_cfg("VTN", "TRAIN.EVAL_NUM_FRAMES", "40")
+    cfg = demo_cfg("VTN", "DATA.NUM_FRAMES", "16", "TRAIN.EVAL_NUM_FRAMES", "40")
     published = uncured("utils.misc")
     assert published._get_model_analysis_input(cfg, use_train_input=False)[0][0].shape[2] == 16
     assert misc._get_model_analysis_input(cfg, use_train_input=False)[0][0].shape[2] == 40
