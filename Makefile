@@ -19,7 +19,7 @@ READY  := $(VENV)/.installed$(if $(SLOWFAST_HOME),-git)
 .PHONY: help install install-git checkout demo test test-slow lint format clean
 
 help:
-	@echo "make demo       make a video data set, train and test VTN, I3D and SlowFast on it (8 to 14 minutes)"
+	@echo "make demo       make a video data set, compare VTN with I3D, non-local I3D and SlowFast on it (about 15 minutes)"
 	@echo "make test       run the tests (under 10 minutes; with SLOWFAST_HOME=/path/to/SlowFast once on each PySlowFast)"
 	@echo "make test-slow  run the tests that take minutes each"
 	@echo "make lint       check style; make format repairs it"

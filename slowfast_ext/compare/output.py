@@ -57,11 +57,29 @@ def write_rows(comparison: Comparison, rows: Sequence[ResultRow], command: str) 
     paths = [comparison.out / f"results.{ending}" for ending in ("json", "csv", "md")]
     write_text(paths[0], json.dumps(content, indent=1) + "\n")
     write_text(paths[1], to_csv(table, [field.name for field in fields(ResultRow)]))
-    write_text(paths[2], _markdown(facts, table, ratios))
+    write_text(paths[2], _markdown(facts, table, ratios, _what_to_know(comparison, table)))
     return paths
 
 
-def _markdown(facts: dict[str, str | int], table: Sequence[Row], ratios: Sequence[Row]) -> str:
+def _what_to_know(comparison: Comparison, table: Sequence[Row]) -> list[str]:
+    """What an accuracy over so few videos, of so few classes, can say."""
+    counts = [row["num_videos"] for row in table if row["num_videos"]]
+    if not counts:
+        return []
+    classes = comparison.contenders[0].cfg.MODEL.NUM_CLASSES
+    notes = [
+        f"One of {min(counts)} videos is {100 / min(counts):.1f} points of top-1 accuracy; guessing among "
+        f"{classes} classes gives {100 / classes:.1f} %."
+    ]
+    trained = [contender for contender in comparison.contenders if contender.train]
+    if trained and digest(list_file(trained[0], "val")) == digest(list_file(trained[0], "test")):
+        notes.append("The test list is the validation list: there are no videos apart to judge a choice by.")
+    return notes
+
+
+def _markdown(
+    facts: dict[str, str | int], table: Sequence[Row], ratios: Sequence[Row], notes: Sequence[str]
+) -> str:
     parts = ["# Models side by side\n", f"`{facts['command']}`\n"]
     parts.append("".join(f"- {name}: {value}\n" for name, value in facts.items() if name != "command"))
     for name, columns in groupby(known(COLUMNS, table), key=lambda column: column.group):
@@ -76,7 +94,7 @@ def _markdown(facts: dict[str, str | int], table: Sequence[Row], ratios: Sequenc
         parts += ["## Rows without a test\n", "".join(reasons)]
     if ratios:
         parts += ["## VTN against the others\n", to_markdown(ratios, RATIOS), HEADLINE + "\n"]
-    return "\n".join([*parts, EXPLANATION + "\n"])
+    return "\n".join([*parts, EXPLANATION + "\n", *(f"{note}\n" for note in notes)])
 
 
 def write_all(
@@ -108,7 +126,7 @@ def write_all(
         facts=facts,
         columns=[*NAMES, *COLUMNS],
         rows=content["rows"],
-        notes=[EXPLANATION],
+        notes=[EXPLANATION, *_what_to_know(comparison, content["rows"])],
         sections=[*([ratios] if ratios.rows else []), *sections],
     )
     say("\n" + to_markdown(content["rows"], [*NAMES, *known(ON_SCREEN, content["rows"])]))
