@@ -67,6 +67,7 @@ RATIOS = (
     Column("paper_gflops", "GFLOPs, paper", ".1f"),
 )
 HEADLINE = (
+    "Below 1, VTN takes more. "
     "Each number is what the other model takes, divided by what VTN takes: wall time of the whole "
     "training, wall time of the pass over the test list (the paper's is over the validation set), "
     "median time of one video from the file to the scores, and GFLOPs of all views. The paper's columns "

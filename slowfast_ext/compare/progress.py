@@ -55,7 +55,7 @@ class Progress:
             self._draw()
         elif time.perf_counter() - self._said > _SECONDS_BETWEEN_LINES:
             self._said = time.perf_counter()
-            self.line(f"  {self._fraction:.0%} of it done{self._left_in_words()}")
+            self.line(f"  {self._fraction:.0%} of this step done{self._left_in_words()}")
 
     def end(self, text: str) -> None:
         """The step has ended, well or not."""

@@ -44,8 +44,8 @@ def test_a_line_a_minute_without_a_terminal(clock):
         clock.now += 1
         shown.advance(second / 150)
     assert said[1:] == [
-        "  40% of it done; about 0:01:32 left in all",
-        "  81% of it done; about 0:00:29 left in all",
+        "  40% of this step done; about 0:01:32 left in all",
+        "  81% of this step done; about 0:00:29 left in all",
     ]
 
 
