@@ -193,7 +193,8 @@ def test_trainings_that_are_cut_short_and_one_that_fails(configs, data_dir, tmp_
     assert [row["status"] for row in rows.values()] == ["ok", "ok", "failed"]
     assert "NaN" in rows["Wild", "clip"]["reason"]
     for name in ("Mine", "I3D"):
-        same = ("top1", "mean_class", "epochs", "best_epoch", "num_videos")
+        # Not best_epoch: a kill between the checkpoint of an epoch and its validation loses that validation.
+        same = ("top1", "mean_class", "epochs", "num_videos")
         assert [rows[name, "clip"][key] for key in same] == [expected[name, "clip"][key] for key in same]
         scores = [np.load(out / name / "clip" / "scores.npz")["scores"] for out in (cut, whole)]
         np.testing.assert_array_equal(*scores)
