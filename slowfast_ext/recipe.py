@@ -36,6 +36,12 @@ def recipe_of(cfg: CfgNode, **chosen: int) -> Recipe:
     )
 
 
+def split_class_names(text: str) -> tuple[str, ...]:
+    """The names in the text of a classes.txt, one on each line."""
+    names = tuple(" ".join(line.split()) for line in text.split("\n"))
+    return names[:-1] if names[-1] == "" else names
+
+
 @functools.cache  # a process builds its model several times; it should complain about the file once
 def _read_class_names(folder: str, num_classes: int) -> tuple[str, ...] | None:
     """Class names from `folder`/classes.txt, one on each line; None, with a warning, if they are no use."""
@@ -43,8 +49,7 @@ def _read_class_names(folder: str, num_classes: int) -> tuple[str, ...] | None:
     if not folder or not path.is_file():
         return None
     try:
-        names = tuple(" ".join(line.split()) for line in path.read_text("utf-8-sig").split("\n"))
-        names = names[:-1] if names[-1] == "" else names
+        names = split_class_names(path.read_text("utf-8-sig"))
         if len(names) != num_classes:
             raise InputError(f"it has {len(names)} lines, but MODEL.NUM_CLASSES is {num_classes}")
         if not all(names):

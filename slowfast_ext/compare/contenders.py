@@ -17,6 +17,7 @@ from slowfast_ext.host import get_host
 from slowfast_ext.host.checkpoint import list_checkpoints
 from slowfast_ext.models import build_on_meta
 from slowfast_ext.protocols import PROTOCOLS
+from slowfast_ext.recipe import CLASSES, split_class_names
 from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
 
@@ -145,12 +146,12 @@ def _checkpoint_files(given: Sequence[str], names: Sequence[str]) -> dict[str, P
     return files
 
 
-def class_names(data_dir: str) -> list[str]:
+def class_names(data_dir: str) -> tuple[str, ...]:
     """The names in the folder's classes.txt, one in each line; none if there is no such file."""
-    path = Path(data_dir) / "classes.txt"
+    path = Path(data_dir) / CLASSES
     if not data_dir or not path.is_file():
-        return []
-    return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        return ()
+    return split_class_names(path.read_text(encoding="utf-8-sig", errors="replace"))
 
 
 def _classes_of_the_data(cfg: CfgNode, overrides: Sequence[str]) -> tuple[str, ...]:

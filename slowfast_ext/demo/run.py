@@ -5,6 +5,7 @@ It can be stopped and started again at any point.
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -54,16 +55,24 @@ def run_demo(
     tell(f"Data set: {data}")
     make_dataset(data, settings, say=tell)
     keys += ("DATA.PATH_TO_DATA_DIR", str(data))
-    configs = [_config(root, model) for model in MODELS]
-    # The command that does the same, from the project's folder.
-    typed = "python tools/benchmark.py compare --train --cfg {} --out {} {}".format(
-        " ".join(f"configs/Demo/{model}.yaml" for model in MODELS), out, " ".join(keys)
+    configs = [f"configs/Demo/{model}.yaml" for model in MODELS]
+    # What does the same when it is typed in the project's folder.
+    typed = (
+        "python",
+        "tools/benchmark.py",
+        "compare",
+        "--train",
+        "--cfg",
+        *configs,
+        "--out",
+        str(out),
+        *keys,
     )
     rows = compare_models(
-        configs,
+        [root.resolve() / config for config in configs],
         keys,
         out=out,
-        command=typed,
+        command=shlex.join(typed),
         train=True,
         look_closer=lambda comparison, rows: _attention(comparison, rows, data, tell),
         say=say,
@@ -73,10 +82,6 @@ def run_demo(
     tell("Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):")
     tell(f"  {python} {_NEXT}")
     return rows
-
-
-def _config(root: Path, model: str) -> Path:
-    return root.resolve() / "configs" / "Demo" / f"{model}.yaml"
 
 
 def _attention(

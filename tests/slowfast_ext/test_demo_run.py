@@ -1,6 +1,7 @@
 """The demo: a comparison of four models on a data set that it makes, and where VTN looked."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def test_the_demo_is_the_command_that_it_names(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "make_dataset", lambda *args, **kwargs: None)
     monkeypatch.chdir(ROOT)
     run.run_demo(ROOT, tmp_path, settings=DatasetSettings(), overrides=["SOLVER.MAX_EPOCH", "1"])
-    words = note.command.split()
+    words = shlex.split(note.command)
     assert words[:2] == ["python", "tools/benchmark.py"]
     benchmark(words[2:])
     assert called[0] == called[1]

@@ -106,8 +106,8 @@ def test_the_number_of_classes_is_that_of_classes_txt(files, data_dir, tmp_path)
     (here / "test.csv").write_text(f"{data_dir / '0.mp4'} 0\n")
     (here / "classes.txt").write_text(names)
     keys = ["DATA.PATH_TO_DATA_DIR", str(here)]
-    assert class_names(str(here)) == names.split()
-    assert class_names("") == []
+    assert class_names(str(here)) == tuple(names.split())
+    assert class_names("") == ()
     (mine,) = read_contenders(files[:1], keys, out=tmp_path)
     assert mine.cfg.MODEL.NUM_CLASSES == 6
     (mine,) = read_contenders(files[:1], [*keys, "MODEL.NUM_CLASSES", "9"], out=tmp_path)
