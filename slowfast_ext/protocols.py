@@ -11,3 +11,9 @@ PROTOCOLS = {
     "full-video": ("TRAIN.EVAL_FULL_VIDEO", "True", *_ONE_VIEW),
     "clip": ("TRAIN.EVAL_FULL_VIDEO", "False", *_ONE_VIEW),
 }
+OF_THE_PAPER = ("multi-view", "full-video")  # those of its tables 3 and 4
+
+
+def in_file_names(protocol: str) -> str:
+    """A protocol as files and folders are named after it."""
+    return protocol.replace("-", "_")

@@ -9,11 +9,10 @@ from slowfast_ext.compare.output import write_all, write_rows
 from slowfast_ext.compare.rows import FAILED, ResultRow
 from slowfast_ext.compare.run import Comparison, alone_in, count_costs, run_all
 from slowfast_ext.host.command_line import is_config_file, split_words
-from slowfast_ext.protocols import PROTOCOLS
+from slowfast_ext.protocols import OF_THE_PAPER, PROTOCOLS
 from slowfast_ext.report.page import Section
 from vtn.errors import InputError
 
-DEFAULT_PROTOCOLS = ("multi-view", "full-video")
 TIMED_VIDEOS = 5
 
 
@@ -34,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--protocols",
         nargs="+",
-        default=DEFAULT_PROTOCOLS,
+        default=OF_THE_PAPER,
         metavar="PROTOCOL",
-        help=f"of {', '.join(PROTOCOLS)}; default: {' '.join(DEFAULT_PROTOCOLS)}",
+        help=f"of {', '.join(PROTOCOLS)}; default: {' '.join(OF_THE_PAPER)}",
     )
     add(
         "--timed-videos",
@@ -85,7 +84,7 @@ def compare_models(
     command: str,
     train: bool = False,
     checkpoints: Sequence[str] = (),
-    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    protocols: Sequence[str] = OF_THE_PAPER,
     timed_videos: int = TIMED_VIDEOS,
     look_closer: Callable[[Comparison, Sequence[ResultRow]], Sequence[Section]] = lambda *_: (),
     say: Callable[[str], None] | None = None,

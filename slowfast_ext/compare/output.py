@@ -13,7 +13,7 @@ from slowfast_ext.compare.columns import COLUMNS, EXPLANATION, HEADLINE, NAMES, 
 from slowfast_ext.compare.contenders import count_videos, digest, list_file, splits_of
 from slowfast_ext.compare.pictures import PICTURES, draw_pictures
 from slowfast_ext.compare.ratios import make_ratios
-from slowfast_ext.compare.rows import FAILED, ResultRow
+from slowfast_ext.compare.rows import FAILED, OK, ResultRow
 from slowfast_ext.compare.run import Comparison
 from slowfast_ext.files import to_csv, write_text
 from slowfast_ext.host import describe_host
@@ -34,16 +34,12 @@ def facts_of(comparison: Comparison, command: str) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
     }
     listed = {
-        list_file(contender, split) for contender in comparison.contenders for split in splits_of(contender)
+        list_file(contender, split): (contender, split)
+        for contender in comparison.contenders
+        for split in splits_of(contender)
     }
-    for contender in comparison.contenders:
-        for split in splits_of(contender):
-            path = list_file(contender, split)
-            if path in listed:
-                listed.remove(path)
-                facts[f"{split} list"] = (
-                    f"{path}, {count_videos(contender, split)} videos, SHA-256 {digest(path)}"
-                )
+    for path, (contender, split) in listed.items():
+        facts[f"{split} list"] = f"{path}, {count_videos(contender, split)} videos, SHA-256 {digest(path)}"
     return facts
 
 
@@ -88,7 +84,7 @@ def _markdown(
         f"- {row['model']}, {row['protocol']}: {row['status']}"
         + (f": {row['reason']}\n" if row["reason"] else "\n")
         for row in table
-        if row["status"] != "ok"
+        if row["status"] != OK
     ]
     if reasons:
         parts += ["## Rows without a test\n", "".join(reasons)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from slowfast_ext.compare.contenders import class_names
 from slowfast_ext.compare.rows import OK, ResultRow, read_confusions
 from slowfast_ext.compare.run import Comparison
+from slowfast_ext.protocols import in_file_names
 from slowfast_ext.report.class_pictures import plot_class_accuracy, plot_confusion
 from slowfast_ext.report.classes import class_accuracy
 from slowfast_ext.report.curves import plot_curves, read_curves
@@ -69,11 +70,11 @@ def _classes(comparison: Comparison, folder: Path, tested: Sequence[ResultRow]) 
     for protocol in comparison.protocols:
         own = {model: matrix for (there, model), matrix in matrices.items() if there == protocol}
         if own:
-            path = folder / f"classes_{protocol.replace('-', '_')}.png"
+            path = folder / f"classes_{in_file_names(protocol)}.png"
             plot_class_accuracy({model: class_accuracy(matrix) for model, matrix in own.items()}, names, path)
             yield Picture(path, f"Accuracy of each class, {protocol}")
         for model, matrix in own.items():
-            path = folder / f"confusions_{model}_{protocol.replace('-', '_')}.png"
+            path = folder / f"confusions_{model}_{in_file_names(protocol)}.png"
             plot_confusion(matrix, names, path, title=f"{model}, {protocol}")
             yield Picture(path, f"What {model} took the videos of each class for, {protocol}")
 

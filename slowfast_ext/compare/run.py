@@ -19,6 +19,7 @@ from slowfast_ext.compare.progress import Progress
 from slowfast_ext.compare.rows import COSTS_ONLY, FAILED, OK, ResultRow
 from slowfast_ext.compare.steps import Step, run_step
 from slowfast_ext.host.checkpoint import list_checkpoints
+from slowfast_ext.protocols import in_file_names
 from slowfast_ext.report.curves import read_curves, summarize
 from vtn.errors import InputError
 
@@ -49,7 +50,7 @@ class Comparison:
 
     def test(self, name: str, protocol: str) -> Path:
         """OUTPUT_DIR of a test, and of a timing."""
-        return self.out / name / protocol.replace("-", "_")
+        return self.out / name / in_file_names(protocol)
 
     def checkpoint(self, contender: Contender) -> Path:
         """The file that is tested: the given one, or the newest of the training."""
@@ -112,8 +113,7 @@ def run_all(
         say: Receives lines; by default they are printed.
         step_ended: Called when rows have changed.
     """
-    work = _Work(comparison, {(row.model, row.protocol): row for row in rows}, step_ended)
-    work.progress = Progress(sum(work.estimates()), say=say)
+    work = _Work(comparison, {(row.model, row.protocol): row for row in rows}, step_ended, say)
     try:
         for contender in comparison.contenders:
             work.run(contender)
@@ -124,17 +124,17 @@ def run_all(
 class _Work:
     """The steps of all contenders."""
 
-    progress: Progress
-
     def __init__(
         self,
         comparison: Comparison,
         rows: dict[tuple[str, str], ResultRow],
         step_ended: Callable[[], None],
+        say: Callable[[str], None] | None,
     ) -> None:
         self._plan, self._rows, self._step_ended = comparison, rows, step_ended
+        self.progress = Progress(sum(self._estimates()), say=say)
 
-    def estimates(self) -> Iterator[float]:
+    def _estimates(self) -> Iterator[float]:
         """Of all steps, as if each were run."""
         for contender in self._plan.contenders:
             if contender.train and self._rows_of(contender):
@@ -183,7 +183,10 @@ class _Work:
             return f"training: {outcome.reason}"
         if not list_checkpoints(str(folder)):
             return f"training: {folder} holds no checkpoint any more; delete it to train again"
-        summary = summarize(read_curves(folder))
+        try:
+            summary = summarize(read_curves(folder))
+        except InputError as error:  # a line that a kill has cut, say: the other models go on
+            return f"training: {error}"
         for row in self._rows_of(contender):
             row.add_training(outcome.seconds, summary)
         return ""

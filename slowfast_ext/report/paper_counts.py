@@ -21,14 +21,12 @@ from slowfast_ext.flops import (
     num_views,
     view_shape,
 )
-from slowfast_ext.protocols import PROTOCOLS
+from slowfast_ext.protocols import OF_THE_PAPER, PROTOCOLS
 from slowfast_ext.report.paper_numbers import NON_LOCAL_SLOWFAST, TABLE_3, TABLE_4, Cost, Runtime
 from vtn import VTN
 
 RELEASED_WINDOW = 18  # of the authors' configuration
 TEXT_WINDOW = 32  # of the paper's text, section 4.1
-
-_INFERENCE = ("multi-view", "full-video")
 
 Row = dict[str, str | int | float | None]
 
@@ -179,7 +177,9 @@ def _gflops_row(row: Cost, measured: Callable[..., Measured]) -> Row:
     ours = measured(row.config, row.inference)
     note = _NON_LOCAL_I3D if row.model == "NL I3D" else None
     if row.config == "SLOWFAST_16x8_R101":
-        others = {inference: measured(row.config, inference, NON_LOCAL_SLOWFAST) for inference in _INFERENCE}
+        others = {
+            inference: measured(row.config, inference, NON_LOCAL_SLOWFAST) for inference in OF_THE_PAPER
+        }
         totals = (f"{m.views * m.count.total:,.0f} ({inference})" for inference, m in others.items())
         note = (
             "The plain model, as in the paper's GFLOPs but not in its parameters: with non-local blocks, "

@@ -233,3 +233,25 @@ def test_two_comparisons_in_one_folder(configs, tmp_path):
 
     with alone_in(tmp_path), pytest.raises(InputError, match="is in use by another comparison"):
         benchmark(["compare", "--cfg", configs["Mine"], "--out", str(tmp_path)])
+
+
+def test_a_log_that_cannot_be_read_costs_only_its_own_rows(configs, data_dir, tmp_path, monkeypatch):
+    """A kill may cut a line, and the next process goes on in the middle of it."""
+    from slowfast_ext.compare import run
+    from slowfast_ext.compare.contenders import read_contenders
+    from slowfast_ext.compare.steps import StepOutcome
+
+    def train_and_damage(step, progress):
+        (step.folder / "checkpoints").mkdir(parents=True)
+        (step.folder / "checkpoints" / "checkpoint_epoch_00001.pyth").touch()
+        (step.folder / "stdout.log").write_text('json_stats: {"_type": "tra[INFO] Start epoch: 1\nmore\n')
+        return StepOutcome(1.0)
+
+    monkeypatch.setattr(run, "run_step", train_and_damage)
+    keys = ["DATA.PATH_TO_DATA_DIR", str(data_dir)]
+    contenders = read_contenders([configs["Mine"]], keys, out=tmp_path, train=True)
+    comparison = run.Comparison(contenders, ("clip",), tmp_path, 0)
+    rows = run.count_costs(comparison, lambda line: None)
+    run.run_all(comparison, rows, say=lambda line: None)
+    assert rows[0].status == "failed"
+    assert "its json_stats cannot be read" in rows[0].reason
