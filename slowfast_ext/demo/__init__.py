@@ -1,1 +1,1 @@
-"""The demonstration: make a data set, train and test three models on it, compare them."""
+"""The demonstration: make a data set, compare four models on it, see where VTN looked."""
