@@ -18,7 +18,6 @@ from slowfast_ext.cli import run_safely
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIGS = (
     "VTN_ViT_B",
-    "VTN_ViT_B_1layer",
     "VTN_R50",
     "I3D_NLN_32x2_R50",
     "SLOWFAST_8x8_R50",
