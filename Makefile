@@ -16,12 +16,13 @@ EXTRAS := test$(if $(SLOWFAST_HOME),$(comma)git)
 READY  := $(VENV)/.installed$(if $(SLOWFAST_HOME),-git)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-git checkout demo test test-slow lint format clean
+.PHONY: help install install-git checkout demo test test-slow gpu-wheels test-gpu lint format clean
 
 help:
 	@echo "make demo       make a video data set, compare VTN with I3D, non-local I3D and SlowFast on it (about 15 minutes)"
 	@echo "make test       run the tests (under 10 minutes; with SLOWFAST_HOME=/path/to/SlowFast once on each PySlowFast)"
 	@echo "make test-slow  run the tests that take minutes each"
+	@echo "make test-gpu   run the tests and benchmarks that need a GPU (make gpu-wheels first, for a machine without network)"
 	@echo "make lint       check style; make format repairs it"
 	@echo "make install    make $(VENV) and install the project with the tested versions"
 	@echo "make install-git  the same, and PySlowFast main from GitHub into $(CHECKOUT)/, which is used from then on"
@@ -54,13 +55,38 @@ checkout:
 demo: $(READY)
 	$(BIN)/python tools/demo.py --out outputs/demo
 
+# One process for each core, each with one thread: small models gain nothing from more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10
+
 test: $(READY)
-	SLOWFAST_HOME= $(BIN)/python -m pytest -m "not slow" --durations=10
-	$(if $(SLOWFAST_HOME),$(BIN)/python -m pytest -m "not slow" --durations=10)
+	SLOWFAST_HOME= $(PYTEST) -m "not slow"
+	$(if $(SLOWFAST_HOME),$(PYTEST) -m "not slow")
 
 test-slow: $(READY)
-	SLOWFAST_HOME= $(BIN)/python -m pytest -m slow --durations=10
-	$(if $(SLOWFAST_HOME),$(BIN)/python -m pytest -m slow --durations=10)
+	SLOWFAST_HOME= $(PYTEST) -m slow
+	$(if $(SLOWFAST_HOME),$(PYTEST) -m slow)
+
+# On a machine with a GPU. Where that has no network, copy the folder there with `make gpu-wheels` done: it must have
+# PyTorch, torchvision, timm, transformers, matplotlib, opencv and pytest, and a Python of GPU_PYTHON's version.
+GPU_PYTHON ?= 3.12
+WHEELS := wheels
+PLATFORMS := $(foreach glibc,2_28 2_17 2014,--platform manylinux$(if $(findstring _,$(glibc)),_)$(glibc)_x86_64)
+GPU_RUN := $(if $(wildcard $(WHEELS)),PYTHONPATH=$(WHEELS)/installed:$(CURDIR)/projects:$(CURDIR) $(PYTHON),$(BIN)/python)
+GPU_OUT := outputs/gpu
+
+gpu-wheels: $(READY)
+	rm -rf $(WHEELS)
+	$(BIN)/python -m pip wheel --no-deps -w $(WHEELS) -c constraints.txt pyslowfast fvcore iopath yacs termcolor portalocker tabulate scikit-video
+	$(BIN)/python -m pip download --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) $(PLATFORMS) -d $(WHEELS) -c constraints.txt av simplejson
+
+test-gpu: $(if $(wildcard $(WHEELS)),,$(READY))
+	$(if $(wildcard $(WHEELS)),$(PYTHON) -m pip install -q --no-index --no-deps --upgrade --target $(WHEELS)/installed $(WHEELS)/*.whl)
+	@$(GPU_RUN) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "error: make test-gpu needs a GPU, but PyTorch sees no CUDA device")'
+	mkdir -p $(GPU_OUT)
+	$(GPU_RUN) -m pytest -m needs_cuda --durations=10
+	$(GPU_RUN) benchmarks/train_step.py --device cuda --compile --precisions bfloat16 --out $(GPU_OUT)/train_step.json
+	$(GPU_RUN) benchmarks/full_video.py --device cuda --out $(GPU_OUT)/full_video.json
+	$(GPU_RUN) benchmarks/temporal_encoder.py --device cuda --features 250 2000 --out $(GPU_OUT)/temporal_encoder.json
 
 lint: $(READY)
 	$(BIN)/ruff check .

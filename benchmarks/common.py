@@ -13,6 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from slowfast_ext.report.machine import describe_machine
 from slowfast_ext.report.tables import Column, to_markdown
 from vtn.errors import InputError
@@ -81,6 +83,20 @@ def _limit_memory() -> None:
         if line.startswith("MemAvailable"):
             available = int(line.split()[1]) * 1024
             resource.setrlimit(resource.RLIMIT_DATA, (available, available))
+
+
+def matrix_rate(dtype: torch.dtype, device: str = "cpu", turns: int = 7) -> float:
+    """The most multiply-adds per second, 1e9, that this machine does in a product of two square matrices."""
+    size = 2048 if device == "cpu" else 8192
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(turns + 1):  # the first one warms up
+        started = time.perf_counter()
+        left @ right
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return size**3 / min(seconds) / 1e9
 
 
 def forget_peak() -> None:

