@@ -14,6 +14,10 @@ COMMANDS = {
     "prepare_dataset": ("slowfast_ext.prepare.command:prepare_dataset", "make the lists of a data set"),
     "plot_curves": ("slowfast_ext.report.plot_curves:draw_runs", "draw learning curves of runs"),
     "plot_attention": ("slowfast_ext.report.plot_attention:draw_attention", "draw what a VTN looks at"),
+    "show_augmentation": (
+        "slowfast_ext.report.show_augmentation:show_augmentation",
+        "draw what training does to a clip",
+    ),
     "benchmark": (
         "slowfast_ext.benchmark:benchmark",
         "models side by side; the paper's tables beside our counts",
@@ -27,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The program `vtn`: its first argument names a command, the others are the command's."""
     argv = sys.argv[1:] if argv is None else list(argv)
     if not argv or argv[0] not in COMMANDS:
-        lines = [f"  {name:<17}{what}" for name, (_, what) in COMMANDS.items()]
+        lines = [f"  {name:<19}{what}" for name, (_, what) in COMMANDS.items()]
         wants_help = bool(argv) and argv[0] in ("-h", "--help")
         text = "\n".join(["usage: vtn COMMAND ...; `vtn COMMAND --help` tells more", *lines])
         print(text, file=sys.stdout if wants_help else sys.stderr)

@@ -11,6 +11,7 @@ from fvcore.common.config import CfgNode
 
 import vtn
 from slowfast_ext.arguments import model_arguments, said_in_keys
+from slowfast_ext.config_augment import check_augmentation
 from slowfast_ext.distributed import num_processes, visible_gpus, world_size
 from slowfast_ext.host import get_host
 from slowfast_ext.inflate import check_inflation
@@ -38,6 +39,7 @@ def check_config(cfg: CfgNode) -> None:
     if any(section.ENABLE and section.DATASET in OWN_DATASETS for section in (cfg.TRAIN, cfg.TEST)):
         _check_batches(cfg)
         _check_data(cfg)
+    check_augmentation(cfg)
     _check_solver(cfg)
     if cfg.MODEL.MODEL_NAME == "VTN":
         _check_vtn(cfg)

@@ -21,8 +21,7 @@ _NOT_FOR_VTN = {
     "MODEL.FROZEN_BN": False,
 }
 _NOT_IN_OUR_DATASETS = {
-    "AUG.ENABLE": False,
-    "AUG.NUM_SAMPLE": 1,
+    "AUG.GEN_MASK_LOADER": False,
     "DATA.MULTI_LABEL": False,
     "DATA.USE_OFFSET_SAMPLING": False,
     "DATA.TRAIN_CROP_NUM_TEMPORAL": 1,
@@ -53,7 +52,6 @@ _NEVER_SWITCHED_OFF = (
     "TASK",
 )
 _ONLY_IN_MAINS_LOOPS = {
-    "MIXUP.ENABLE": False,
     "TRAIN.MIXED_PRECISION": False,
     "MODEL.FROZEN_BN": False,
     "MULTIGRID.LONG_CYCLE": False,
@@ -63,13 +61,14 @@ _ONLY_IN_MAINS_LOOPS = {
     "DATA.MULTI_LABEL": False,
     "DATA.LOADER_CHUNK_SIZE": 0,
     "TENSORBOARD.ENABLE": False,
-    "AUG.NUM_SAMPLE": 1,
     "TEST.NUM_TEMPORAL_CLIPS": [],
     "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN": (),
     "TRAIN.CHECKPOINT_IN_INIT": False,
     "DATA.ENSEMBLE_METHOD": "sum",
     "TASK": "",
 }
+# What data sets other than ours do not do: on the wheel, and on main in our loops.
+_NOT_IN_OTHER_DATASETS = {"wheel": {"AUG.ENABLE": False, "AUG.NUM_SAMPLE": 1}, "git": {"AUG.NUM_SAMPLE": 1}}
 _NOT_BY_THIS_COMMAND = {
     "DEMO.ENABLE": False,
     "TENSORBOARD.MODEL_VIS.ENABLE": False,
@@ -102,6 +101,8 @@ def check_limits(cfg: CfgNode) -> None:
     sections = {"train": cfg.TRAIN, "test": cfg.TEST}
     if any(section.ENABLE and uses_our_dataset(cfg, split) for split, section in sections.items()):
         _check_our_datasets(cfg)
+    if cfg.TRAIN.ENABLE:
+        _check_augmented_training(cfg)
     if uses_own_loops(cfg):
         _require_plain(cfg, _ONLY_IN_MAINS_LOOPS, _where_own_loops_run(cfg))
     _require_plain(cfg, _NOT_BY_THIS_COMMAND, "in this command; main's own tools/run_net.py does it")
@@ -118,7 +119,7 @@ def refinements_to_switch_off(cfg: CfgNode) -> dict[str, Any]:
         as DETECTION.ENABLE, is not among them: `check_limits` refuses it.
     """
     off = {key: plain for key, plain in _NOT_IN_OUR_DATASETS.items() if key not in _NEVER_SWITCHED_OFF}
-    if value_of(cfg, "MIXUP.ENABLE") and (uses_own_loops(cfg) or _has_pathways(cfg)):
+    if _mixes_one_pathway_of_two(cfg, ours=True):
         off["MIXUP.ENABLE"] = False
         if cfg.MODEL.LOSS_FUNC == "soft_cross_entropy":  # for the mixed labels
             off["MODEL.LOSS_FUNC"] = "cross_entropy"
@@ -134,18 +135,32 @@ def value_of(cfg: CfgNode, key: str) -> Any:
     return cfg
 
 
-def _has_pathways(cfg: CfgNode) -> bool:
-    return cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH
+def _mixes_one_pathway_of_two(cfg: CfgNode, *, ours: bool) -> bool:
+    """Whether mixup would mix the first of several pathways only.
+
+    Our loops mix the clips of `ours`, our data sets, before their pathways are made. Main's loops with main's
+    data sets are as they were published.
+    """
+    has_pathways = cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH
+    return cfg.MIXUP.ENABLE and has_pathways and ours != uses_own_loops(cfg)
 
 
 def _check_our_datasets(cfg: CfgNode) -> None:
     _require_plain(
         cfg, _NOT_IN_OUR_DATASETS, "with the data sets vtnkinetics and vtnmit (main's own have more)"
     )
-    if value_of(cfg, "MIXUP.ENABLE") and _has_pathways(cfg):
+
+
+def _check_augmented_training(cfg: CfgNode) -> None:
+    """Refuse augmentation that the data set, together with the loop, does not do."""
+    ours = uses_our_dataset(cfg, "train")
+    if not ours and uses_own_loops(cfg):
+        where = f"with TRAIN.DATASET {cfg.TRAIN.DATASET} in our loops (vtnkinetics and vtnmit do more)"
+        _require_plain(cfg, _NOT_IN_OTHER_DATASETS[get_host().NAME], where)
+    if _mixes_one_pathway_of_two(cfg, ours=ours):
         raise InputError(
-            "MIXUP.ENABLE is True: main mixes only the first pathway, and MODEL.ARCH "
-            f"{cfg.MODEL.ARCH} has two"
+            "MIXUP.ENABLE is True: only the first pathway would be mixed, and MODEL.ARCH "
+            f"{cfg.MODEL.ARCH} has two; ENGINE own with TRAIN.DATASET vtnkinetics mixes both"
         )
 
 

@@ -28,6 +28,17 @@ def make_data_config(folder: Path) -> CfgNode:
                 "RANDOM_FLIP": True,
                 "REVERSE_INPUT_CHANNEL": False,
             },
+            "AUG": {
+                "ENABLE": False,
+                "NUM_SAMPLE": 1,
+                "COLOR_JITTER": 0.4,
+                "AA_TYPE": "rand-m9-mstd0.5-inc1",
+                "INTERPOLATION": "bicubic",
+                "RE_PROB": 0.25,
+                "RE_MODE": "pixel",
+                "RE_COUNT": 1,
+                "RE_SPLIT": False,
+            },
             "TRAIN": {"EVAL_FULL_VIDEO": False, "EVAL_NUM_FRAMES": 10},
             "TEST": {"NUM_ENSEMBLE_VIEWS": 2, "NUM_SPATIAL_CROPS": 3},
             "MODEL": {

@@ -16,7 +16,7 @@ LAYERS = [
     ["video"],
     ["host"],
     [
-        *("config", "config_adapt", "config_check", "config_limits", "inflate"),
+        *("config", "config_adapt", "config_augment", "config_check", "config_limits", "inflate"),
         *("arguments", "recipe", "protocols"),
     ],
     ["data"],

@@ -1,9 +1,10 @@
 """The loader of a split from a configuration, in the place of PySlowFast's, which repeats videos."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from slowfast_ext.data.dense import dense_batches
 from slowfast_ext.data.ledger import REPAIRED, USED, Ledger
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
 from slowfast_ext.distributed import device_of, is_master, seed_everything, world_size
@@ -28,7 +29,7 @@ def construct_loader(
     is_precise_bn: bool = False,
     *,
     equal_shares: bool = False,
-    transform: Callable[[Any], Any] | None = None,
+    dense: bool = False,
 ) -> VideoLoader:
     """Build the loader of one split.
 
@@ -38,7 +39,7 @@ def construct_loader(
         split: "train", "val" or "test".
         is_precise_bn: The loader is for batch-norm statistics, so its videos are in no ledger.
         equal_shares: See VideoLoader.
-        transform: See VideoLoader.
+        dense: Give tensors in place of Frames, see dense_batches.
 
     Returns:
         A loader that after each whole pass logs what became of the videos, and writes it to
@@ -50,9 +51,10 @@ def construct_loader(
     section = cfg.TEST if split == "test" else cfg.TRAIN
     dataset = get_host().build_dataset(section.DATASET, cfg, split)
     train = split == "train"
+    sampler = VideoSampler(dataset, shuffle=train, seed=cfg.RNG_SEED)
     loader = (PreciseLoader if is_precise_bn else VideoLoader)(
         dataset,
-        VideoSampler(dataset, shuffle=train, seed=cfg.RNG_SEED),
+        sampler,
         batch_size=section.BATCH_SIZE // world_size(cfg),
         train=train,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
@@ -60,7 +62,7 @@ def construct_loader(
         timeout=cfg.DATA_LOADER.VIDEO_TIMEOUT,
         stop_on_failure=train and cfg.TRAIN.FAILED_VIDEOS == "stop",
         equal_shares=equal_shares,
-        transform=transform,
+        transform=dense_batches(cfg, lambda: sampler.epoch) if dense else None,
         finished=None if is_precise_bn else lambda ledger: _report(ledger, split, cfg.OUTPUT_DIR),
     )
     if train and not len(loader):
@@ -69,16 +71,6 @@ def construct_loader(
             "videos: there is not one whole batch"
         )
     return loader
-
-
-def dense_clips(cfg) -> Callable[[Any], Any]:
-    """A transform of batches for main's mixup, which takes the clips as a tensor."""
-
-    def densify(batch: Any) -> Any:
-        (frames, *frame_indices), *rest = batch
-        return [[frames.clips(cfg.DATA.MEAN, cfg.DATA.STD), *frame_indices], *rest]
-
-    return densify
 
 
 def _report(ledger: Ledger, split: str, output_dir: str) -> None:

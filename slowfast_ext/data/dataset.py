@@ -3,7 +3,8 @@
 An item is (inputs, label, index, time, meta), as in PySlowFast main. Frame numbers count from the first
 frame of the video.
 
-Legend: T frames of a clip, C side of the crop, n distinct frames of all clips of a video.
+Legend: T frames of a clip, C side of the crop, n distinct frames of all clips of a video, S samples of a
+video in a batch of training.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from slowfast_ext.data.packing import require_packing
 from slowfast_ext.data.shared_memory import Segment, allocate
 from slowfast_ext.data.video_list import read_video_list
 from slowfast_ext.video import VideoError, VideoReader, sampling
+from slowfast_ext.video.augment import ClipAugmentation, Draw, seed_of
 from slowfast_ext.video.probing import VideoInfo
 from slowfast_ext.video.transforms import (
     SpatialView,
@@ -43,7 +45,8 @@ class _Decoded:
         clips: For each clip, the frames to show and the frame_indices that the model is given, (T,) each.
         views: For each place of the crop, where it is in `frames`.
         decoded_indices: The distinct frames of all clips, rising, (n,).
-        frames: Those frames, (n, height, width, 3) uint8, scaled, and cropped if there is one view only.
+        frames: Those frames, (n, height, width, 3) uint8, scaled, and cropped if there is one view only. In
+            training, cropped and augmented, those of all samples one after the other: (S n, C, C, 3).
         kept: The memory that the frames lie in, see shared_memory.py.
         missing: What the file lacks; empty if nothing.
     """
@@ -59,7 +62,9 @@ class _Decoded:
 class Vtnkinetics(torch.utils.data.Dataset):
     """Kinetics, or any list of video files, in the host's format: {mode}.csv in DATA.PATH_TO_DATA_DIR.
 
-    train: one clip of each video at a random place, scaled, cropped and flipped at random.
+    train: one clip of each video at a random place, scaled, cropped and flipped at random, then augmented if
+           AUG.ENABLE; this as often as AUG.NUM_SAMPLE says, from one decoding. Erasing is done later, see
+           slowfast_ext/data/dense.py.
     val:   the full video if TRAIN.EVAL_FULL_VIDEO, else the clip in the middle; centre crop.
     test:  the full video in TEST.NUM_SPATIAL_CROPS crops if TRAIN.EVAL_FULL_VIDEO, else
            TEST.NUM_ENSEMBLE_VIEWS clips times TEST.NUM_SPATIAL_CROPS crops (1 is the centre).
@@ -80,6 +85,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         paths: File of each video.
         labels: Class of each video.
         num_views: Items for each video.
+        num_samples: Clips in each item, S. If there are several, all of an item has them as first dimension.
         num_videos: Items in all, as PySlowFast main counts them: its test divides them by the views.
 
     Raises:
@@ -105,6 +111,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
         self._full_video = cfg.TRAIN.EVAL_FULL_VIDEO and mode != "train"
         self._num_frames = cfg.TRAIN.EVAL_NUM_FRAMES if self._full_video else cfg.DATA.NUM_FRAMES
         self._crop_size = cfg.DATA.TEST_CROP_SIZE if mode == "test" else cfg.DATA.TRAIN_CROP_SIZE
+        self.num_samples = cfg.AUG.NUM_SAMPLE if mode == "train" else 1
+        self._augment = _augmentation(cfg) if mode == "train" else None
         # Starts of the clips of a video, and places of the crops in each; training draws both every time.
         self._starts, self._positions = [0.5], [_CENTRE]
         if mode == "test":
@@ -133,6 +141,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
             index: As given.
             time: (1, 3), the first and the last frame of the view, and 0.
             meta: See encode_outcome.
+            With S samples Frames hold S clips, and all others are tensors with S as first dimension.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of a data set of {len(self)}")  # ends a `for item in dataset`
@@ -145,13 +154,15 @@ class Vtnkinetics(torch.utils.data.Dataset):
         except VideoError as error:
             frame_indices = torch.zeros(self._num_frames, dtype=torch.int64)
             black = torch.zeros((1, self._crop_size, self._crop_size, 3), dtype=torch.uint8)
-            frames, meta = Frames((black,), frame_indices[None]), encode_outcome(FAILED, str(error))
+            shown = torch.zeros((self.num_samples, self._num_frames), dtype=torch.int64)
+            frames, meta = Frames((black,), shown), encode_outcome(FAILED, str(error))
         inputs = [frames, frame_indices] if self.cfg.MODEL.MODEL_NAME == "VTN" else [frames]
         time = torch.tensor([[frame_indices.min(), frame_indices.max(), 0]], dtype=torch.float64)
-        return inputs, self.labels[video], index, time, meta
+        item = inputs, self.labels[video], index, time, meta
+        return item if self.num_samples == 1 else _for_each_sample(item, self.num_samples)
 
     def _load(self, video: int, view: int) -> tuple[Frames, torch.Tensor, str]:
-        """Frames of one view, their frame_indices (T,), and what the file lacks."""
+        """Frames of one view, or of all samples, their frame_indices (T,), and what the file lacks."""
         clip_index, position_index = divmod(view, len(self._positions))
         decoded = self._decode(video)
         frames_to_show, frame_indices = decoded.clips[clip_index]
@@ -159,7 +170,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
         pixels = crop_frames(decoded.frames, decoded.views[position_index])
         if len(distinct) < len(decoded.decoded_indices):
             pixels = pixels[torch.searchsorted(decoded.decoded_indices, distinct)]
-        return Frames((pixels,), index[None], decoded.kept), frame_indices, decoded.missing
+        shown = index + len(distinct) * torch.arange(self.num_samples)[:, None]
+        return Frames((pixels,), shown, decoded.kept), frame_indices, decoded.missing
 
     def _decode(self, video: int) -> _Decoded:
         """Decode all clips of a video; if it has several views, the result is kept for the next item."""
@@ -182,24 +194,29 @@ class Vtnkinetics(torch.utils.data.Dataset):
         decoded_indices = torch.cat([frames_to_show for frames_to_show, _ in clips]).unique()
         slots = {index: slot for slot, index in enumerate(decoded_indices.tolist())}
         frames, views, kept = None, [], ()
+        positions = self._positions * self.num_samples
+        # With a single view, and of the samples of training, only the squares are kept.
+        cropped, count = len(positions) == 1 or self.mode == "train", len(slots)
         for index, picture in reader.decode(list(slots)):
             if frames is None:
-                height, width = picture.shape[:2]
-                views = [
-                    self._spatial_view(height, width * reader.info.pixel_aspect, position, rng)
-                    for position in self._positions
-                ]
-                scaled = views[0].height, views[0].width
-                # With a single view, only its square is kept.
-                only = views[0] if len(views) == 1 else None
-                if only:
-                    frames, kept = allocate((len(decoded_indices), only.size, only.size, 3))
+                height, width = picture.shape[0], picture.shape[1] * reader.info.pixel_aspect
+                views = [self._spatial_view(height, width, position, rng) for position in positions]
+                shape = (views[0].height, views[0].width)
+                if cropped:
+                    frames, kept = allocate((len(views) * count, self._crop_size, self._crop_size, 3))
                 else:
-                    frames = torch.empty((len(decoded_indices), *scaled, 3), dtype=torch.uint8)
+                    frames = torch.empty((count, *shape, 3), dtype=torch.uint8)
             picture = picture[None]
-            frames[slots[index]] = (take_view(picture, only) if only else scale_frames(picture, *scaled))[0]
-        if only:
-            views = [SpatialView(only.size, only.size, 0, 0, only.size)]
+            if cropped:
+                for begin, view in zip(range(0, len(frames), count), views, strict=True):
+                    frames[begin + slots[index]] = take_view(picture, view)[0]
+            else:
+                frames[slots[index]] = scale_frames(picture, *shape)[0]
+        if self._augment:
+            for sample, clip in enumerate(frames.split(count)):
+                self._augment(clip, seed_of(Draw.OPERATIONS, self.cfg.RNG_SEED, self.epoch, video, sample))
+        if cropped:
+            views = [SpatialView(self._crop_size, self._crop_size, 0, 0, self._crop_size)]
         return _Decoded(clips, views, decoded_indices, frames, kept, reader.missing)
 
     def _sample(self, info: VideoInfo, start: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -246,6 +263,27 @@ class Vtnkinetics(torch.utils.data.Dataset):
             flip=data.RANDOM_FLIP,
             rng=rng,
         )
+
+
+def _augmentation(cfg: CfgNode) -> ClipAugmentation | None:
+    """What AUG asks for in the worker, None if nothing."""
+    aug = cfg.AUG
+    if not (aug.ENABLE and (aug.AA_TYPE or aug.COLOR_JITTER)):
+        return None
+    return ClipAugmentation(aug.AA_TYPE, aug.INTERPOLATION, aug.COLOR_JITTER, cfg.DATA.TRAIN_CROP_SIZE)
+
+
+def _for_each_sample(item: tuple, count: int) -> tuple:
+    """An item of `count` samples: Frames hold as many clips already, the rest is the same for each."""
+
+    def repeated(value: torch.Tensor | int) -> torch.Tensor:
+        value = torch.as_tensor(value)
+        return value.expand(count, *value.shape)
+
+    inputs, label, index, time, meta = item
+    inputs = [value if isinstance(value, Frames) else repeated(value) for value in inputs]
+    meta = {name: repeated(value) for name, value in meta.items()}
+    return inputs, repeated(label), repeated(index), repeated(time), meta
 
 
 class Vtnmit(Vtnkinetics):

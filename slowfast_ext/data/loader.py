@@ -1,6 +1,6 @@
 """Batches of videos for training and evaluation: which process and worker reads what, and what is lost.
 
-Legend: B batch size, W processes.
+Legend: B batch size, S samples of a video in a batch, W processes.
 """
 
 from collections.abc import Callable, Iterator
@@ -67,12 +67,14 @@ class VideoSampler(Sampler[int]):
 class VideoLoader:
     """Batches of one split, without the videos that cannot be read, and the ledger that names those.
 
-    Training: batches are full. Where a video fails, the next one in the epoch's order takes its place; the
-    last videos, which do not fill a batch, are left for another epoch. Evaluation: a failed video is missing
-    from its batch. All views of a video are read by one worker, which decodes it once.
+    Training: batches are full: B videos, of each S samples one after the other. Where a video fails, the next
+    one in the epoch's order takes its place; the last videos, which do not fill a batch, are left for another
+    epoch. Evaluation: a failed video is missing from its batch. All views of a video are read by one worker,
+    which decodes it once.
 
     Args:
-        dataset: Items as Vtnkinetics gives them; other data sets say nothing of failures.
+        dataset: Items as Vtnkinetics gives them, with its `num_samples` (1 if it has no such attribute);
+            other data sets say nothing of failures.
         sampler: Items of this process.
         batch_size: B.
         train: Whether batches are full.
@@ -110,6 +112,7 @@ class VideoLoader:
         self._equal_shares = equal_shares and not train and sampler.world > 1
         self._transform = transform or (lambda batch: batch)
         self._num_views = getattr(dataset, "num_views", 1)
+        self._num_samples = getattr(dataset, "num_samples", 1)
         num_videos = len(dataset) // self._num_views
         names = [f"video {number}" for number in range(num_videos)]
         self.ledger = Ledger(getattr(dataset, "paths", names), getattr(dataset, "labels", [""] * num_videos))
@@ -133,9 +136,11 @@ class VideoLoader:
             same_video=lambda one, other: one // self._num_views == other // self._num_views,
             failed=self._note_failure,
         )
+        if self._num_samples > 1:
+            loaded = (_map(_side_by_side, batch) for batch in loaded)
         readable = filter(None, (self._without_failed(batch) for batch in loaded))
         if self.train:
-            readable = _in_step(_full(readable, self.batch_size))
+            readable = _in_step(_full(readable, self.batch_size * self._num_samples))
         elif self._equal_shares:
             readable = _in_equal_shares(_full(readable, self.batch_size, keep_rest=True), self.batch_size)
         for batch in readable:
@@ -181,6 +186,11 @@ class VideoLoader:
             if self._finished:
                 self._finished(self.ledger)
             raise InputError(f"{reason} TRAIN.FAILED_VIDEOS is 'stop', so the run ends here.")
+
+
+def _side_by_side(value: Any) -> Any:
+    """(B, S, ...) to (B S, ...), without a copy; Frames hold all clips already."""
+    return value if isinstance(value, Frames) else value.flatten(0, 1)
 
 
 def _tells_outcomes(batch: Any) -> bool:

@@ -8,8 +8,8 @@ class Batch:
 
     Attributes:
         inputs: What the model takes: tensors, or Frames, of N videos.
-        labels: (N,).
-        items: Data set indices, (N,).
+        labels: (N,), or distributions over the K classes, (N, K), see Mixing.
+        items: Data set indices, (N,), on the CPU.
     """
 
     def __init__(self, loaded, device: torch.device) -> None:

@@ -20,6 +20,7 @@ from slowfast_ext.distributed import all_reduce_sum, device_of, seed_everything,
 from slowfast_ext.engine import start
 from slowfast_ext.engine.batch import Batch
 from slowfast_ext.engine.facts import log_model_info
+from slowfast_ext.engine.mixing import Mixing, comparable
 from slowfast_ext.engine.run_files import training_record
 from slowfast_ext.host import get_host
 from slowfast_ext.host.checkpoint import save_checkpoint
@@ -80,13 +81,14 @@ def train_epoch(train_loader: VideoLoader, model: nn.Module, optimizer, meter, e
     model.train()
     meter.iter_tic()
     loss_function = host.get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean")
-    device = device_of(cfg)
+    device, mix = device_of(cfg), Mixing(cfg)
     num_batches = len(train_loader)
     for iteration, loaded in enumerate(train_loader):
         lr = host.get_epoch_lr(epoch + iteration / num_batches, cfg)
         host.set_lr(optimizer, lr)
         meter.data_toc()
-        *stats, grad_norm, videos = _step(Batch(loaded, device), model, optimizer, loss_function, cfg)
+        batch = mix(Batch(loaded, device), epoch, iteration)
+        *stats, grad_norm, videos = _step(batch, model, optimizer, loss_function, cfg)
         meter.iter_toc()
         meter.update_stats(*stats, lr, grad_norm, videos)
         meter.log_iter_stats(epoch, iteration)
@@ -115,7 +117,8 @@ def _step(
         nn.utils.clip_grad_norm_(model.parameters(), cfg.SOLVER.CLIP_GRAD_L2NORM)
     optimizer.step()
 
-    correct = [c.item() for c in get_host().topks_correct(logits.detach(), batch.labels, (1, 5))]
+    answers = comparable(logits.detach(), batch.labels, cfg)
+    correct = [c.item() for c in get_host().topks_correct(*answers, (1, 5))]
     top1, top5, loss_sum, videos = all_reduce_sum([*correct, loss.item() * len(batch), len(batch)])
     if math.isnan(loss_sum):
         raise RuntimeError(f"ERROR: Got NaN losses {datetime.now()}")

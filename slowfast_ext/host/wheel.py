@@ -4,6 +4,7 @@ The wheel is the first public commit of PySlowFast (December 2019). Import this 
 `slowfast_ext.host.get_host()`, which applies the stubs first.
 """
 
+import functools
 import logging as python_logging
 import os
 
@@ -19,6 +20,7 @@ from slowfast.utils import logging, lr_policy, meters, metrics
 from slowfast_ext.distributed import is_master
 from slowfast_ext.host import own_lists
 from slowfast_ext.host.cures import apply_cures
+from slowfast_ext.host.import_cures import SoftTargetCrossEntropyLoss
 from slowfast_ext.host.meters import Timed, TrainTimes, ValTimes
 from slowfast_ext.host.optimizer import lr_func_cosine
 from slowfast_ext.host.wheel_cures import WHEEL_CURES
@@ -49,6 +51,22 @@ def add_main_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.CLIP_GRAD_VAL = 0.0  # 0 does not clip; main writes None
     cfg.SOLVER.CLIP_GRAD_L2NORM = 0.0
     cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False  # multiply BASE_LR by NUM_SHARDS
+    # Augmentation of training clips, for the data sets of VTN; this host's own have none.
+    cfg.AUG = CfgNode({"ENABLE": False})
+    cfg.AUG.NUM_SAMPLE = 1  # differently augmented clips of each video in a batch, from one decoding
+    cfg.AUG.COLOR_JITTER = 0.4  # change of brightness, contrast and saturation; only without AA_TYPE
+    cfg.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"  # what timm takes: rand-…, augmix-…, v0, original …
+    cfg.AUG.INTERPOLATION = "bicubic"
+    cfg.AUG.RE_PROB = 0.25  # random erasing: of how many clips, with what, at most how many boxes
+    cfg.AUG.RE_MODE = "pixel"
+    cfg.AUG.RE_COUNT = 1
+    cfg.AUG.RE_SPLIT = False  # leave the first of NUM_SAMPLE clips whole
+    cfg.MIXUP = CfgNode({"ENABLE": False})
+    cfg.MIXUP.ALPHA = 0.8  # of mixup's distribution of weights; 0 is no mixup
+    cfg.MIXUP.CUTMIX_ALPHA = 1.0  # likewise of cutmix
+    cfg.MIXUP.PROB = 1.0  # of a batch being mixed; 0 only smooths labels
+    cfg.MIXUP.SWITCH_PROB = 0.5  # of cutmix, where there are both
+    cfg.MIXUP.LABEL_SMOOTH_VALUE = 0.1
     cfg.TENSORBOARD = CfgNode({"ENABLE": False})  # accepted from main's files; curves come from the log
 
 
@@ -187,3 +205,5 @@ __all__ = [
 apply_cures(WHEEL_CURES)
 construct_optimizer, topks_correct = optim.construct_optimizer, metrics.topks_correct  # cured by now
 lr_policy.lr_func_cosine = lr_func_cosine  # knows the keys that add_main_keys adds
+# main's loss for labels that are distributions.
+losses._LOSSES["soft_cross_entropy"] = functools.partial(SoftTargetCrossEntropyLoss, normalize_targets=False)

@@ -14,7 +14,8 @@ from torch import nn
 from slowfast_ext import distributed
 from slowfast_ext.config import adapt_loaded_config
 from slowfast_ext.config_limits import uses_our_dataset
-from slowfast_ext.data.build import construct_loader, dense_clips, shuffle_dataset
+from slowfast_ext.data.build import construct_loader, shuffle_dataset
+from slowfast_ext.data.dense import erases
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.flops import example_inputs, view_shape
 from slowfast_ext.host.git_cpu import in_mains_terms
@@ -56,7 +57,7 @@ def _replace_loader() -> None:
             split,
             is_precise_bn,
             equal_shares=split != "train",  # main's loops gather from all processes in every iteration
-            transform=dense_clips(cfg) if split == "train" and cfg.MIXUP.ENABLE else None,
+            dense=split == "train" and (cfg.MIXUP.ENABLE or erases(cfg)),
         )
 
     def shuffle_either(data_loader, cur_epoch):

@@ -75,7 +75,7 @@ TABLE_3 = (
     Runtime("ViT-B-VTN (1 layer)", "VTN_ViT_B_1layer", "full-video", 107, 25, 48, 96, 78.6, 93.4),
     Runtime("ViT-B-VTN (3 layers)", "VTN_ViT_B", "full-video", 130, 25, 52, 114, 78.6, 93.7),
     Runtime(
-        "ViT-B-VTN (3 layers), more augmentation", "VTN_ViT_B", "full-video", 130, 35, 52, 114, 79.8, 94.2
+        "ViT-B-VTN (3 layers), more augmentation", "VTN_ViT_B_aug", "full-video", 130, 35, 52, 114, 79.8, 94.2
     ),
 )
 

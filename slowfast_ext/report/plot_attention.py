@@ -1,12 +1,11 @@
 """The command line of tools/plot_attention.py."""
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slowfast_ext.prepare.find import VIDEO_SUFFIXES
+from slowfast_ext.report.words import videos_and_keys
 from vtn.errors import InputError
 
 _DESCRIPTION = (
@@ -85,10 +84,8 @@ def _check_range(option: str, number: int | str, count: int, name: str) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Options as given; `videos`; `overrides`: the words from the first KEY on, and those after --opts."""
     args = _parser().parse_intermixed_args(argv)
-    first = next((i for i, word in enumerate(args.words) if _is_key(word)), len(args.words))
-    args.videos, args.overrides = args.words[:first], [*args.words[first:], *args.opts]
-    if not args.videos:
-        raise InputError("there is no video to draw: name one or more files after --cfg FILE")
+    args.videos, overrides = videos_and_keys(args.words)
+    args.overrides = [*overrides, *args.opts]
     if args.checkpoint and len(args.checkpoint) != len(args.cfg):
         raise InputError(
             f"there are {len(args.checkpoint)} --checkpoint and {len(args.cfg)} --cfg: give one for each, or "
@@ -97,12 +94,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.frames < 1:
         raise InputError(f"--frames is {args.frames}: it must be at least 1")
     return args
-
-
-def _is_key(word: str) -> bool:
-    """Whether a word is a configuration's key, such as VTN.ATTENTION, and not a file, such as A.MP4."""
-    looks_like_one = re.fullmatch(r"[A-Z_][A-Z0-9_]*(\.[A-Z0-9_]+)*", word) is not None
-    return looks_like_one and Path(word).suffix.lower() not in VIDEO_SUFFIXES and not Path(word).exists()
 
 
 def _number_or(word: str):

@@ -20,6 +20,7 @@ AREAS = (
     "flops",
     "inflate",
     "compare",
+    "augment",
 )
 
 

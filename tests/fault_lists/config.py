@@ -49,10 +49,10 @@ FAULTS = [
         main=True,
     ),
     Fault(
-        "mixup stays in our loops",
+        "mixup of two pathways is switched off in our loops",
         LIMITS,
-        "(uses_own_loops(cfg) or _has_pathways(cfg))",
-        "_has_pathways(cfg)",
+        "has_pathways and ours != uses_own_loops(cfg)",
+        "has_pathways",
         f"{ADAPT_TESTS} -k takes_its_loss",
         main=True,
     ),

@@ -89,15 +89,15 @@ FAULTS = [
     Fault(
         "pixel aspect ignored",
         DATASET,
-        "width * reader.info.pixel_aspect",
-        "width",
+        "picture.shape[1] * reader.info.pixel_aspect",
+        "picture.shape[1]",
         f"{TESTS}/test_dataset.py::test_pixels_that_are_not_square_are_shown_as_wide_as_they_are",
     ),
     Fault(
         "pixel aspect turned over",
         DATASET,
-        "width * reader.info.pixel_aspect",
-        "width / reader.info.pixel_aspect",
+        "picture.shape[1] * reader.info.pixel_aspect",
+        "picture.shape[1] / reader.info.pixel_aspect",
         f"{TESTS}/test_dataset.py::test_pixels_that_are_not_square_are_shown_as_wide_as_they_are",
     ),
     Fault(

@@ -65,8 +65,8 @@ FAULTS = [
     Fault(
         "top-5 of training is top-1",
         _TRAIN,
-        "topks_correct(logits.detach(), batch.labels, (1, 5))",
-        "topks_correct(logits.detach(), batch.labels, (1, 1))",
+        "topks_correct(*answers, (1, 5))",
+        "topks_correct(*answers, (1, 1))",
         f"{_BY_HAND} -k errors_and_loss",
     ),
     Fault(

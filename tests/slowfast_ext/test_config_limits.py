@@ -33,7 +33,6 @@ def test_a_key_that_the_loops_do_not_honour_stops_the_run(tiny_cfg):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("MIXUP.ENABLE", "True"),
         ("TRAIN.MIXED_PRECISION", "True"),
         ("TEST.NUM_TEMPORAL_CLIPS", "[1,2]"),
         ("DATA.ENSEMBLE_METHOD", "max"),
@@ -43,6 +42,33 @@ def test_keys_of_mains_loops(tiny_cfg, key, value):
     assert tiny_cfg(key, value).ENGINE == "host"
     with pytest.raises(InputError, match=rf"{re.escape(key)} is .*: with ENGINE own \(ENGINE host, "):
         tiny_cfg(key, value, "ENGINE", "own")
+
+
+@pytest.mark.parametrize("key", [("AUG.ENABLE", "True"), ("AUG.NUM_SAMPLE", "2")])
+def test_other_data_sets_are_not_augmented(tiny_cfg, key):
+    """The wheel's own know none of it; main's augment, but their samples need main's own loader."""
+    i3d = "MODEL.MODEL_NAME ResNet MODEL.ARCH i3d TRAIN.DATASET kinetics TEST.ENABLE False".split()
+    i3d += ["TRAIN.EVAL_FULL_VIDEO", "False", "ENGINE", "own"]
+    if key[0] == "AUG.ENABLE" and get_host().NAME == "git":
+        assert tiny_cfg(*i3d, *key).AUG.ENABLE
+        return
+    sentence = (
+        rf"{re.escape(key[0])} is .*: with TRAIN\.DATASET kinetics in our loops \(vtnkinetics and vtnmit"
+    )
+    with pytest.raises(InputError, match=sentence):
+        tiny_cfg(*i3d, *key)
+
+
+def test_mixup_of_two_pathways(tiny_cfg):
+    """Our loops mix the clip before it has pathways, if it comes from our data sets; main's cannot."""
+    slowfast = "MODEL.MODEL_NAME SlowFast MODEL.ARCH slowfast DATA.INPUT_CHANNEL_NUM [3,3]".split()
+    slowfast += "MIXUP.ENABLE True MODEL.LOSS_FUNC soft_cross_entropy TEST.ENABLE False".split()
+    assert tiny_cfg(*slowfast, "ENGINE", "own").MIXUP.ENABLE
+    sentence = "only the first pathway would be mixed, and MODEL.ARCH slowfast has two; ENGINE own with"
+    other = ["ENGINE", "own", "TRAIN.DATASET", "kinetics", "TRAIN.EVAL_FULL_VIDEO", "False"]
+    for more in ([], other) if LOOPS else (other,):
+        with pytest.raises(InputError, match=sentence):
+            tiny_cfg(*slowfast, *more)
 
 
 @on_main

@@ -48,6 +48,7 @@ SOURCES = {
     "Kinetics/VTN_R50": PAPER_RESNET,
     "Kinetics/VTN_ViT_B": PAPER_VIT,
     "Kinetics/VTN_ViT_B_1layer": PAPER_VIT,
+    "Kinetics/VTN_ViT_B_aug": PAPER_VIT,
     "Kinetics/VTN_ViT_B_authors": PAPER_VIT,
     "Kinetics/VTN_ViT_B_multi_view": PAPER_VIT,
     "MiT/I3D_NLN_32x2_R50": OURS,

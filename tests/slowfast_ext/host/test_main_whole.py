@@ -36,8 +36,8 @@ SMALL = [
     *"BN.NUM_BATCHES_PRECISE 1 TRAIN.EVAL_PERIOD 1 TEST.NUM_SPATIAL_CROPS 3".split(),
 ]
 OUR_DATA = "TRAIN.DATASET vtnkinetics TEST.DATASET vtnkinetics".split()
-WITHOUT_AUGMENTATION = [
-    *"AUG.ENABLE False AUG.NUM_SAMPLE 1 DATA.USE_OFFSET_SAMPLING False".split(),
+WITHOUT_JITTER = [
+    *"DATA.USE_OFFSET_SAMPLING False".split(),
     *"DATA.TRAIN_JITTER_SCALES_RELATIVE [] DATA.TRAIN_JITTER_ASPECT_RELATIVE []".split(),
 ]
 MVIT_DEPTH = [
@@ -58,8 +58,8 @@ def final_stats(out: Path) -> dict:
 @pytest.mark.parametrize("data", ["ours", "main's"])
 @pytest.mark.parametrize("name", ["Kinetics/X3D_XS", "Kinetics/MVITv2_S_16x4"])
 def test_x3d_and_mvit_train_and_test(name, data, data_dir, tmp_path):
-    """main's own recipes: with mixup on our data set; with RandAugment, erasing and two samples on main's."""
-    ours = [*OUR_DATA, *WITHOUT_AUGMENTATION]
+    """main's own recipes: MViT's with RandAugment, erasing, two samples of each video, and mixup."""
+    ours = [*OUR_DATA, *WITHOUT_JITTER]
     overrides = ours if data == "ours" else ["DATA.PATH_PREFIX", str(data_dir)]
     overrides += MVIT_DEPTH if "MVIT" in name else []
     paths = ["DATA.PATH_TO_DATA_DIR", str(data_dir), "OUTPUT_DIR", str(tmp_path)]
@@ -78,7 +78,7 @@ def test_x3d_and_mvit_train_and_test(name, data, data_dir, tmp_path):
 
 
 def test_what_our_data_set_would_ignore_stops_the_run(tmp_path):
-    with pytest.raises(InputError, match=r"AUG.ENABLE is True, AUG.NUM_SAMPLE is 2, .*only this works: AUG"):
+    with pytest.raises(InputError, match=r"DATA.USE_OFFSET_SAMPLING is True, .*only this works: DATA"):
         load_config(
             main_config("Kinetics/MVITv2_S_16x4"), ["NUM_GPUS", "0", *OUR_DATA, "OUTPUT_DIR", str(tmp_path)]
         )

@@ -137,5 +137,5 @@ def test_installed_without_tools_our_loops_run(tiny_config, data_dir, tmp_path):
     assert f"Host: PySlowFast main, commit 0123456, in {site}; not used: the one in" in log
     assert "Validating on 7 videos" in log  # our loop's line; main's has none
     assert json.loads((out / "test_results.json").read_text())["num_videos"] == 7
-    done = run(*line, "MIXUP.ENABLE", "True", cwd=root, SLOWFAST_HOME="", PYTHONPATH=path)
-    assert (done.returncode, "MIXUP.ENABLE is True" in done.stderr) == (2, True)
+    done = run(*line, "TRAIN.MIXED_PRECISION", "True", cwd=root, SLOWFAST_HOME="", PYTHONPATH=path)
+    assert (done.returncode, "TRAIN.MIXED_PRECISION is True" in done.stderr) == (2, True)

@@ -1,0 +1,26 @@
+"""Words of a command line that names videos, and then keys of a configuration with their values."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from slowfast_ext.prepare.find import VIDEO_SUFFIXES
+from vtn.errors import InputError
+
+
+def videos_and_keys(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Videos, and the words from the first key on: VIDEO... [KEY VALUE]...
+
+    Raises:
+        InputError: If there is no video.
+    """
+    first = next((i for i, word in enumerate(words) if _is_key(word)), len(words))
+    if not first:
+        raise InputError("there is no video to draw: name one or more files after --cfg FILE")
+    return list(words[:first]), list(words[first:])
+
+
+def _is_key(word: str) -> bool:
+    """Whether a word is a configuration's key, such as VTN.ATTENTION, and not a file, such as A.MP4."""
+    looks_like_one = re.fullmatch(r"[A-Z_][A-Z0-9_]*(\.[A-Z0-9_]+)*", word) is not None
+    return looks_like_one and Path(word).suffix.lower() not in VIDEO_SUFFIXES and not Path(word).exists()

@@ -1,0 +1,175 @@
+"""What a clip is changed by at random in training: by one draw, the same for all of its frames.
+
+The operations are timm's and torchvision's, which are made for images and draw from the global generators.
+Here a clip is given a seed, and those generators follow from it while its frames are changed.
+
+Legend: n distinct frames of a clip, B clips, T frames shown in each, C side of the crop.
+"""
+
+import enum
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data.auto_augment import (
+    augment_and_mix_transform,
+    auto_augment_transform,
+    posterize,
+    rand_augment_transform,
+)
+from timm.data.random_erasing import RandomErasing
+from timm.data.transforms import str_to_pil_interp
+from torchvision.transforms import ColorJitter
+
+from vtn.errors import InputError
+
+# Those that Pillow moves pixels with; random is bilinear or bicubic, whichever is drawn.
+INTERPOLATIONS = ("random", "nearest", "bilinear", "bicubic")
+ERASING_MODES = ("pixel", "rand", "const")
+# Largest shift of an operation that counts in pixels, as a part of the crop; as in timm and PySlowFast main.
+_LARGEST_SHIFT = 0.45
+
+
+class Draw(enum.IntEnum):
+    """What random numbers are for, so that no two things are decided by the same ones."""
+
+    OPERATIONS = 1
+    ERASING = 2
+    MIXING = 3
+
+
+def seed_of(draw: Draw, *numbers: int) -> int:
+    """A seed of 32 bits that follows from these numbers, none negative, and from nothing else."""
+    return int(np.random.SeedSequence([draw, *numbers]).generate_state(1)[0])
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Within, the global generators of Python, NumPy and PyTorch follow from a seed; after it, they go on.
+
+    Args:
+        seed: 32 bits.
+        device: A GPU whose generator does so too. That of a GPU which is not named is left alone.
+    """
+    generators = [torch.default_generator]
+    if device is not None and device.type == "cuda":
+        number = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[number])
+    before = random.getstate(), np.random.get_state(), [generator.get_state() for generator in generators]
+    try:
+        random.seed(seed)
+        np.random.seed(seed)
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        for generator, state in zip(generators, before[2], strict=True):
+            generator.set_state(state)
+
+
+class ClipAugmentation:
+    """RandAugment, AutoAugment, AugMix or colour jitter: the same operations on all frames of a clip.
+
+    Args:
+        policy: As timm takes it: "rand-m9-mstd0.5-inc1", "original-mstd0.5", "augmix-m3"; empty for colour
+            jitter.
+        interpolation: One of INTERPOLATIONS, for operations that move pixels.
+        color_jitter: Largest change of brightness, contrast and saturation, as a part; only used without a
+            policy.
+        crop_size: C.
+
+    Raises:
+        InputError: If timm does not take the policy.
+    """
+
+    def __init__(self, policy: str, interpolation: str, color_jitter: float, crop_size: int) -> None:
+        if not policy:
+            self._change: Callable[[Image.Image], Image.Image] = ColorJitter(*[color_jitter] * 3)
+            return
+        try:
+            self._change = _change_of(policy, interpolation, crop_size)
+            _keep_a_bit(self._change)
+            with seeded(0):
+                self._change(Image.new("RGB", (crop_size, crop_size)))
+        except Exception as error:
+            # timm asserts, looks up, converts; a policy is what a person typed.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"timm does not take the policy {policy!r} ({reason})") from None
+
+    def __call__(self, frames: torch.Tensor, seed: int) -> None:
+        """Change the frames of one clip, in place.
+
+        Args:
+            frames: (n, C, C, 3) uint8 RGB.
+            seed: Of this clip; equal frames stay equal.
+        """
+        for frame in frames:
+            with seeded(seed):
+                changed = self._change(Image.fromarray(frame.numpy()))
+            frame.copy_(torch.from_numpy(np.array(changed)))
+
+
+def _change_of(policy: str, interpolation: str, crop_size: int) -> Callable[[Image.Image], Image.Image]:
+    """timm's transform of images; its three makers take their kinds of policies."""
+    options = {"translate_const": int(crop_size * _LARGEST_SHIFT)}
+    if interpolation != "random":
+        options["interpolation"] = str_to_pil_interp(interpolation)
+    for beginning, make in (("rand", rand_augment_transform), ("augmix", augment_and_mix_transform)):
+        if policy.startswith(beginning):
+            return make(policy, options)
+    return auto_augment_transform(policy, options)
+
+
+def _keep_a_bit(change: Callable[[Image.Image], Image.Image]) -> None:
+    """Let no operation of timm leave a picture without a bit: Pillow refuses that since version 13.
+
+    Before it, such a picture became black.
+    """
+    for operation in change.ops if hasattr(change, "ops") else chain(*change.policy):
+        if operation.aug_fn is posterize:
+            operation.aug_fn = _posterize
+
+
+def _posterize(image: Image.Image, bits_to_keep: int, **options: object) -> Image.Image:
+    return posterize(image, max(1, bits_to_keep), **options)
+
+
+class ClipErasing:
+    """Random erasing (arXiv 1708.04896), timm's: the same boxes in all frames of a clip.
+
+    Args:
+        probability: Of a clip.
+        mode: What a box is filled with: "pixel", normal noise, other in each frame; "rand", one normal colour
+            in each frame; "const", 0, which is the mean.
+        max_count: A clip that is erased has one to so many boxes, smaller where there are more.
+    """
+
+    def __init__(self, probability: float, mode: str, max_count: int) -> None:
+        self._options = {"probability": probability, "mode": mode, "max_count": max_count}
+
+    def __call__(self, clips: torch.Tensor, seeds: Sequence[int | None]) -> None:
+        """Erase in place.
+
+        Args:
+            clips: (B, 3, T, C, C), normalised, contiguous.
+            seeds: Of each clip; None leaves it whole.
+        """
+        erase = RandomErasing(**self._options, device=clips.device)
+        for clip, seed in zip(as_images(clips), seeds, strict=True):
+            if seed is not None:
+                with seeded(seed, clips.device):
+                    erase(clip)
+
+
+def as_images(clips: torch.Tensor) -> torch.Tensor:
+    """Clips as images of 3 T channels, in the same memory: (B, 3, T, C, C) to (B, 3 T, C, C).
+
+    What changes an image changes all frames of the clip alike.
+    """
+    return clips.view(len(clips), -1, *clips.shape[-2:])
