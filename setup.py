@@ -15,7 +15,7 @@ setup(
         # Before 2.10 a checkpoint could run code though loaded with weights_only=True (CVE-2026-24747).
         "torch>=2.10",
         "torchvision>=0.25",  # the one that belongs to torch 2.10
-        "timm>=1.0.15",
+        "timm>=1.0.16",  # its attention takes a mask, which token merging needs
         "safetensors>=0.4",  # files of weights that RESNET.INFLATE_FROM names
         "av>=14.0",
         "numpy>=1.26",

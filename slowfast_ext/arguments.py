@@ -31,6 +31,8 @@ KEYS = {
     "drop_path_rate": "VTN.DROP_PATH_RATE",
     "img_size": "DATA.TRAIN_CROP_SIZE",
     "frames_per_chunk": "VTN.FRAMES_PER_CHUNK",
+    "merge_tokens": "VTN.MERGE_TOKENS",
+    "reuse_frames": "VTN.REUSE_FRAMES",
 }
 # 0 or an empty name leaves these to the model, whose word for it is None.
 _NONE_IF_ZERO = ("num_heads", "ffn_dim", "mlp_dim", "sequence_encoder", "frames_per_chunk")

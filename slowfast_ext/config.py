@@ -54,6 +54,10 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.VTN.DROP_RATE = 0.0  # dropout inside the backbone
     cfg.VTN.DROP_PATH_RATE = 0.0  # stochastic depth inside the backbone
     cfg.VTN.FRAMES_PER_CHUNK = 0  # frames encoded at once in evaluation, to save memory; 0 is all
+    cfg.VTN.MERGE_TOKENS = 0  # patch tokens that each layer of a ViT merges (ToMe), in training too
+    # Evaluation: mean absolute difference of pixels in [0, 1] up to which a frame gets the features of the
+    # last one that was encoded; 0 is off.
+    cfg.VTN.REUSE_FRAMES = 0.0
     # Temporal encoder.
     cfg.VTN.HIDDEN_DIM = 0  # width; 0 is the backbone's, any other value must equal it
     cfg.VTN.NUM_HIDDEN_LAYERS = 3

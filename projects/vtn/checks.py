@@ -16,6 +16,12 @@ def check_positive_int(name: str, value: int | None, *, optional: bool = False) 
         raise InputError(f"{name} must be a positive integer, not {value!r}.", arguments=(name,))
 
 
+def check_not_negative_int(name: str, value: int) -> None:
+    """Raise InputError unless value is an integer >= 0 (True and 2.0 are not)."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InputError(f"{name} must be an integer of 0 or more, not {value!r}.", arguments=(name,))
+
+
 def check_probability(name: str, value: float) -> None:
     """Raise InputError unless 0 <= value <= 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:

@@ -4,27 +4,23 @@ Shape legend: B batch, T frames of a clip, H and W pixels, D width of a frame fe
 (CLS first), K classes.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
 import torch
 from torch import nn
 
-from .backbone import (
-    Normalization,
-    create_backbone,
-    encode_distinct_frames,
-    encode_frames,
-    feature_dim,
-    fixed_img_size,
-    normalization,
-)
+from .backbone import Normalization, create_backbone, feature_dim, fixed_img_size, normalization
 from .checks import check_clip, check_frame_features, check_positive_int, checked_frames, checked_indices
 from .errors import InputError
+from .frame_encoding import encode_distinct_frames, encode_frames
+from .frame_reuse import FrameReuse, check_reuse_frames
 from .heads import ClassificationHead
 from .recipe import Recipe
 from .sequence_encoder import SequenceEncoder
 from .temporal_encoder import TemporalEncoder, window_per_layer
+from .token_merging import merge_tokens_in
 from .window_attention import usual_num_heads
 
 
@@ -63,6 +59,9 @@ class VTN(nn.Module):
         img_size: Height and width of the frames, or one number for both; for a ViT, in place of its own.
         frames_per_chunk: The most frames to encode at once while the backbone is in evaluation mode; all at
             once by default, as always in training.
+        merge_tokens: Patches that every layer of a ViT merges into others (ToMe), in training too.
+        reuse_frames: In evaluation, a frame gets the features of the last encoded one up to this mean
+            absolute difference of pixels in [0, 1]. `frame_counts` counts them, see FrameReuse.
 
     Raises:
         InputError: If an argument cannot be used; the sentence names it and its value.
@@ -95,14 +94,18 @@ class VTN(nn.Module):
         drop_path_rate: float = 0.0,
         img_size: int | tuple[int, int] | None = None,
         frames_per_chunk: int | None = None,
+        merge_tokens: int = 0,
+        reuse_frames: float = 0.0,
     ) -> None:
         super().__init__()
         check_positive_int("frames_per_chunk", frames_per_chunk, optional=True)
+        check_reuse_frames(reuse_frames)
         self.num_classes, self.frames_per_chunk = num_classes, frames_per_chunk
+        self.reuse_frames, self.frame_counts = reuse_frames, Counter()
         self.freeze_backbone, self.shuffle_frames = freeze_backbone, shuffle_frames
         rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
         options = {"pretrained": pretrained, "img_size": img_size, **rates}
-        self.backbone = _build_backbone(backbone, freeze=freeze_backbone, **options)
+        self.backbone = _build_backbone(backbone, freeze_backbone, merge_tokens, **options)
         self.embed_dim = feature_dim(self.backbone, img_size)
         self.sizes = _chosen_sizes(self.embed_dim, num_heads, ffn_dim, mlp_dim)
         self.cls_token = nn.Parameter(torch.randn(1, 1, self.embed_dim))
@@ -166,7 +169,7 @@ class VTN(nn.Module):
         frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
 
         with self._gradients_of_backbone():
-            features = encode_frames(self.backbone, clip, frame_indices, self.frames_per_chunk)  # (B, T, D)
+            features = encode_frames(self.backbone, clip, frame_indices, **self._how_to_encode)  # (B, T, D)
         tokens, _ = self._tokens(features)  # (B, N, D)
         cls_state, _ = self.temporal_encoder(tokens, frame_indices)  # (B, D)
         return self.mlp_head(cls_state)  # (B, K)
@@ -180,7 +183,7 @@ class VTN(nn.Module):
         if frame_indices is not None:
             frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
         with self._gradients_of_backbone():
-            return encode_frames(self.backbone, clip, frame_indices, self.frames_per_chunk)
+            return encode_frames(self.backbone, clip, frame_indices, **self._how_to_encode)
 
     def distinct_frame_features(
         self, frames: torch.Tensor | Iterable[torch.Tensor], index: torch.Tensor
@@ -199,7 +202,7 @@ class VTN(nn.Module):
         checked = partial(checked_frames, img_size=fixed_img_size(self.backbone))
         frames = checked(frames) if isinstance(frames, torch.Tensor) else map(checked, frames)
         with self._gradients_of_backbone():
-            return encode_distinct_frames(self.backbone, frames, index, self.frames_per_chunk)
+            return encode_distinct_frames(self.backbone, frames, index, **self._how_to_encode)
 
     def classify(
         self,
@@ -231,6 +234,14 @@ class VTN(nn.Module):
         logits = self.mlp_head(cls_state)
         return (logits, _on_frames(weights, order)) if return_attention else logits
 
+    @property
+    def _how_to_encode(self) -> dict[str, int | FrameReuse | None]:
+        """The last arguments of encode_frames and encode_distinct_frames."""
+        _, std = self.normalization or (None, None)
+        used = self.reuse_frames and not self.training
+        reuse = FrameReuse(self.reuse_frames, std, self.frame_counts) if used else None
+        return {"frames_per_chunk": self.frames_per_chunk, "reuse": reuse}
+
     def _gradients_of_backbone(self) -> torch.set_grad_enabled:
         """For `with`: gradients if the caller wants them, and none if the backbone is frozen."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone)
@@ -252,9 +263,10 @@ def _on_frames(cls_weights: torch.Tensor, order: torch.Tensor | None) -> torch.T
     return on_frames.take_along_dim(order.argsort(1)[:, None, None], dim=-1)
 
 
-def _build_backbone(backbone: str | nn.Module, *, freeze: bool, **options) -> nn.Module:
+def _build_backbone(backbone: str | nn.Module, freeze: bool, merge_tokens: int, **options) -> nn.Module:
     """The backbone, ready for convolutions, and frozen if asked for; options as for create_backbone."""
     backbone = create_backbone(backbone, **options)
+    merge_tokens_in(backbone, merge_tokens)
     # Order in memory, not numbers: convolutions on a CPU run up to twice as fast.
     backbone.to(memory_format=torch.channels_last)
     return backbone.requires_grad_(False).eval() if freeze else backbone

@@ -18,8 +18,11 @@ _FORMAT = 1  # of the entry; a file with a higher number was written by a newer 
 Rule = tuple[Callable[[Any], bool], str]
 
 
-def _whole(most: int) -> Rule:
-    return lambda value: type(value) is int and 1 <= value <= most, f"a whole number from 1 to {most}"
+def _whole(most: int, least: int = 1) -> Rule:
+    return (
+        lambda value: type(value) is int and least <= value <= most,
+        f"a whole number from {least} to {most}",
+    )
 
 
 def _number(least: float, most: float) -> Rule:
@@ -79,6 +82,8 @@ _ARGUMENTS: dict[str, Rule] = {
     "drop_path_rate": _PROBABILITY,
     "img_size": _either(_NONE, _PIXELS, _several(_PIXELS, 2, 2)),
     "frames_per_chunk": _either(_NONE, _SIZE),
+    "merge_tokens": _whole(_MOST, least=0),
+    "reuse_frames": _number(0, 1),
 }
 _FIELDS: dict[str, Rule] = {
     "mean": _several(_number(-1e4, 1e4), 3, 3),

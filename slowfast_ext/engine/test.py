@@ -75,7 +75,7 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     meter.stats = score_videos(meter)
     if is_master():
         host.log_json_stats(without_needless_top5(meter.stats, cfg.MODEL.NUM_CLASSES))
-        write_results(meter, loader, cfg)
+        write_results(meter, loader, model, cfg)
         tested = meter.stats["num_videos"], views, meter.stats["evaluation_seconds"]
         logger.info("Tested %d videos x %d views in %.1f s", *tested)
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
@@ -91,19 +91,20 @@ def _gather(meter) -> None:
         tensor.copy_(shared)
 
 
-def write_results(meter, loader: Any, cfg) -> None:
+def write_results(meter, loader: Any, model: nn.Module, cfg) -> None:
     """Write OUTPUT_DIR/test_results.json, and the scores if TEST.SAVE_RESULTS_PATH; only the first process.
 
     Args:
         meter: With `stats` of `score_videos`.
         loader: Whose pass has ended. One of main's own data sets has no ledger, and its scores are not
             written here.
+        model: That was tested, wrapped for several processes or not.
         cfg: Keys OUTPUT_DIR, MODEL.NUM_CLASSES and TEST.SAVE_RESULTS_PATH.
     """
     if not is_master():
         return
     with_ledger = isinstance(loader, VideoLoader)
-    stats = without_needless_top5(meter.stats, cfg.MODEL.NUM_CLASSES)
+    stats = without_needless_top5(meter.stats, cfg.MODEL.NUM_CLASSES) | _frames_encoded(model)
     if with_ledger:
         stats["num_repaired"] = loader.ledger.count(REPAIRED)
     write_text(Path(cfg.OUTPUT_DIR) / "test_results.json", json.dumps(stats, indent=1) + "\n")
@@ -114,3 +115,9 @@ def write_results(meter, loader: Any, cfg) -> None:
         arrays = {"scores": (meter.video_preds / meter.num_clips).numpy(), "labels": labels.numpy()}
         arrays |= {"scored": videos_scored(meter).numpy(), "paths": np.array(loader.ledger.paths)}
         np.savez(os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH), **arrays)
+
+
+def _frames_encoded(model: nn.Module) -> dict[str, int]:
+    """How many frames VTN.REUSE_FRAMES compared and how many it had encoded, in this process."""
+    counts = getattr(unwrap(model), "frame_counts", None)
+    return {f"num_frames_{name}": counts[name] for name in ("compared", "encoded")} if counts else {}

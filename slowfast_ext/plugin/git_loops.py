@@ -135,7 +135,7 @@ def _writing_results(perform_test: Callable) -> Callable:
         if isinstance(test_loader, VideoLoader):
             without_pickle.TEST.SAVE_RESULTS_PATH = ""
         test_meter = perform_test(test_loader, model, test_meter, without_pickle, writer)
-        write_results(test_meter, test_loader, cfg)
+        write_results(test_meter, test_loader, model, cfg)
         return test_meter
 
     return perform

@@ -6,6 +6,8 @@ VTN = "projects/vtn"
 TESTS = "tests/projects/vtn"
 WINDOW = f"{TESTS}/test_window_attention.py"
 MODEL = f"{TESTS}/test_vtn_model.py"
+MERGING = f"{TESTS}/test_token_merging.py"
+REUSE = f"{TESTS}/test_frame_reuse.py"
 
 FAULTS = [
     Fault(
@@ -87,14 +89,98 @@ FAULTS = [
     ),
     Fault(
         "frames are stacked video by video the wrong way round",
-        f"{VTN}/backbone.py",
+        f"{VTN}/frame_encoding.py",
         "frames = clip.transpose(1, 2).flatten(0, 1)",
         "frames = clip.permute(2, 0, 1, 3, 4).flatten(0, 1)",
         f"{MODEL} -k stacked",
     ),
     Fault(
+        "merged tokens weigh as one in attention",
+        f"{VTN}/token_merging.py",
+        "mask = None if sizes is None else sizes.log()[:, None, None].to(x.dtype)",
+        "mask = None",
+        MERGING,
+    ),
+    Fault(
+        "sizes go into attention without their logarithm",
+        f"{VTN}/token_merging.py",
+        "sizes.log()[:, None, None]",
+        "sizes[:, None, None]",
+        MERGING,
+    ),
+    Fault(
+        "the class token may be merged",
+        f"{VTN}/token_merging.py",
+        "blocks, num_prefix = backbone.blocks, backbone.num_prefix_tokens",
+        "blocks, num_prefix = backbone.blocks, 0",
+        MERGING,
+    ),
+    Fault(
+        "merged tokens are a plain mean",
+        f"{VTN}/token_merging.py",
+        "    weighted = x * sizes[..., None]",
+        "    sizes = torch.ones_like(sizes)\n    weighted = x * sizes[..., None]",
+        MERGING,
+    ),
+    Fault(
+        "keys are matched by their product, not by their cosine",
+        f"{VTN}/token_merging.py",
+        "keys = nn.functional.normalize(keys, dim=-1)",
+        "pass",
+        MERGING,
+    ),
+    Fault(
+        "the least similar tokens are merged",
+        f"{VTN}/token_merging.py",
+        "similarity.topk(num_merged, dim=-1)",
+        "similarity.topk(num_merged, dim=-1, largest=False)",
+        MERGING,
+    ),
+    Fault(
+        "tokens are matched in bfloat16 under autocast",
+        f"{VTN}/token_merging.py",
+        "    return torch.autocast(device.type, enabled=False)",
+        "    return contextlib.nullcontext()",
+        f"{MERGING} -k autocast",
+    ),
+    Fault(
+        "places forget the merging of the layer before",
+        f"{VTN}/token_merging.py",
+        "places if before is None else places.gather(1, before)",
+        "places",
+        MERGING,
+    ),
+    Fault(
+        "a frame is compared with its neighbour",
+        f"{VTN}/frame_reuse.py",
+        "encoded = torch.where(is_new, frame, encoded)",
+        "encoded = frame",
+        REUSE,
+    ),
+    Fault(
+        "a video is compared with the end of the one before it",
+        f"{VTN}/frame_reuse.py",
+        "if number in begins or encoded is None:",
+        "if encoded is None:",
+        REUSE,
+    ),
+    Fault(
+        "frames are compared as they are normalised",
+        f"{VTN}/frame_reuse.py",
+        "(difference * scale).mean()",
+        "difference.mean()",
+        REUSE,
+    ),
+    Fault(
+        "frames are reused in training",
+        f"{VTN}/model.py",
+        "used = self.reuse_frames and not self.training",
+        "used = self.reuse_frames",
+        REUSE,
+    ),
+    Fault(
         "equal frame numbers count as equal frames",
-        f"{VTN}/backbone.py",
+        f"{VTN}/frame_encoding.py",
         "repeated[some] = (frames[some] == frames[some - 1]).flatten(1).all(1)",
         "pass",
         f"{TESTS}/test_distinct_frames.py",

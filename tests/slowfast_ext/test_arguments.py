@@ -82,6 +82,10 @@ BAD = [
     ({"hidden_dropout": 1.5}, {"hidden_dropout"}),
     ({"head_dropout": 1.5}, {"head_dropout"}),
     ({"frames_per_chunk": -2}, {"frames_per_chunk"}),
+    ({"merge_tokens": -1}, {"merge_tokens"}),
+    ({"merge_tokens": 8}, {"merge_tokens", "backbone"}),
+    ({"backbone": "resnet10t", "merge_tokens": 8}, {"merge_tokens", "backbone"}),
+    ({"reuse_frames": 1.5}, {"reuse_frames"}),
 ]
 
 

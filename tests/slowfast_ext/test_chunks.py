@@ -110,3 +110,22 @@ def test_no_chunks_in_training(tiny_cfg):
     assert seen == [8]
     model.eval()([frames, frames.index])
     assert seen == [8, 3, 3, 2]
+
+
+@pytest.mark.parametrize("frames_per_chunk", [0, 1, 3, 32])
+def test_frames_that_hardly_differ_are_encoded_once(tiny_cfg, frames_per_chunk):
+    """Grey frames of two videos: 0.02 is 5.1 grey levels, counted from the last encoded frame."""
+    keys = ["VTN.REUSE_FRAMES", "0.02", "VTN.FRAMES_PER_CHUNK", str(frames_per_chunk)]
+    model = get_host().bare_model(tiny_cfg(*keys)).eval()
+    greys = torch.tensor([100, 103, 105, 106, 109, 120, 122, 122, 130, 200], dtype=torch.uint8)
+    stands_for = [0, 0, 0, 3, 3, 5, 5, 7, 8, 9]  # the second video begins with frame 7
+    pixels = greys[:, None, None, None].expand(-1, 32, 32, 3)
+    index = torch.tensor([[0, 1, 2, 3, 4, 5, 6], [7, 7, 8, 8, 9, 9, 9]])
+    frames = Frames((pixels[:4].clone(), pixels[4:].clone()), index)
+    encoded = Frames((pixels[stands_for].clone(),), index)
+    with torch.no_grad():
+        scores = model([frames, index])
+        assert model.frame_counts == {"compared": 10, "encoded": 6}
+        model.reuse_frames = 0.0
+        torch.testing.assert_close(scores, model([encoded, index]), rtol=0, atol=1e-6)
+        assert (scores - model([frames, index])).abs().max() > 1e-6

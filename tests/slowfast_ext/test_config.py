@@ -196,6 +196,16 @@ BAD = [
     ),
     ("VTN.ATTENTION flat", "VTN.ATTENTION must be one of learned, uniform, not 'flat'"),
     (
+        "VTN.BACKBONE resnet50 VTN.MERGE_TOKENS 8",
+        "VTN.MERGE_TOKENS 8: VTN.BACKBONE resnet50 is no ViT with global attention",
+    ),
+    (
+        "VTN.MERGE_TOKENS 17",
+        "VTN.MERGE_TOKENS 17: VTN.BACKBONE vit_base_patch16_224 has 196 patches and 12 layers, so at most 16",
+    ),
+    ("VTN.MERGE_TOKENS -1", "VTN.MERGE_TOKENS must be an integer of 0 or more, not -1"),
+    ("VTN.REUSE_FRAMES 2", "VTN.REUSE_FRAMES must be a number from 0 to 1, the range of pixels, not 2.0"),
+    (
         "VTN.ATTENTION_WINDOW [32,300,32]",
         "VTN.ATTENTION_WINDOW 300 is wider than the table of positions: of VTN.MAX_POSITION_EMBEDDINGS 288 "
         "the frames have 286",

@@ -1,5 +1,6 @@
 """The counter against arithmetic by hand, fvcore, the paper's table 4 and published counts."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,42 @@ def test_attention_is_counted_where_values_are_needed_too(sequence_encoder):
     if sequence_encoder == "bert":  # query keys and weights values, 10 tokens each, in two layers
         assert found.products * 1e9 == pytest.approx(2 * 2 * 10 * 10 * width)
     assert found.products > 0
+
+
+def merging_vit_by_hand(patches: int, layers: int, width: int, heads: int, merged: int) -> tuple[int, int]:
+    """(linear layers, products) of the layers of a ViT with a class token: ToMe, section 3."""
+    linear = products = 0
+    for _ in range(layers):
+        tokens = 1 + patches
+        linear += tokens * width * 3 * width + tokens * width * width  # queries, keys, values; projection
+        products += 2 * tokens * tokens * width  # query keys, weights values
+        if merged:  # every second patch with every other, keys averaged over the heads
+            products += (patches - patches // 2) * (patches // 2) * (width // heads)
+        patches -= min(merged, patches // 2)
+        linear += (1 + patches) * 2 * width * 4 * width  # after the merging
+    return linear, products
+
+
+@pytest.mark.parametrize(
+    ("merged", "tokens"),
+    [
+        (0, [197] * 13),
+        (8, [197, 189, 181, 173, 165, 157, 149, 141, 133, 125, 117, 109, 101]),
+        (16, [197, 181, 165, 149, 133, 117, 101, 85, 69, 53, 37, 21, 11]),  # at the end half of 20 patches
+    ],
+)
+def test_merged_tokens_are_not_counted(merged, tokens):
+    with torch.device("meta"):
+        model = vtn.VTN("vit_base_patch16_224", 5, merge_tokens=merged).backbone
+    seen = []
+    for block in model.blocks:
+        block.norm1.register_forward_hook(lambda module, args, output: seen.append(output.shape[1]))
+        block.norm2.register_forward_hook(lambda module, args, output: seen.append(output.shape[1]))
+    count = count_flops(FirstInput(model), [torch.zeros(1, 3, 224, 224)])
+    linear, products = merging_vit_by_hand(196, 12, 768, 12, merged)
+    assert round(count.conv_linear * 1e9) == linear + 196 * (3 * 16 * 16) * 768
+    assert round(count.products * 1e9) == products
+    assert seen == [number for pair in itertools.pairwise(tokens) for number in pair]
 
 
 def count(name: str, *overrides: str, train: bool = False):

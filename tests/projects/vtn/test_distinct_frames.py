@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 import vtn
-from vtn.backbone import create_backbone, encode_frames
+from vtn.backbone import create_backbone
+from vtn.frame_encoding import encode_frames
 
 
 class ScaledLinear(nn.Linear):

@@ -165,6 +165,15 @@ def test_scores_are_the_mean_softmax_of_the_views(tiny_cfg):
         np.testing.assert_allclose(saved[video], np.mean(scores, axis=0), atol=1e-5)
 
 
+def test_frames_that_are_not_encoded_are_told(tiny_cfg, tmp_path):
+    """Twelve distinct frames of each of seven videos; at this threshold the first one stands for all."""
+    loops.test(tiny_cfg("VTN.REUSE_FRAMES", "1.0"))
+    results = json.loads((tmp_path / "out/test_results.json").read_text())
+    assert (results["num_frames_compared"], results["num_frames_encoded"]) == (7 * 12, 7)
+    loops.test(tiny_cfg())
+    assert "num_frames_encoded" not in json.loads((tmp_path / "out/test_results.json").read_text())
+
+
 def test_the_hosts_own_data_set_and_model(tiny_cfg, data_dir, tmp_path):
     """PySlowFast's Kinetics with its I3D, without anything of VTN in between but the loops."""
     cfg = tiny_cfg(
