@@ -119,8 +119,12 @@ def _shares(batch: Batch, clip: int = 0) -> str:
 
 
 def _first_batch(cfg: CfgNode, videos: Sequence[str], changes: dict, *, epoch: int = 0) -> Batch:
-    """The clips of all videos in order, made an even number, as a training step gives them to its model."""
-    cfg = _changed(cfg, {**changes, "MODEL.NUM_CLASSES": max(2, len(videos))})
+    """The clips of all videos in order, made an even number, as a training step gives them to its model.
+
+    Their labels are not smoothed, so that these are the shares of the videos.
+    """
+    labels = {"MODEL.NUM_CLASSES": max(2, len(videos)), "MIXUP.LABEL_SMOOTH_VALUE": 0.0}
+    cfg = _changed(cfg, {**changes, **labels})
     even = [*videos, *videos[-1:]] if len(videos) % 2 else videos
     dataset = Vtnkinetics(cfg, "train", even)
     dataset.labels = [videos.index(video) for video in even]
