@@ -40,7 +40,13 @@ setup(
             "psutil>=5.9",
             "tensorboard>=2.15",
         ],
-        "test": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "scikit-video>=1.1.11"],
+        "test": [
+            "pytest>=8.0",
+            "pytest-xdist>=3.5",
+            "ruff>=0.9",
+            "scikit-video>=1.1.11",
+            "tensorboard>=2.15",
+        ],
         "dev": ["pre-commit>=4.0"],
     },
 )

@@ -17,6 +17,7 @@ KEYS = {
     "attention_window": "VTN.ATTENTION_WINDOW",
     "ffn_dim": "VTN.INTERMEDIATE_SIZE",
     "mlp_dim": "VTN.MLP_DIM",
+    "head_init": "VTN.HEAD_INIT",
     "position_embedding": "VTN.POSITION_EMBEDDING",
     "max_position_embeddings": "VTN.MAX_POSITION_EMBEDDINGS",
     "attention": "VTN.ATTENTION",

@@ -13,7 +13,7 @@ import yaml
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.config_check import check_config
-from slowfast_ext.config_limits import check_limits
+from slowfast_ext.config_limits import check_limits, check_mains_loops
 from slowfast_ext.distributed import visible_gpus
 from slowfast_ext.host import get_host
 from vtn.backbone import normalization
@@ -42,6 +42,12 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.TRAIN.CHECKPOINT_PARTIAL = False  # fine-tune: take what fits of CHECKPOINT_FILE_PATH, weights only
     # skip: the next video of the epoch's order takes the place of one that cannot be read | stop
     cfg.TRAIN.FAILED_VIDEOS = "skip"
+    # float32 | bfloat16 | float16 (GPUs only), in which layers compute; weights and loss stay float32
+    cfg.TRAIN.PRECISION = "float32"  # of training and validation
+    cfg.TEST.PRECISION = "float32"
+    cfg.TRAIN.ACCUMULATE_STEPS = 1  # parts of a batch, computed one after the other to save memory
+    cfg.TRAIN.EMA_DECAY = 0.0  # above 0: weights are averaged over the steps; the average is what is tested
+    cfg.SOLVER.FUSED = False  # PyTorch's fused optimizers: one pass over all weights
     cfg.DATA_LOADER.VIDEO_TIMEOUT = 300.0  # seconds a worker may take for a video before it counts as failed
     # Image network whose weights, repeated over time, a ResNet (i3d, c2d, slow) starts from: a timm name, or
     # a file of timm's or torchvision's weights.
@@ -75,11 +81,13 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.VTN.PAD_TOKEN_ID = -1  # the authors' key; without padding it has no effect
     # Head. Its dropout is MODEL.DROPOUT_RATE.
     cfg.VTN.MLP_DIM = 0  # width of the hidden layer; 0 is that of the temporal encoder
+    cfg.VTN.HEAD_INIT = "release"  # release: as in the authors' code | paper: normal, std 0.02
     # Data.
     # The released code's evaluation: its indices (see slowfast_ext/video/sampling.py) and its normalisation,
     # where DATA.MEAN and DATA.STD are not given.
     cfg.VTN.AUTHORS_PROTOCOL = False
     # Machine.
+    cfg.VTN.COMPILE = False  # torch.compile of backbone and temporal encoder
     cfg.VTN.CPU_PROCESSES = 1  # processes when NUM_GPUS is 0
 
 
@@ -169,6 +177,7 @@ def adapt_loaded_config(cfg: CfgNode, path: str | os.PathLike | None, overrides:
     file, command_line = (_read_yaml(path) if path else {}), _pairs_to_tree(overrides)
     _use_visible_gpus(cfg, given={*file, *command_line})
     _use_own_datasets(cfg)
+    check_mains_loops(cfg)
     check_config(cfg)
     _set_normalization(cfg, given={*file.get("DATA", {}), *command_line.get("DATA", {})})
 

@@ -73,11 +73,14 @@ def _check_mixup(cfg: CfgNode) -> None:
 
 def _check_pairs(cfg: CfgNode) -> None:
     """Refuse a batch in which a clip has no other to be mixed with."""
-    clips = cfg.TRAIN.BATCH_SIZE // world_size(cfg) * cfg.AUG.NUM_SAMPLE
+    parts = cfg.TRAIN.ACCUMULATE_STEPS
+    clips = cfg.TRAIN.BATCH_SIZE // world_size(cfg) * cfg.AUG.NUM_SAMPLE // max(1, parts)
     if clips % 2 if uses_own_loops(cfg) else clips < 2:
+        at_once = f" in each of TRAIN.ACCUMULATE_STEPS {parts} parts" if parts > 1 else ""
         raise InputError(
             f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}: with AUG.NUM_SAMPLE {cfg.AUG.NUM_SAMPLE} a process "
-            f"has {clips} clips of a batch, and MIXUP.ENABLE needs an even number, because it mixes pairs"
+            f"has {clips} clips of a batch{at_once}, and MIXUP.ENABLE needs an even number, because it mixes "
+            "pairs"
         )
 
 

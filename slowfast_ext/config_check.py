@@ -12,10 +12,12 @@ from fvcore.common.config import CfgNode
 import vtn
 from slowfast_ext.arguments import model_arguments, said_in_keys
 from slowfast_ext.config_augment import check_augmentation
+from slowfast_ext.config_steps import check_steps
 from slowfast_ext.distributed import num_processes, visible_gpus, world_size
 from slowfast_ext.host import get_host
 from slowfast_ext.inflate import check_inflation
 from vtn.backbone import fixed_img_size
+from vtn.backbone_training import layer_scales, recompute_activations
 from vtn.errors import InputError
 
 OWN_DATASETS = ("vtnkinetics", "vtnmit")
@@ -41,6 +43,7 @@ def check_config(cfg: CfgNode) -> None:
         _check_data(cfg)
     check_augmentation(cfg)
     _check_solver(cfg)
+    check_steps(cfg)
     if cfg.MODEL.MODEL_NAME == "VTN":
         _check_vtn(cfg)
     if cfg.MODEL.MODEL_NAME in _OF_ONE_SIZE:
@@ -151,7 +154,8 @@ def _check_vtn(cfg: CfgNode) -> None:
     """Refuse a model that cannot be built, and what only two keys together get wrong."""
     node, crop, test_crop = cfg.VTN, cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TEST_CROP_SIZE
     with said_in_keys():
-        width, fixed_size = _built_without_memory(json.dumps(model_arguments(cfg)))
+        asked = cfg.MODEL.ACT_CHECKPOINT and not node.FREEZE_BACKBONE, cfg.SOLVER.LAYER_DECAY
+        width, fixed_size = _built_without_memory(json.dumps(model_arguments(cfg)), *asked)
     features = f"the width of the features of VTN.BACKBONE {node.BACKBONE}, {width}"
     _require(node.HIDDEN_DIM in (0, width), "VTN.HIDDEN_DIM", node.HIDDEN_DIM, f"0 or {features}")
     if cfg.TEST.ENABLE and fixed_size is not None:
@@ -173,17 +177,25 @@ def _check_one_size(cfg: CfgNode) -> None:
 
 
 @functools.cache
-def _built_without_memory(arguments: str) -> tuple[int, tuple[int, int] | None]:
+def _built_without_memory(
+    arguments: str, recomputes: bool, layer_decay: float
+) -> tuple[int, tuple[int, int] | None]:
     """Build a VTN on PyTorch's meta device: no weights, no download, tenths of a second.
 
     Args:
         arguments: Those of vtn.VTN, as JSON.
+        recomputes: Its backbone shall compute activations again.
+        layer_decay: What its layers' rates shall fall by; 1 is nothing.
 
     Returns:
         The width of its features, and the one image size that its backbone takes if it is such a network.
     """
     with torch.device("meta"):
         model = vtn.VTN(**json.loads(arguments))
+    if recomputes:
+        recompute_activations(model.backbone)
+    if layer_decay != 1.0:
+        layer_scales(model.backbone, layer_decay)
     return model.embed_dim, fixed_img_size(model.backbone)
 
 

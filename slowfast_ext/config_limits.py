@@ -3,6 +3,7 @@
 The keys are PySlowFast main's. One that this PySlowFast does not have cannot be asked for.
 """
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +16,12 @@ ENGINES = ("host", "own")
 # Keys that change nothing unless they have the value given here; any other value asks for something that
 # the part named in the message does not do.
 _NOT_FOR_VTN = {
-    "SOLVER.LAYER_DECAY": 1.0,
     "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN": (),
     "TRAIN.CHECKPOINT_IN_INIT": False,
     "MODEL.FROZEN_BN": False,
 }
+# Of PySlowFast 1.0's models none has these; VTN has, and some of main's.
+_OF_MAINS_MODELS = {"SOLVER.LAYER_DECAY": 1.0, "MODEL.ACT_CHECKPOINT": False}
 _NOT_IN_OUR_DATASETS = {
     "AUG.GEN_MASK_LOADER": False,
     "DATA.MULTI_LABEL": False,
@@ -60,7 +62,8 @@ _ONLY_IN_MAINS_LOOPS = {
     "DETECTION.ENABLE": False,
     "DATA.MULTI_LABEL": False,
     "DATA.LOADER_CHUNK_SIZE": 0,
-    "TENSORBOARD.ENABLE": False,
+    "TENSORBOARD.CONFUSION_MATRIX.ENABLE": False,
+    "TENSORBOARD.HISTOGRAM.ENABLE": False,
     "TEST.NUM_TEMPORAL_CLIPS": [],
     "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN": (),
     "TRAIN.CHECKPOINT_IN_INIT": False,
@@ -69,6 +72,14 @@ _ONLY_IN_MAINS_LOOPS = {
 }
 # What data sets other than ours do not do: on the wheel, and on main in our loops.
 _NOT_IN_OTHER_DATASETS = {"wheel": {"AUG.ENABLE": False, "AUG.NUM_SAMPLE": 1}, "git": {"AUG.NUM_SAMPLE": 1}}
+_ONLY_IN_OUR_LOOPS = {
+    "TRAIN.PRECISION": "float32",
+    "TEST.PRECISION": "float32",
+    "TRAIN.ACCUMULATE_STEPS": 1,
+    "TRAIN.EMA_DECAY": 0.0,
+    "SOLVER.FUSED": False,
+    "VTN.COMPILE": False,
+}
 _NOT_BY_THIS_COMMAND = {
     "DEMO.ENABLE": False,
     "TENSORBOARD.MODEL_VIS.ENABLE": False,
@@ -105,7 +116,26 @@ def check_limits(cfg: CfgNode) -> None:
         _check_augmented_training(cfg)
     if uses_own_loops(cfg):
         _require_plain(cfg, _ONLY_IN_MAINS_LOOPS, _where_own_loops_run(cfg))
+        if cfg.TENSORBOARD.ENABLE and importlib.util.find_spec("tensorboard") is None:
+            raise InputError(
+                "TENSORBOARD.ENABLE is True, but the package tensorboard is not installed: type "
+                "`pip install tensorboard`, or add TENSORBOARD.ENABLE False"
+            )
+    else:
+        check_mains_loops(cfg)
+    if get_host().NAME == "wheel" and cfg.MODEL.MODEL_NAME != "VTN":
+        _require_plain(cfg, _OF_MAINS_MODELS, f"for {cfg.MODEL.MODEL_NAME} of PySlowFast 1.0")
     _require_plain(cfg, _NOT_BY_THIS_COMMAND, "in this command; main's own tools/run_net.py does it")
+
+
+def check_mains_loops(cfg: CfgNode) -> None:
+    """Refuse keys that PySlowFast main's own loops do not honour.
+
+    Raises:
+        InputError: Names the keys and what does honour them.
+    """
+    ours = _ONLY_IN_OUR_LOOPS | ({"SOLVER.LAYER_DECAY": 1.0} if cfg.MODEL.MODEL_NAME == "VTN" else {})
+    _require_plain(cfg, ours, "in PySlowFast main's own loops (ENGINE own in our tools/run_net.py does more)")
 
 
 def refinements_to_switch_off(cfg: CfgNode) -> dict[str, Any]:

@@ -4,6 +4,7 @@ NUM_GPUS and VTN.CPU_PROCESSES say what a run wants; what a process really has i
 loops of PySlowFast main are given another NUM_GPUS, see host/git_cpu.py.
 """
 
+import functools
 import os
 import random
 import sys
@@ -90,6 +91,20 @@ def all_reduce_sum(values: list[float]) -> list[float]:
     tensor = on_backend(torch.tensor(values, dtype=torch.float64))
     dist.all_reduce(tensor)
     return tensor.tolist()
+
+
+def agree(number: int, op: dist.ReduceOp) -> int:
+    """Combine a number over all processes, on their CPUs: through NCCL a GPU would be waited for."""
+    tensor = torch.tensor(int(number))
+    group = _group_of_cpus(dist.group.WORLD) if dist.get_backend() == "nccl" else None
+    dist.all_reduce(tensor, op, group=group)
+    return int(tensor)
+
+
+@functools.lru_cache(maxsize=1)
+def _group_of_cpus(world: dist.ProcessGroup) -> dist.ProcessGroup:
+    """The processes of a group, connected without GPUs; all of them ask for it together the first time."""
+    return dist.new_group(backend="gloo")
 
 
 def on_backend(tensor: torch.Tensor) -> torch.Tensor:

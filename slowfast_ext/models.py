@@ -9,9 +9,11 @@ from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.packing import take_frames
 from slowfast_ext.distributed import unwrap
 from slowfast_ext.host import get_host
+from slowfast_ext.host.heads import score_in_float32
 from slowfast_ext.inflate import inflate_from_images, inflates
 from slowfast_ext.recipe import recipe_of
 from slowfast_ext.video.transforms import normalize
+from vtn.backbone_training import recompute_activations
 
 
 class VTN(vtn.VTN):
@@ -30,6 +32,8 @@ class VTN(vtn.VTN):
     def __init__(self, cfg: CfgNode) -> None:
         with said_in_keys():
             super().__init__(**model_arguments(cfg), pretrained=cfg.VTN.PRETRAINED)
+            if cfg.MODEL.ACT_CHECKPOINT and not cfg.VTN.FREEZE_BACKBONE:  # a frozen one keeps none
+                recompute_activations(self.backbone)
         self.recipe = recipe_of(cfg, **self.sizes)  # goes into every checkpoint
         self.normalization = self.recipe.mean, self.recipe.std
 
@@ -49,7 +53,7 @@ class VTN(vtn.VTN):
             logits = self.classify(self.features_of(clips), *frame_indices)
         else:
             logits = super().forward(clips, *frame_indices)
-        return logits if self.training else logits.softmax(dim=1)
+        return logits if self.training else logits.float().softmax(dim=1)
 
     def features_of(self, frames: Frames) -> torch.Tensor:
         """Normalise and encode each distinct frame once: (B, T, D).
@@ -101,4 +105,5 @@ def make_model(cfg: CfgNode, gpu_id: int | None = None) -> torch.nn.Module:
     model = get_host().build_model(cfg, gpu_id)
     inflate_from_images(unwrap(model), cfg)
     take_frames(unwrap(model), cfg)
+    score_in_float32(unwrap(model))
     return model

@@ -16,7 +16,15 @@ LAYERS = [
     ["video"],
     ["host"],
     [
-        *("config", "config_adapt", "config_augment", "config_check", "config_limits", "inflate"),
+        *(
+            "config",
+            "config_adapt",
+            "config_augment",
+            "config_check",
+            "config_limits",
+            "config_steps",
+            "inflate",
+        ),
         *("arguments", "recipe", "protocols"),
     ],
     ["data"],

@@ -52,6 +52,8 @@ _SIZES = (
     ("classes", "head.projection.weight", 0),  # PySlowFast's own models
 )
 _DEPTH = "temporal layers"
+# The entry of a file with an average of the weights over the steps of the training.
+AVERAGED = "ema_state"
 PARTIAL_ADVICE = "to load only what fits: vtn.load_checkpoint(model, path, partial=True)"
 
 
@@ -120,6 +122,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool 
     The file holds a plain state dict or PySlowFast's {"model_state": ...}, with our names or the authors'.
     Either may come from a DistributedDataParallel model, with "module." before every name.
 
+    Of a file with an average of the weights over the training, the average is taken, as a test does.
+
     If the file records what its model was trained with, a VTN gets that `recipe` and `normalization`; with
     `partial` it gets the normalisation alone, and only if the whole backbone was loaded.
 
@@ -138,7 +142,7 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool 
     """
     content = read_checkpoint(path)
     recipe = read_recipe(content, path)
-    report = load_weights(model, weights_of(content, path), path, partial=partial)
+    report = load_weights(model, weights_of(content, path, averaged=True), path, partial=partial)
     whole_backbone = not any(name.startswith("backbone.") for name in report.kept)
     if isinstance(model, VTN) and recipe is not None and whole_backbone:
         model.normalization = recipe.mean, recipe.std
@@ -169,13 +173,22 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def weights_of(checkpoint: Mapping[str, Any], path: str | os.PathLike) -> dict[str, torch.Tensor]:
+def weights_of(
+    checkpoint: Mapping[str, Any], path: str | os.PathLike, *, averaged: bool = False
+) -> dict[str, torch.Tensor]:
     """The model's weights from what `read_checkpoint` returned, under the file's names.
+
+    Args:
+        checkpoint: The file's content.
+        path: The file, for the error.
+        averaged: Of a file that also has an average of the weights over the training, take that.
 
     Raises:
         InputError: If there are none; names `path`.
     """
     state = checkpoint.get("model_state", checkpoint)
+    if averaged and "model_state" in checkpoint:
+        state = checkpoint.get(AVERAGED, state)
     if (
         not isinstance(state, dict)
         or not state

@@ -74,7 +74,10 @@ def check_frame_features(frame_features: torch.Tensor, embed_dim: int) -> None:
 def checked_indices(
     frame_indices: torch.Tensor | None, batch: int, num_frames: int, device: torch.device
 ) -> torch.Tensor:
-    """(B, T) int64 on the model's device, 0 .. T - 1 for None; InputError if they cannot be that."""
+    """(B, T) int64 on the model's device, 0 .. T - 1 for None; InputError if they cannot be that.
+
+    Values are looked at only where the indices are on the CPU.
+    """
     if frame_indices is None:
         return torch.arange(num_frames, device=device).expand(batch, -1)
     if not isinstance(frame_indices, torch.Tensor):
@@ -86,7 +89,9 @@ def checked_indices(
             f"frame_indices must have shape ({batch}, {num_frames}), one for each frame of the clip, "
             f"not {tuple(frame_indices.shape)}."
         )
-    if not is_symbolic(frame_indices) and bool((frame_indices < 0).any()):
+    # On a GPU the values are not looked at, because it would have to finish everything before.
+    readable = frame_indices.device.type == "cpu" and not is_symbolic(frame_indices)
+    if readable and bool((frame_indices < 0).any()):
         raise InputError(f"frame_indices must be 0 or more, but {int(frame_indices.min())} is among them.")
     return frame_indices.to(device, torch.long)
 

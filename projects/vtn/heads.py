@@ -3,6 +3,9 @@
 from torch import nn
 
 from .checks import check_positive_int, check_probability
+from .errors import InputError
+
+HEAD_INITS = ("release", "paper")
 
 
 class ClassificationHead(nn.Sequential):
@@ -15,11 +18,15 @@ class ClassificationHead(nn.Sequential):
         mlp_dim: Hidden width.
         num_classes: K.
         dropout: Probability of dropping a hidden unit.
+        init: How the linear layers start: "release", by PyTorch's defaults as in the authors' code, or
+            "paper", weights from N(0, 0.02) and biases of 0.
 
-    Source: VTN (arXiv:2102.00719) Sec. 3.3; weights start as the authors' do, by PyTorch's defaults.
+    Source: VTN (arXiv:2102.00719) Sec. 3.3; "paper" is Sec. 4.1.
     """
 
-    def __init__(self, embed_dim: int, mlp_dim: int, num_classes: int, dropout: float) -> None:
+    def __init__(
+        self, embed_dim: int, mlp_dim: int, num_classes: int, dropout: float, init: str = "release"
+    ) -> None:
         check_positive_int("mlp_dim", mlp_dim)
         check_positive_int("num_classes", num_classes)
         check_probability("head_dropout", dropout)
@@ -30,3 +37,11 @@ class ClassificationHead(nn.Sequential):
             nn.Dropout(dropout),
             nn.Linear(mlp_dim, num_classes),
         )
+        if init not in HEAD_INITS:
+            raise InputError(
+                f"head_init must be {' or '.join(HEAD_INITS)}, not {init!r}.", arguments=("head_init",)
+            )
+        if init == "paper":
+            for layer in (self[1], self[4]):
+                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)

@@ -43,6 +43,7 @@ class VTN(nn.Module):
         attention_window: Total width in frames, even; one number, or a list with one for each layer.
         ffn_dim: Hidden width of the encoder's feed-forward networks; 4 * D by default.
         mlp_dim: Hidden width of the head; D by default.
+        head_init: "release" or "paper", see ClassificationHead.
         position_embedding: "learned", "fixed" (temporal sine) or "none".
         max_position_embeddings: Rows of the learned table, two of which are not for frames.
         attention: "learned", or "uniform", where all visible tokens weigh the same (Fig. 4 of the paper).
@@ -80,6 +81,7 @@ class VTN(nn.Module):
         attention_window: int | list[int] | tuple[int, ...] = 32,
         ffn_dim: int | None = None,
         mlp_dim: int | None = None,
+        head_init: str = "release",
         position_embedding: str = "learned",
         max_position_embeddings: int = 288,
         attention: str = "learned",
@@ -122,7 +124,8 @@ class VTN(nn.Module):
             attention_dropout=attention_dropout,
             hidden_dropout=hidden_dropout,
         )
-        self.mlp_head = ClassificationHead(self.embed_dim, self.sizes["mlp_dim"], num_classes, head_dropout)
+        widths = self.embed_dim, self.sizes["mlp_dim"], num_classes
+        self.mlp_head = ClassificationHead(*widths, head_dropout, head_init)
 
     def train(self, mode: bool = True) -> "VTN":
         """Switch to training, or to evaluation with mode=False; a frozen backbone stays in evaluation."""
@@ -156,7 +159,7 @@ class VTN(nn.Module):
             clip: (B, 3, T, H, W) float RGB, normalised as the backbone expects: (pixels / 255 - mean) / std
                 with `mean, std = model.normalization`.
             frame_indices: (B, T) integers >= 0, the frames' numbers in their video, counted from 0;
-                0 .. T - 1 if left out.
+                0 .. T - 1 if left out. Values are looked at only on the CPU: it would make a GPU wait.
 
         Returns:
             Logits (B, K).
@@ -165,7 +168,7 @@ class VTN(nn.Module):
             InputError: If a shape or a type is wrong, or an index is negative.
         """
         check_clip(clip, fixed_img_size(self.backbone))
-        # Before the expensive part: reading values makes a GPU wait.
+        # Before the expensive part.
         frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
 
         with self._gradients_of_backbone():

@@ -69,6 +69,7 @@ _ARGUMENTS: dict[str, Rule] = {
     "attention_window": _either(_SIZE, _several(_SIZE, 1, _MOST_LAYERS)),
     "ffn_dim": _either(_NONE, _SIZE),
     "mlp_dim": _either(_NONE, _SIZE),
+    "head_init": _NAME,
     "position_embedding": _NAME,
     "max_position_embeddings": _SIZE,
     "attention": _NAME,

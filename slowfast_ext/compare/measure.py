@@ -20,7 +20,8 @@ from slowfast_ext.cli import run_safely
 from slowfast_ext.config import load_config
 from slowfast_ext.data.ledger import FAILED, OUTCOMES
 from slowfast_ext.distributed import device_of, launch_job, settle
-from slowfast_ext.engine.batch import Batch
+from slowfast_ext.engine.compilation import compile_parts
+from slowfast_ext.engine.test import test_step
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
 from slowfast_ext.host.command_line import DEFAULT_INIT_METHOD
@@ -77,18 +78,19 @@ def time_videos(cfg, count: int) -> list[VideoTime]:
     """
     dataset = get_host().build_dataset(cfg.TEST.DATASET, cfg, "test")
     model, device = make_model(cfg).eval(), device_of(cfg)
+    compile_parts(model, cfg)
     times: list[VideoTime] = []
     for video in range(len(dataset.paths)):
         if len(times) == count:
             break
         if not times:  # warm up, again if a video cannot be read
-            _classify(model, _read(dataset, video)[:1], 1, device)
+            _classify(model, _read(dataset, video)[:1], 1, device, cfg)
         started = time.perf_counter()
         items = _read(dataset, video)
         read = time.perf_counter()
         if _failed(items):
             continue
-        _classify(model, items, cfg.TEST.BATCH_SIZE, device)
+        _classify(model, items, cfg.TEST.BATCH_SIZE, device, cfg)
         ended = time.perf_counter()
         times.append(VideoTime(dataset.paths[video], 1000 * (read - started), 1000 * (ended - read)))
         get_host().log_json_stats({"fraction_done": len(times) / min(count, len(dataset.paths))})
@@ -107,10 +109,12 @@ def _failed(items: Sequence) -> bool:
     return any(int(item[-1]["outcome"]) == OUTCOMES.index(FAILED) for item in items)
 
 
-def _classify(model: torch.nn.Module, items: Sequence, batch_size: int, device: torch.device) -> torch.Tensor:
+def _classify(
+    model: torch.nn.Module, items: Sequence, batch_size: int, device: torch.device, cfg
+) -> torch.Tensor:
     """Scores of the views, (views, K), on the CPU, so that a GPU has finished."""
     batches = [items[begin : begin + batch_size] for begin in range(0, len(items), batch_size)]
-    return torch.cat([model(Batch(default_collate(batch), device).inputs).cpu() for batch in batches])
+    return torch.cat([test_step(default_collate(batch), model, device, cfg).cpu() for batch in batches])
 
 
 def measure_row(argv: Sequence[str] | None = None) -> None:

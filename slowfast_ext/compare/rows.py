@@ -27,7 +27,7 @@ class ResultRow:
         status: OK, COSTS_ONLY (no weights, so no accuracy), FAILED or NOT_RUN.
         reason: Why it failed.
         switched_off: What the configuration asks for and our data sets do not do.
-        precision: In which the model computes.
+        precision: In which its layers compute, in training and in the test.
         params_M: Parameters, millions, trained or not.
         frames, crop, views: Of one view: frames and side in pixels; views of a video.
         gflops_per_view, gflops: Multiply-adds of convolutions and linear layers, 1e9, as PySlowFast counts
@@ -102,8 +102,7 @@ class ResultRow:
         count = count_flops(model, example_inputs(cfg, self.frames, self.crop, device="meta"))
         self.gflops_per_view, self.gflops_all_per_view = count.conv_linear, count.total
         self.gflops, self.gflops_all = (self.views * x for x in (count.conv_linear, count.total))
-        if cfg.TRAIN.get("MIXED_PRECISION", False):
-            self.precision = "float16 and float32"
+        self.precision = _precision(cfg)
 
     def add_training(self, seconds: float, summary: TrainingSummary) -> None:
         """Note how a training went."""
@@ -135,6 +134,14 @@ class ResultRow:
     def _add_memory(self, found: dict) -> None:
         self.peak_memory_mib = found.get("peak_process_memory_mib")
         self.peak_gpu_memory_mib = found.get("peak_gpu_memory_mib")
+
+
+def _precision(cfg) -> str:
+    """In which layers compute, in words where training and test differ."""
+    trained, tested = cfg.TRAIN.PRECISION, cfg.TEST.PRECISION
+    if cfg.TRAIN.get("MIXED_PRECISION", False):  # of PySlowFast main's own loops, which test in float32
+        trained = "float16"
+    return tested if trained == tested else f"{tested} (trained in {trained})"
 
 
 def read_confusions(folder: Path) -> np.ndarray:

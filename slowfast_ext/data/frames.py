@@ -112,7 +112,7 @@ class Frames:
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Frames":
         parts = tuple(map(function, self.parts))
-        moved = all(new.data_ptr() != old.data_ptr() for new, old in zip(parts, self.parts, strict=True))
+        moved = all(new is not old for new, old in zip(parts, self.parts, strict=True))
         return Frames(parts, function(self.index), () if moved else self.kept)
 
 

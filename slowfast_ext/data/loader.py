@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from slowfast_ext.data.frames import Frames, concatenate
 from slowfast_ext.data.ledger import FAILED, OUTCOMES, USED, Ledger, decode_outcomes
 from slowfast_ext.data.supervisor import load_batches
+from slowfast_ext.distributed import agree
 from vtn.errors import InputError
 
 
@@ -216,12 +217,9 @@ def _in_step(batches: Iterator[Any]) -> Iterator[Any]:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         yield from batches
         return
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     while True:
         batch = next(batches, None)
-        everyone = torch.tensor(int(batch is not None), device=device)
-        dist.all_reduce(everyone, dist.ReduceOp.MIN)
-        if not everyone.item():
+        if not agree(batch is not None, dist.ReduceOp.MIN):
             for _ in batches:  # what another process lacks is read for the ledger only
                 pass
             return
@@ -230,13 +228,10 @@ def _in_step(batches: Iterator[Any]) -> Iterator[Any]:
 
 def _in_equal_shares(batches: Iterator[Any], size: int) -> Iterator[Any]:
     """As many batches of `size` items in every process; where there are not enough, items come again."""
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     latest = None
     while True:
         batch = next(batches, None)
-        anyone = torch.tensor(int(batch is not None), device=device)
-        dist.all_reduce(anyone, dist.ReduceOp.MAX)
-        if not anyone.item():
+        if not agree(batch is not None, dist.ReduceOp.MAX):
             return
         latest = latest if batch is None else batch
         if latest is None:

@@ -3,6 +3,7 @@
 Legend: B clips, T frames of a clip, C side of the crop.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -31,8 +32,14 @@ def pack_pathways(cfg: CfgNode, clip: torch.Tensor) -> list[torch.Tensor]:
     require_packing(cfg)
     if cfg.MODEL.ARCH in cfg.MODEL.SINGLE_PATHWAY_ARCH:
         return [clip]
-    indices = slow_pathway_indices(clip.shape[-3], alpha=cfg.SLOWFAST.ALPHA).to(clip.device)
-    return [clip.index_select(-3, indices), clip]
+    # One by one: to select by a tensor, that would have to be copied, and a GPU would wait.
+    slow = [clip.select(-3, frame) for frame in _slow_frames(clip.shape[-3], cfg.SLOWFAST.ALPHA)]
+    return [torch.stack(slow, dim=-3), clip]
+
+
+@functools.cache
+def _slow_frames(num_frames: int, alpha: int) -> tuple[int, ...]:
+    return tuple(slow_pathway_indices(num_frames, alpha=alpha).tolist())
 
 
 def require_packing(cfg: CfgNode) -> None:

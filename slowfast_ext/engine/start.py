@@ -36,10 +36,16 @@ class Source:
     epoch_reset: bool = False
     partial: bool = False
 
-    def load(self, model: nn.Module, optimizer: optim.Optimizer | None = None) -> int:
-        """Fill the model, and the optimizer unless only weights are taken; see `restore_checkpoint`."""
+    def load(self, model: nn.Module, optimizer: optim.Optimizer | None = None, **others) -> int:
+        """Fill the model, and unless only weights are taken the optimizer and `others` that are not None.
+
+        Args:
+            model: Wrapped for several processes or not.
+            optimizer: As for `restore_checkpoint`.
+            **others: Its `scaler` and `average`.
+        """
         options = {name: value for name, value in vars(self).items() if name != "path"}
-        return checkpoint.restore_checkpoint(self.path, model, optimizer=optimizer, **options)
+        return checkpoint.restore_checkpoint(self.path, model, optimizer=optimizer, **options, **others)
 
 
 def find_training_source(cfg: CfgNode) -> Source | None:

@@ -16,7 +16,10 @@ from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.distributed import device_of, is_master, on_backend, seed_everything, unwrap
 from slowfast_ext.engine import start
 from slowfast_ext.engine.batch import Batch
+from slowfast_ext.engine.compilation import compile_parts
 from slowfast_ext.engine.facts import facts_for_log, log_model_info
+from slowfast_ext.engine.pace import with_bar
+from slowfast_ext.engine.precision import computing_in
 from slowfast_ext.engine.run_files import write_test_config
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
@@ -45,6 +48,7 @@ def test(cfg) -> None:
     log_model_info(model, cfg, train=False)
     if source is not None:
         source.load(model)
+    compile_parts(model, cfg)
     logger.info("Testing model for %d iterations", len(loader))
     perform_test(loader, model, cfg)
 
@@ -62,15 +66,19 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
     meter = host.TestMeter(videos, views, cfg.MODEL.NUM_CLASSES, num_batches)
     meter.facts = facts_for_log(model, cfg, train=False)
     device = device_of(cfg)
+    scored = []
     meter.iter_tic()
-    for iteration, loaded in enumerate(loader):
+    for iteration, loaded in enumerate(with_bar(loader, num_batches, "test")):
         meter.data_toc()
-        batch = Batch(loaded, device)
-        meter.update_stats(model(batch.inputs).cpu(), batch.labels.cpu(), batch.items)
+        scored.append((test_step(loaded, model, device, cfg), *loaded[1:3]))
+        due = (iteration + 1) % cfg.LOG_PERIOD == 0 or iteration + 1 == num_batches
+        if due:
+            _record(scored, meter)
         meter.iter_toc()
-        if (iteration + 1) % cfg.LOG_PERIOD == 0 or iteration + 1 == num_batches:
+        if due:
             meter.log_iter_stats(iteration)
         meter.iter_tic()
+    _record(scored, meter)
     _gather(meter)
     meter.stats = score_videos(meter)
     if is_master():
@@ -79,6 +87,21 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
         tested = meter.stats["num_videos"], views, meter.stats["evaluation_seconds"]
         logger.info("Tested %d videos x %d views in %.1f s", *tested)
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
+
+
+def test_step(loaded: Any, model: nn.Module, device: torch.device, cfg) -> torch.Tensor:
+    """Scores of a batch, (N, K) float32, on the device; nothing is read from there."""
+    batch = Batch(loaded, device)
+    with computing_in(cfg.TEST.PRECISION, device):
+        return model(batch.inputs).float()
+
+
+def _record(scored: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], meter) -> None:
+    """Hand scores, labels and items of some batches to the meter, and forget them; a GPU finishes first."""
+    if scored:
+        scores, labels, items = (torch.cat(column) for column in zip(*scored, strict=True))
+        meter.update_stats(scores.cpu(), labels, items)
+        scored.clear()
 
 
 def _gather(meter) -> None:

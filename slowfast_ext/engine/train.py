@@ -6,8 +6,10 @@ every video once, whatever the number of processes. Videos that cannot be read a
 slowfast_ext/data/loader.py.
 """
 
+import contextlib
 import math
 from datetime import datetime
+from typing import Any
 
 import torch
 from torch import distributed as dist
@@ -18,12 +20,17 @@ from slowfast_ext.data.ledger import FAILED
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.distributed import all_reduce_sum, device_of, seed_everything, unwrap
 from slowfast_ext.engine import start
-from slowfast_ext.engine.batch import Batch
+from slowfast_ext.engine.batch import Batch, split_batch
+from slowfast_ext.engine.board import Board
+from slowfast_ext.engine.compilation import compile_parts
 from slowfast_ext.engine.facts import log_model_info
-from slowfast_ext.engine.mixing import Mixing, comparable
+from slowfast_ext.engine.learner import Learner, make_learner
+from slowfast_ext.engine.mixing import comparable
+from slowfast_ext.engine.pace import Pace, with_bar
+from slowfast_ext.engine.precision import computing_in
 from slowfast_ext.engine.run_files import training_record
+from slowfast_ext.engine.tally import Counted, Tally
 from slowfast_ext.host import get_host
-from slowfast_ext.host.checkpoint import save_checkpoint
 from slowfast_ext.host.metrics import sentence_of_score
 from slowfast_ext.host.precise_bn import get_bn_modules, take_batches, update_bn_stats
 
@@ -54,97 +61,142 @@ def _train(cfg, source: start.Source | None) -> None:
     train_loader, val_loader = construct_loader(cfg, "train"), construct_loader(cfg, "val")
     model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=True)
-    optimizer = host.construct_optimizer(model, cfg)
-    start_epoch = 0 if source is None else source.load(model, optimizer) + 1
+    learner = make_learner(model, cfg)
+    start_epoch = 0 if source is None else learner.resume(source) + 1
+    for trained in learner.models:
+        compile_parts(trained, cfg)
     train_meter = host.TrainMeter(len(train_loader), cfg)
     val_meter = host.ValMeter(len(val_loader), cfg)
+    # The iteration that is logged also waits for what a GPU still has to do of those before it.
+    train_meter.means_of_period = val_meter.means_of_period = learner.device.type != "cpu"
+    board = Board(cfg, start_epoch * len(train_loader))
 
     host.get_logger(__name__).info("Start epoch: %d", start_epoch + 1)
     for epoch in range(start_epoch, cfg.SOLVER.MAX_EPOCH):
         last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
         shuffle_dataset(train_loader, epoch)
-        train_epoch(train_loader, model, optimizer, train_meter, epoch, cfg)
+        train_epoch(train_loader, learner, train_meter, epoch, cfg, board)
         # After the first epoch too: a run that is stopped early has something to go on from.
         save = last or epoch == start_epoch or (epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
         evaluate = last or (epoch + 1) % cfg.TRAIN.EVAL_PERIOD == 0
         if (save or evaluate) and cfg.BN.USE_PRECISE_STATS and get_bn_modules(model):
-            update_precise_bn(train_loader, model, cfg)
+            for trained in learner.models:
+                update_precise_bn(train_loader, trained, cfg)
         if save:
-            save_checkpoint(cfg.OUTPUT_DIR, model, optimizer, epoch, cfg)
+            learner.save(epoch, cfg)
         if evaluate:
-            eval_epoch(val_loader, model, val_meter, epoch, cfg)
+            errors = eval_epoch(val_loader, learner.evaluated, val_meter, epoch, cfg)
+            board.draw_validation((epoch + 1) * len(train_loader), *errors)
+    board.close()
 
 
-def train_epoch(train_loader: VideoLoader, model: nn.Module, optimizer, meter, epoch: int, cfg) -> None:
+def train_epoch(train_loader: VideoLoader, learner: Learner, meter, epoch: int, cfg, board: Board) -> None:
     """One pass over the training list."""
-    host = get_host()
-    model.train()
+    host, tally, pace, num_batches = get_host(), Tally(all_processes=True), Pace(), len(train_loader)
+    learner.model.train()
     meter.iter_tic()
-    loss_function = host.get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean")
-    device, mix = device_of(cfg), Mixing(cfg)
-    num_batches = len(train_loader)
-    for iteration, loaded in enumerate(train_loader):
+    step, lr = epoch * num_batches, host.get_epoch_lr(epoch, cfg)
+    batches = with_bar(train_loader, num_batches, f"epoch {epoch + 1}/{cfg.SOLVER.MAX_EPOCH}")
+    for iteration, loaded in enumerate(pace.over(batches)):
         lr = host.get_epoch_lr(epoch + iteration / num_batches, cfg)
-        host.set_lr(optimizer, lr)
+        host.set_lr(learner.optimizer, lr)
         meter.data_toc()
-        batch = mix(Batch(loaded, device), epoch, iteration)
-        *stats, grad_norm, videos = _step(batch, model, optimizer, loss_function, cfg)
+        train_step(loaded, learner, tally, cfg, epoch=epoch, iteration=iteration)
+        step += 1
+        if (iteration + 1) % cfg.LOG_PERIOD == 0:
+            board.draw_training(step, _record(tally, meter, lr), lr, pace.read())
         meter.iter_toc()
-        meter.update_stats(*stats, lr, grad_norm, videos)
         meter.log_iter_stats(epoch, iteration)
         meter.iter_tic()
+    board.draw_training(step, _record(tally, meter, lr), lr, pace.read())
     meter.log_epoch_stats(epoch)
     meter.reset()
 
 
-def _step(
-    batch: Batch, model: nn.Module, optimizer, loss_function, cfg
-) -> tuple[float, float, float, float, int]:
-    """Forward, backward, update.
+def train_step(
+    loaded: Any, learner: Learner, tally: Tally, cfg, *, epoch: int = 0, iteration: int = 0
+) -> None:
+    """Update the weights once; nothing is read from the device.
 
-    Returns:
-        Top-1 and top-5 error (%), loss, norm of the gradient before clipping, videos; of all processes.
+    Args:
+        loaded: A batch of this process, as its loader gives it.
+        learner: Is changed.
+        tally: Counts the step.
+        cfg: Keys TRAIN.{ACCUMULATE_STEPS, PRECISION} and SOLVER.CLIP_GRAD_{VAL, L2NORM}.
+        epoch: From 0; it decides with `iteration` how clips are mixed.
+        iteration: Of the epoch, from 0.
     """
-    logits = model(batch.inputs)
-    loss = loss_function(logits, batch.labels)
+    model, optimizer, scaler = learner.model, learner.optimizer, learner.scaler
+    count = cfg.TRAIN.ACCUMULATE_STEPS
     optimizer.zero_grad()
-    loss.backward()
+    for number, part in enumerate(split_batch(loaded, count)):
+        batch = learner.mix(Batch(part, learner.device), epoch, iteration * count + number)
+        with _exchanging_gradients(model, number + 1 == count):
+            with computing_in(cfg.TRAIN.PRECISION, learner.device):
+                logits = model(batch.inputs)
+            loss = learner.loss_function(logits.float(), batch.labels)
+            scaler.scale(loss / count).backward()
+        tally.count(*comparable(logits.detach(), batch.labels, cfg), loss)
+    scaler.unscale_(optimizer)
     # DistributedDataParallel has averaged the gradients, so all processes have the same norm.
     grad_norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
     if cfg.SOLVER.CLIP_GRAD_VAL:
         nn.utils.clip_grad_value_(model.parameters(), cfg.SOLVER.CLIP_GRAD_VAL)
     if cfg.SOLVER.CLIP_GRAD_L2NORM:
         nn.utils.clip_grad_norm_(model.parameters(), cfg.SOLVER.CLIP_GRAD_L2NORM)
-    optimizer.step()
+    scaler.step(optimizer)
+    scaler.update()
+    if learner.ema is not None:
+        learner.ema.update(unwrap(model))
+    tally.end_step(grad_norm)
 
-    answers = comparable(logits.detach(), batch.labels, cfg)
-    correct = [c.item() for c in get_host().topks_correct(*answers, (1, 5))]
-    top1, top5, loss_sum, videos = all_reduce_sum([*correct, loss.item() * len(batch), len(batch)])
-    if math.isnan(loss_sum):
-        raise RuntimeError(f"ERROR: Got NaN losses {datetime.now()}")
-    errors = 100.0 * (1 - top1 / videos), 100.0 * (1 - top5 / videos)
-    return *errors, loss_sum / videos, grad_norm.item(), int(videos)
+
+def _exchanging_gradients(model: nn.Module, exchange: bool) -> contextlib.AbstractContextManager:
+    """For `with`: whether the gradients of a backward pass are averaged over the processes."""
+    several = isinstance(model, nn.parallel.DistributedDataParallel)
+    return model.no_sync() if several and not exchange else contextlib.nullcontext()
+
+
+def _record(tally: Tally, meter, lr: float) -> list[Counted]:
+    """Hand what was counted since the last time to the meter, and return it.
+
+    Raises:
+        RuntimeError: If a loss is NaN.
+    """
+    counted = tally.read()
+    for step in counted:
+        if math.isnan(step.loss):
+            raise RuntimeError(f"ERROR: Got NaN losses {datetime.now()}")
+        meter.update_stats(step.top1_error, step.top5_error, step.loss, lr, step.grad_norm, step.videos)
+    return counted
 
 
 @torch.no_grad()
-def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg) -> None:
-    """One pass over the validation list; every readable video counts once."""
-    host = get_host()
-    model = unwrap(
-        model
-    ).eval()  # processes may have unequal numbers of batches, so none may wait for another
+def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg) -> tuple[float, float]:
+    """One pass over the validation list; every readable video counts once.
+
+    Returns:
+        Top-1 and top-5 error, percent, of all processes.
+    """
+    host, tally = get_host(), Tally(all_processes=False)
+    # Unwrapped: processes may have unequal numbers of batches, so none may wait for another.
+    model = unwrap(model).eval()
     host.get_logger(__name__).info("Validating on %d videos", len(val_loader.dataset))
     meter.iter_tic()
     device = device_of(cfg)
-    for iteration, loaded in enumerate(val_loader):
+    for iteration, loaded in enumerate(with_bar(val_loader, len(val_loader), "validation")):
         meter.data_toc()
         batch = Batch(loaded, device)
-        correct = host.topks_correct(model(batch.inputs), batch.labels, (1, 5))
-        top1_err, top5_err = (100.0 * (1 - c.item() / len(batch)) for c in correct)
+        with computing_in(cfg.TRAIN.PRECISION, device):
+            scores = model(batch.inputs)
+        tally.count(scores, batch.labels)
+        tally.end_step()
+        if (iteration + 1) % cfg.LOG_PERIOD == 0:
+            _record_validation(tally, meter)
         meter.iter_toc()
-        meter.update_stats(top1_err, top5_err, len(batch))
         meter.log_iter_stats(epoch, iteration)
         meter.iter_tic()
+    _record_validation(tally, meter)
     totals = [meter.num_top1_mis, meter.num_top5_mis, meter.num_samples]
     meter.num_top1_mis, meter.num_top5_mis, meter.num_samples = all_reduce_sum([float(x) for x in totals])
     # The meter adds up percent times videos.
@@ -153,19 +205,24 @@ def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg
     host.get_logger(__name__).info(
         sentence_of_score(f"Validation of epoch {epoch + 1}", correct, scored, failed)
     )
+    errors = meter.num_top1_mis / scored, meter.num_top5_mis / scored
     meter.log_epoch_stats(epoch)
     meter.reset()
+    return errors
+
+
+def _record_validation(tally: Tally, meter) -> None:
+    for step in tally.read():
+        meter.update_stats(step.top1_error, step.top5_error, step.videos)
 
 
 def update_precise_bn(loader: VideoLoader, model: nn.Module, cfg) -> None:
     """Replace running statistics of batch norms by averages over BN.NUM_BATCHES_PRECISE training batches."""
     device = device_of(cfg)
     count = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
-    update_bn_stats(
-        unwrap(model),
-        (Batch(loaded, device).inputs for loaded in take_batches(lambda: iter(loader), count)),
-        count,
-    )
+    batches = (Batch(loaded, device).inputs for loaded in take_batches(lambda: iter(loader), count))
+    with computing_in(cfg.TRAIN.PRECISION, device):
+        update_bn_stats(unwrap(model).train(), batches, count)
     if dist.is_initialized():
         _average_buffers(unwrap(model))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import nn, optim
 
 from slowfast_ext.distributed import is_master, unwrap
 from slowfast_ext.host import get_host
@@ -17,6 +17,8 @@ from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
 from vtn.recipe import ENTRY
 
+# Options of an optimizer that do not change what it computes.
+_OF_THE_MACHINE = ("fused", "foreach", "capturable")
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 
 
@@ -33,7 +35,14 @@ def list_checkpoints(output_dir: str) -> list[str]:
 
 
 def save_checkpoint(
-    path_to_job: str, model: nn.Module, optimizer, epoch: int, cfg, scaler: torch.amp.GradScaler | None = None
+    path_to_job: str,
+    model: nn.Module,
+    optimizer,
+    epoch: int,
+    cfg,
+    scaler: torch.amp.GradScaler | None = None,
+    *,
+    average: nn.Module | None = None,
 ) -> str | None:
     """Write a checkpoint; only the first process does.
 
@@ -46,7 +55,8 @@ def save_checkpoint(
         optimizer: Its state is kept for resuming.
         epoch: Epoch just finished, from 0.
         cfg: Kept as text.
-        scaler: Of mixed precision; its state is kept.
+        scaler: Of mixed precision; its state is kept if it has one.
+        average: A model with the average of the weights, which are kept too.
 
     Returns:
         The path, or None in another process.
@@ -61,7 +71,9 @@ def save_checkpoint(
         "optimizer_state": optimizer.state_dict(),
         "cfg": cfg.dump(),
     }
-    if scaler is not None:
+    if average is not None:
+        state[vtn_checkpoint.AVERAGED] = average.state_dict()
+    if scaler is not None and scaler.is_enabled():
         state["scaler_state"] = scaler.state_dict()
     recipe = getattr(unwrap(model), "recipe", None)
     if recipe is not None:
@@ -86,10 +98,14 @@ def restore_checkpoint(
     epoch_reset: bool = False,
     *,
     scaler: torch.amp.GradScaler | None = None,
+    average: nn.Module | None = None,
     partial: bool = False,
     advice: str = vtn_checkpoint.PARTIAL_ADVICE,
 ) -> int:
     """Load weights, and the optimizer's state when resuming.
+
+    A run that continues takes the weights as they were; whoever takes weights only, such as a test, takes
+    their average where the file has one.
 
     Args:
         path_to_checkpoint: A file of this project, of PySlowFast, of the authors' fork, or a Caffe2 .pkl of
@@ -101,6 +117,8 @@ def restore_checkpoint(
         convert_from_caffe2: The file is a Caffe2 .pkl.
         epoch_reset: Take the weights only.
         scaler: Of mixed precision; filled with the optimizer.
+        average: A model for the average of the weights: that of the file where the run continues and has one,
+            else the weights that were loaded.
         partial: Take only the weights that fit, for fine-tuning; the log says which did not.
         advice: What to do if the file is of another model; ends the error's sentence.
 
@@ -111,11 +129,12 @@ def restore_checkpoint(
         InputError: Missing, truncated or foreign file, code in a pickle, other shapes; names the file.
     """
     target = unwrap(model)
+    continues = optimizer is not None and not (epoch_reset or inflation or partial)
     if convert_from_caffe2:
         checkpoint, state = {}, _from_caffe2(path_to_checkpoint, target)
     else:
         checkpoint = vtn_checkpoint.read_checkpoint(path_to_checkpoint)
-        state = vtn_checkpoint.weights_of(checkpoint, path_to_checkpoint)
+        state = _weights(checkpoint, path_to_checkpoint, averaged=not continues)
         if inflation:
             state = inflate_kernels(state, target.state_dict())
             if not partial:
@@ -123,19 +142,39 @@ def restore_checkpoint(
     report = vtn_checkpoint.load_weights(target, state, path_to_checkpoint, partial=partial, advice=advice)
     if partial:
         get_host().get_logger(__name__).info("Checkpoint %s: %s", path_to_checkpoint, report)
+    if average is not None:
+        known = checkpoint.get(vtn_checkpoint.AVERAGED) if continues else None
+        average.load_state_dict(known or target.state_dict())
     if epoch_reset or inflation or partial:
         return -1
     if optimizer is not None and "optimizer_state" in checkpoint:
-        try:
-            optimizer.load_state_dict(checkpoint["optimizer_state"])
-        except (ValueError, KeyError) as error:
-            raise InputError(
-                f"{path_to_checkpoint}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the "
-                f"trained parameters ({error}); to take its weights only: TRAIN.CHECKPOINT_EPOCH_RESET True"
-            ) from None
+        _restore_optimizer(optimizer, checkpoint["optimizer_state"], path_to_checkpoint)
     if scaler is not None and "scaler_state" in checkpoint:
         scaler.load_state_dict(checkpoint["scaler_state"])
     return checkpoint.get("epoch", -1)
+
+
+def _weights(checkpoint: dict[str, Any], path: str, *, averaged: bool) -> dict[str, torch.Tensor]:
+    """The file's weights, or the average of them; the log says so."""
+    if averaged and vtn_checkpoint.AVERAGED in checkpoint:
+        get_host().get_logger(__name__).info("Checkpoint %s: its averaged weights are taken", path)
+    return vtn_checkpoint.weights_of(checkpoint, path, averaged=averaged)
+
+
+def _restore_optimizer(optimizer: optim.Optimizer, state: dict[str, Any], path: str) -> None:
+    """Fill an optimizer; how it computes, and what the file does not say of a group, stays as it is."""
+    before = [dict(group, params=None) for group in optimizer.param_groups]
+    try:
+        for saved, group in zip(state["param_groups"], before, strict=False):
+            saved |= {name: group[name] for name in _OF_THE_MACHINE if name in group}
+        optimizer.load_state_dict(state)
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the "
+            f"trained parameters ({error}); to take its weights only: TRAIN.CHECKPOINT_EPOCH_RESET True"
+        ) from None
+    for group, own in zip(optimizer.param_groups, before, strict=True):
+        group |= {name: value for name, value in own.items() if name not in group}
 
 
 def newest_checkpoint(output_dir: str) -> str | None:

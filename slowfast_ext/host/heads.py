@@ -1,4 +1,4 @@
-"""Heads of SlowFast, I3D and X3D that take clips of any length."""
+"""Heads of SlowFast, I3D and X3D that take clips of any length; scores in float32 in any precision."""
 
 import torch
 from torch import nn
@@ -38,4 +38,21 @@ def pool_any_length(model: nn.Module) -> nn.Module:
     for name, module in model.head.named_children():
         if name.endswith(("_avgpool", "avg_pool")) and isinstance(module, nn.AvgPool3d):
             setattr(model.head, name, AnyLengthAvgPool3d(tuple(module.kernel_size[1:])))
+    return model
+
+
+def score_in_float32(model: nn.Module) -> nn.Module:
+    """Let the head of a host's model turn logits into scores in float32, in whatever precision they are.
+
+    Autocast leaves a softmax on a CPU in bfloat16, in which the scores of many views would not add up.
+
+    Args:
+        model: Its softmax or sigmoid lies in `head`; a model without a head is left as it is.
+
+    Returns:
+        The same model.
+    """
+    for module in getattr(model, "head", nn.Identity()).modules():
+        if isinstance(module, (nn.Softmax, nn.Sigmoid)):
+            module.register_forward_pre_hook(lambda _, inputs: tuple(x.float() for x in inputs))
     return model

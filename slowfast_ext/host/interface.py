@@ -61,7 +61,7 @@ class Host(Protocol):
         """Learning rate after `cur_epoch` epochs, with fraction."""
 
     def set_lr(self, optimizer: torch.optim.Optimizer, new_lr: float) -> None:
-        """Set the learning rate of all parameters."""
+        """Set the learning rate of all parameters: of each group `new_lr` times its `layer_decay`."""
 
     def get_loss_func(self, loss_name: str) -> Callable[..., nn.Module]:
         """Class of the loss that MODEL.LOSS_FUNC names."""

@@ -38,6 +38,16 @@ def _changing(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[No
         logging.log_json_stats = log
 
 
+class _Mean:
+    """In the place of a timer: the time that an iteration takes on average."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def seconds(self) -> float:
+        return self._seconds
+
+
 class Timed:
     """A meter that knows how long the pass over its list has taken."""
 
@@ -66,14 +76,27 @@ class _OfEpochs(Timed):
     Both loops make their meters just before the first epoch, so what lies between epochs is in it.
     """
 
+    means_of_period = False  # whether the lines give the mean time of LOG_PERIOD iterations, or of the last
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._made = time.perf_counter()
+        self._made = self._logged = time.perf_counter()
+
+    def iter_tic(self) -> None:
+        """An iteration begins; the first one of a pass begins the time of a period."""
+        if self._began is None:
+            self._logged = time.perf_counter()
+        super().iter_tic()
 
     def log_iter_stats(self, cur_epoch: int, cur_iter: int) -> None:
         """Log an iteration, every LOG_PERIOD of them."""
+        timer, period = self.iter_timer, self._cfg.LOG_PERIOD
+        if self.means_of_period and period > 1 and (cur_iter + 1) % period == 0:
+            now = time.perf_counter()
+            self.iter_timer, self._logged = _Mean((now - self._logged) / period), now
         with _changing(self._without_needless_top5):
             super().log_iter_stats(cur_epoch, cur_iter)
+        self.iter_timer = timer
 
     def _without_needless_top5(self, stats: dict[str, Any]) -> dict[str, Any]:
         return without_needless_top5(stats, self._cfg.MODEL.NUM_CLASSES)

@@ -59,6 +59,12 @@ def construct_optimizer(model: nn.Module, cfg) -> torch.optim.Optimizer:
     )
 
 
+def set_lr(optimizer: torch.optim.Optimizer, new_lr: float) -> None:
+    """Set the learning rate of every group, times its `layer_decay` if it has one."""
+    for group in optimizer.param_groups:
+        group["lr"] = new_lr * group.get("layer_decay", 1.0)
+
+
 def lr_func_cosine(cfg, cur_epoch: float) -> float:
     """Learning rate of half a cosine from BASE_LR to COSINE_END_LR (SGDR, arXiv 1608.03983, no restarts).
 

@@ -22,7 +22,7 @@ from slowfast_ext.host import own_lists
 from slowfast_ext.host.cures import apply_cures
 from slowfast_ext.host.import_cures import SoftTargetCrossEntropyLoss
 from slowfast_ext.host.meters import Timed, TrainTimes, ValTimes
-from slowfast_ext.host.optimizer import lr_func_cosine
+from slowfast_ext.host.optimizer import lr_func_cosine, set_lr
 from slowfast_ext.host.wheel_cures import WHEEL_CURES
 from slowfast_ext.host.wheel_models import MODEL_NAMES, MODEL_REGISTRY, bare_model, build_model
 from vtn.errors import InputError
@@ -35,6 +35,7 @@ def add_main_keys(cfg: CfgNode) -> None:
     """Add the keys of PySlowFast main that this bridge understands, with main's defaults, in place."""
     cfg.LOG_MODEL_INFO = True  # print parameters and GFLOPs at start
     cfg.MODEL.MODEL_NAME = ""  # class in MODEL_REGISTRY; "" follows MODEL.ARCH
+    cfg.MODEL.ACT_CHECKPOINT = False  # compute activations twice instead of keeping them
     cfg.MODEL.SINGLE_PATHWAY_ARCH = [*cfg.MODEL.SINGLE_PATHWAY_ARCH, "slow"]
     cfg.BN.NORM_TYPE = "batchnorm"  # the wheel has no other
     cfg.TRAIN.CHECKPOINT_EPOCH_RESET = False  # start at epoch 0 with the weights of CHECKPOINT_FILE_PATH
@@ -50,6 +51,7 @@ def add_main_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.BETAS = (0.9, 0.999)
     cfg.SOLVER.CLIP_GRAD_VAL = 0.0  # 0 does not clip; main writes None
     cfg.SOLVER.CLIP_GRAD_L2NORM = 0.0
+    cfg.SOLVER.LAYER_DECAY = 1.0  # factor from a layer's learning rate to that of the one below
     cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False  # multiply BASE_LR by NUM_SHARDS
     # Augmentation of training clips, for the data sets of VTN; this host's own have none.
     cfg.AUG = CfgNode({"ENABLE": False})
@@ -67,7 +69,8 @@ def add_main_keys(cfg: CfgNode) -> None:
     cfg.MIXUP.PROB = 1.0  # of a batch being mixed; 0 only smooths labels
     cfg.MIXUP.SWITCH_PROB = 0.5  # of cutmix, where there are both
     cfg.MIXUP.LABEL_SMOOTH_VALUE = 0.1
-    cfg.TENSORBOARD = CfgNode({"ENABLE": False})  # accepted from main's files; curves come from the log
+    # Curves for TensorBoard, in OUTPUT_DIR/LOG_DIR; an empty name is runs-{TRAIN.DATASET}.
+    cfg.TENSORBOARD = CfgNode({"ENABLE": False, "LOG_DIR": ""})
 
 
 def get_defaults() -> CfgNode:
@@ -173,7 +176,7 @@ class TrainMeter(TrainTimes, _WithoutDataTime, meters.TrainMeter):
 
 
 get_loss_func = losses.get_loss_func
-get_epoch_lr, set_lr = optim.get_epoch_lr, optim.set_lr
+get_epoch_lr = optim.get_epoch_lr
 get_logger, log_json_stats = logging.get_logger, logging.log_json_stats
 
 

@@ -10,6 +10,7 @@ Legend: n frames, H, W their height and width as decoded, C side of the crop.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -174,7 +175,9 @@ def normalize(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float])
     Returns:
         Shape (n, 3, H, W), float32, (pixels / 255 - mean) / std, on their device; channels last in memory.
     """
-    shift, scale = (torch.tensor(values, device=pixels.device) for values in (mean, std))
+    # Numbers that are filled in where they are needed: copying them to a GPU would make it wait.
+    fill = partial(torch.full, (), dtype=torch.float32, device=pixels.device)
+    shift, scale = (torch.stack([fill(value) for value in values]) for values in (mean, std))
     return pixels.float().div_(255).sub_(shift).div_(scale).permute(0, 3, 1, 2)
 
 

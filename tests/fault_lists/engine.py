@@ -8,6 +8,9 @@ _START = "slowfast_ext/engine/start.py"
 _TEST = "slowfast_ext/engine/test.py"
 _METERS = "slowfast_ext/host/meters.py"
 _TRAIN = "slowfast_ext/engine/train.py"
+_LEARNER = "slowfast_ext/engine/learner.py"
+_OPTIMIZER = "slowfast_ext/engine/optimizer.py"
+_TALLY = "slowfast_ext/engine/tally.py"
 _TESTS = "tests/slowfast_ext/engine"
 _BY_HAND = f"{_TESTS}/test_train.py"
 _TWO = f"{_TESTS}/test_two_processes.py"
@@ -37,8 +40,8 @@ FAULTS = [
     Fault(
         "gradients are clipped after the step",
         _TRAIN,
-        "    optimizer.zero_grad()\n    loss.backward()\n",
-        "    loss.backward()\n    optimizer.step()\n    optimizer.zero_grad()\n",
+        "    scaler.unscale_(optimizer)\n",
+        "    scaler.unscale_(optimizer)\n    optimizer.step()\n    optimizer.zero_grad()\n",
         f"{_BY_HAND} -k clipped",
     ),
     Fault(
@@ -64,37 +67,30 @@ FAULTS = [
     ),
     Fault(
         "top-5 of training is top-1",
-        _TRAIN,
-        "topks_correct(*answers, (1, 5))",
-        "topks_correct(*answers, (1, 1))",
-        f"{_BY_HAND} -k errors_and_loss",
-    ),
-    Fault(
-        "top-5 of validation is top-1",
-        _TRAIN,
-        "topks_correct(model(batch.inputs), batch.labels, (1, 5))",
-        "topks_correct(model(batch.inputs), batch.labels, (1, 1))",
+        _TALLY,
+        "topks_correct(logits, labels, (1, 5))",
+        "topks_correct(logits, labels, (1, 1))",
         f"{_BY_HAND} -k errors_and_loss",
     ),
     Fault(
         "a loss that is no number goes on",
         _TRAIN,
-        "if math.isnan(loss_sum):",
+        "if math.isnan(step.loss):",
         "if False:",
         f"{_BY_HAND} -k no_number",
     ),
     Fault(
         "training goes on in evaluation mode",
         _TRAIN,
-        "    model.train()\n",
+        "    learner.model.train()\n",
         "",
         f"{_BY_HAND} -k mode",
     ),
     Fault(
         "validation runs in training mode",
         _TRAIN,
-        "    ).eval()",
-        "    ).train()",
+        "unwrap(model).eval()",
+        "unwrap(model).train()",
         f"{_BY_HAND} -k mode",
     ),
     Fault(
@@ -107,15 +103,15 @@ FAULTS = [
     Fault(
         "a resumed run repeats its last epoch",
         _TRAIN,
-        "source.load(model, optimizer) + 1",
-        "source.load(model, optimizer)",
+        "learner.resume(source) + 1",
+        "learner.resume(source)",
         f"{_BY_HAND} -k resumed",
     ),
     Fault(
         "a resumed run has no optimizer state",
         _START,
-        "restore_checkpoint(self.path, model, optimizer=optimizer, **options)",
-        "restore_checkpoint(self.path, model, **options)",
+        "restore_checkpoint(self.path, model, optimizer=optimizer, **options, **others)",
+        "restore_checkpoint(self.path, model, **options, **others)",
         f"{_TESTS}/test_fine_tuning.py -k interrupted",
     ),
     Fault(
@@ -211,9 +207,9 @@ FAULTS = [
     ),
     Fault(
         "the log of training is of one process",
-        _TRAIN,
-        "all_reduce_sum([*correct, loss.item() * len(batch), len(batch)])",
-        "[*correct, loss.item() * len(batch), len(batch)]",
+        _TALLY,
+        "            dist.all_reduce(counts)\n",
+        "",
         f"{_TWO} -k log_of_training",
     ),
     Fault(
@@ -236,6 +232,90 @@ FAULTS = [
         "            buffer.div_(dist.get_world_size())\n",
         "",
         f"{_TWO} -k precise",
+    ),
+    Fault(
+        "parts of a batch are not averaged",
+        _TRAIN,
+        "scaler.scale(loss / count).backward()",
+        "scaler.scale(loss).backward()",
+        f"{_TESTS}/test_accumulation.py",
+    ),
+    Fault(
+        "processes exchange gradients after every part",
+        _TRAIN,
+        "if several and not exchange",
+        "if False and not exchange",
+        f"{_TESTS}/test_accumulation.py -k exchange",
+    ),
+    Fault(
+        "gradients are clipped before they are scaled back",
+        _TRAIN,
+        "    scaler.unscale_(optimizer)\n",
+        "",
+        f"{_TESTS}/test_precision.py -k scaling",
+    ),
+    Fault(
+        "validation computes as the test does",
+        _TRAIN,
+        "        with computing_in(cfg.TRAIN.PRECISION, device):\n            scores",
+        "        with computing_in(cfg.TEST.PRECISION, device):\n            scores",
+        f"{_TESTS}/test_precision.py -k validation",
+    ),
+    Fault(
+        "the scaler is not saved",
+        _CHECKPOINT,
+        'state["scaler_state"] = scaler.state_dict()',
+        "pass",
+        f"{_TESTS}/test_precision.py -k goes_on",
+    ),
+    Fault(
+        "scores are of the precision of the layers",
+        "slowfast_ext/models.py",
+        "    score_in_float32(unwrap(model))\n",
+        "",
+        f"{_TESTS}/test_precision.py -k add_up",
+    ),
+    Fault(
+        "an average starts anew when a run continues",
+        _CHECKPOINT,
+        "average.load_state_dict(known or target.state_dict())",
+        "average.load_state_dict(target.state_dict())",
+        f"{_TESTS}/test_ema.py -k interrupted",
+    ),
+    Fault(
+        "validation sees the weights, not their average",
+        _LEARNER,
+        "return self.models[-1]",
+        "return self.model",
+        f"{_TESTS}/test_ema.py -k validation",
+    ),
+    Fault(
+        "a test takes the weights, not their average",
+        _CHECKPOINT,
+        "averaged=not continues)",
+        "averaged=False)",
+        f"{_TESTS}/test_ema.py -k validation",
+    ),
+    Fault(
+        "layers have one rate",
+        _OPTIMIZER,
+        "scales.get(parameter, 1.0)",
+        "1.0",
+        f"{_TESTS}/test_optimizer_of_loops.py -k layers",
+    ),
+    Fault(
+        "a step reads its loss",
+        _TRAIN,
+        "        tally.count(logits, batch.labels, loss)\n",
+        "        loss.item()\n        tally.count(logits, batch.labels, loss)\n",
+        f"{_TESTS}/test_no_waiting.py -k training_step",
+    ),
+    Fault(
+        "frame indices are looked at on a GPU",
+        "projects/vtn/checks.py",
+        'frame_indices.device.type == "cpu" and ',
+        "",
+        f"{_TESTS}/test_no_waiting.py -k test_step",
     ),
     Fault(
         "all processes draw the same numbers",

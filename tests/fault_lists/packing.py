@@ -16,15 +16,15 @@ FAULTS = [
     Fault(
         "slow and fast pathway swapped",
         PACKING,
-        "return [clip.index_select(-3, indices), clip]",
-        "return [clip, clip.index_select(-3, indices)]",
+        "return [torch.stack(slow, dim=-3), clip]",
+        "return [clip, torch.stack(slow, dim=-3)]",
         f"{TESTS}::test_two_pathways_get_the_normalised_clips_and_some_of_their_frames",
     ),
     Fault(
         "the slow pathway takes the first frames",
         PACKING,
-        "clip.index_select(-3, indices)",
-        "clip[..., : len(indices), :, :]",
+        "torch.stack(slow, dim=-3)",
+        "clip[..., : len(slow), :, :]",
         f"{TESTS}::test_two_pathways_get_the_normalised_clips_and_some_of_their_frames",
     ),
     Fault(

@@ -1,5 +1,6 @@
 """ENGINE chooses the loops; a key that nothing in a run honours stops it before it starts."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -22,11 +23,11 @@ def test_engine_chooses_the_loops(tiny_cfg):
         tiny_cfg("ENGINE", "mine")
 
 
-def test_a_key_that_the_loops_do_not_honour_stops_the_run(tiny_cfg):
-    """On both hosts a key that only main's loops read; which loops do read it is said."""
-    remedy = "ENGINE host, PySlowFast main's own loops, does more" if LOOPS else "PySlowFast main does more"
-    with pytest.raises(InputError, match=rf"TENSORBOARD\.ENABLE is True: with .*{re.escape(remedy)}"):
-        tiny_cfg("TENSORBOARD.ENABLE", "True", "ENGINE", "own")
+def test_curves_for_tensorboard_need_its_package(tiny_cfg, monkeypatch):
+    keys = "TENSORBOARD.ENABLE", "True", "ENGINE", "own"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else 1)
+    with pytest.raises(InputError, match=r"TENSORBOARD\.ENABLE is True, but .* `pip install tensorboard`"):
+        tiny_cfg(*keys)
 
 
 @on_main

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,3 +123,23 @@ def test_top_5_is_told_where_it_means_something(classes, told, tiny_cfg, clock, 
     assert [line["top1_err"] for line in found] == [50.0] * 4
     assert [line.get("top5_err") for line in found] == [20.0 if told else None] * 4
     assert ("min_top5_err" in found[3]) == told
+
+
+@pytest.mark.parametrize(("means", "seconds"), [(True, 7), (False, 18)])
+def test_a_line_may_give_the_mean_time_of_the_iterations_since_the_last(
+    means, seconds, tiny_cfg, clock, lines
+):
+    """On a GPU the iteration that is logged waits for those before it: 1, 2 and 18 s are 7 s each."""
+    meter = host.TrainMeter(6, tiny_cfg("LOG_PERIOD", "3", "SOLVER.MAX_EPOCH", "1"))
+    meter.means_of_period = means
+    found = []
+    for iteration in range(6):
+        meter.iter_tic()
+        clock.now += (1, 2, 18)[iteration % 3]
+        meter.iter_timer = SimpleNamespace(
+            seconds=lambda took=(1, 2, 18)[iteration % 3]: took, reset=lambda: None
+        )
+        meter.update_stats(50.0, 0.0, 1.5, 0.1, 2.0, 4)
+        found += lines(meter.log_iter_stats, 0, iteration)
+    assert [line.get("dt", line.get("time_diff")) for line in found] == [seconds, seconds]
+    assert len(found) == 2

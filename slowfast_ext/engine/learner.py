@@ -1,0 +1,83 @@
+"""A model in training: with its optimizer, its scaler and the average of its weights."""
+
+from dataclasses import dataclass
+
+import torch
+from fvcore.common.config import CfgNode
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from slowfast_ext.distributed import device_of, unwrap
+from slowfast_ext.engine.ema import make_average
+from slowfast_ext.engine.mixing import Mixing
+from slowfast_ext.engine.optimizer import make_optimizer
+from slowfast_ext.engine.precision import make_scaler
+from slowfast_ext.engine.start import Source
+from slowfast_ext.host import get_host
+from slowfast_ext.host.checkpoint import save_checkpoint
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a training step needs beside a batch.
+
+    Attributes:
+        model: Wrapped for several processes or not.
+        optimizer: Of its trained weights.
+        mix: Erases and mixes the clips of a batch, where AUG and MIXUP say so.
+        loss_function: (logits (N, K), labels) -> mean loss of the N videos.
+        scaler: Of float16; does nothing in other precisions.
+        ema: Average of the weights over the steps, see ema.py.
+        device: Where the model is.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    mix: Mixing
+    loss_function: nn.Module
+    scaler: torch.amp.GradScaler
+    ema: ModelEmaV3 | None
+    device: torch.device
+
+    @property
+    def average(self) -> nn.Module | None:
+        """The model with the averaged weights."""
+        return None if self.ema is None else self.ema.module
+
+    @property
+    def models(self) -> list[nn.Module]:
+        """The model, and that with the averaged weights if there is one."""
+        return [self.model, *([] if self.average is None else [self.average])]
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """What validation sees, and a test will."""
+        return self.models[-1]
+
+    def resume(self, source: Source) -> int:
+        """Fill all of this that a checkpoint holds; returns its epoch, -1 if only weights were taken."""
+        return source.load(self.model, self.optimizer, scaler=self.scaler, average=self.average)
+
+    def save(self, epoch: int, cfg: CfgNode) -> None:
+        """Write a checkpoint."""
+        state = self.model, self.optimizer, epoch, cfg, self.scaler
+        save_checkpoint(cfg.OUTPUT_DIR, *state, average=self.average)
+
+
+def make_learner(model: nn.Module, cfg: CfgNode) -> Learner:
+    """Make all that trains a model; the model is already where it is to be trained.
+
+    Raises:
+        InputError: If the model cannot be trained in the way that TRAIN and SOLVER ask for.
+    """
+    device = device_of(cfg)
+    ema = make_average(unwrap(model), cfg)  # first: it refuses a model in which nothing is trained
+    return Learner(
+        model=model,
+        optimizer=make_optimizer(model, cfg),
+        mix=Mixing(cfg),
+        loss_function=get_host().get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean"),
+        scaler=make_scaler(cfg.TRAIN.PRECISION, device),
+        ema=ema,
+        device=device,
+    )
