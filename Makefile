@@ -55,8 +55,8 @@ checkout:
 demo: $(READY)
 	$(BIN)/python tools/demo.py --out outputs/demo
 
-# One process for each core, each with one thread: small models gain nothing from more.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10
+# One process for each core, each with one thread: small models gain nothing from more. All must collect the same names.
+PYTEST := OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10
 
 test: $(READY)
 	SLOWFAST_HOME= $(PYTEST) -m "not slow"
