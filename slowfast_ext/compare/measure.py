@@ -62,12 +62,53 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(*(float(np.percentile(values, q)) for q in (50, 95)))
 
 
-@torch.inference_mode()
+class TimedModel:
+    """A model that reads and classifies videos of its test list one at a time, under a clock.
+
+    Views go through the model in batches of TEST.BATCH_SIZE, as in a test.
+
+    Args:
+        cfg: Complete configuration of a test.
+
+    Attributes:
+        paths: Files of the test list.
+    """
+
+    def __init__(self, cfg) -> None:
+        self._dataset = get_host().build_dataset(cfg.TEST.DATASET, cfg, "test")
+        self._model, self._device, self._cfg = make_model(cfg).eval(), device_of(cfg), cfg
+        compile_parts(self._model, cfg)
+        self.paths = self._dataset.paths
+
+    def warm_up(self, video: int) -> None:
+        """Read a video and classify one of its views: libraries load and choose their kernels then."""
+        self._classify(self._read(video)[:1])
+
+    def time(self, video: int) -> VideoTime | None:
+        """Read and classify a video, by its number in the list; None if it cannot be read."""
+        started = time.perf_counter()
+        items = self._read(video)
+        read = time.perf_counter()
+        if any(int(item[-1]["outcome"]) == OUTCOMES.index(FAILED) for item in items):
+            return None
+        self._classify(items)
+        return VideoTime(self.paths[video], 1000 * (read - started), 1000 * (time.perf_counter() - read))
+
+    def _read(self, video: int) -> list:
+        """All views of a video."""
+        first = video * self._dataset.num_views
+        return [self._dataset[item] for item in range(first, first + self._dataset.num_views)]
+
+    @torch.inference_mode()
+    def _classify(self, items: Sequence) -> torch.Tensor:
+        """Scores of the views, (views, K), on the CPU, so that a GPU has finished."""
+        size = self._cfg.TEST.BATCH_SIZE
+        batches = [default_collate(items[begin : begin + size]) for begin in range(0, len(items), size)]
+        return torch.cat([test_step(batch, self._model, self._device, self._cfg).cpu() for batch in batches])
+
+
 def time_videos(cfg, count: int) -> list[VideoTime]:
     """Read and classify the first readable videos of the test list, one at a time.
-
-    Before the clock runs, the first video is read once and one of its views is classified: libraries load and
-    choose their kernels then. Views go through the model in batches of TEST.BATCH_SIZE, as in a test.
 
     Args:
         cfg: Complete configuration of a test.
@@ -76,45 +117,18 @@ def time_videos(cfg, count: int) -> list[VideoTime]:
     Raises:
         InputError: If none can be read.
     """
-    dataset = get_host().build_dataset(cfg.TEST.DATASET, cfg, "test")
-    model, device = make_model(cfg).eval(), device_of(cfg)
-    compile_parts(model, cfg)
-    times: list[VideoTime] = []
-    for video in range(len(dataset.paths)):
+    model, times = TimedModel(cfg), []
+    for video in range(len(model.paths)):
         if len(times) == count:
             break
-        if not times:  # warm up, again if a video cannot be read
-            _classify(model, _read(dataset, video)[:1], 1, device, cfg)
-        started = time.perf_counter()
-        items = _read(dataset, video)
-        read = time.perf_counter()
-        if _failed(items):
-            continue
-        _classify(model, items, cfg.TEST.BATCH_SIZE, device, cfg)
-        ended = time.perf_counter()
-        times.append(VideoTime(dataset.paths[video], 1000 * (read - started), 1000 * (ended - read)))
-        get_host().log_json_stats({"fraction_done": len(times) / min(count, len(dataset.paths))})
+        if not times:  # again if a video cannot be read
+            model.warm_up(video)
+        if timed := model.time(video):
+            times.append(timed)
+            get_host().log_json_stats({"fraction_done": len(times) / min(count, len(model.paths))})
     if not times:
         raise InputError(f"no video of {cfg.DATA.PATH_TO_DATA_DIR}/test.csv can be read")
     return times
-
-
-def _read(dataset, video: int) -> list:
-    """All views of a video."""
-    first = video * dataset.num_views
-    return [dataset[item] for item in range(first, first + dataset.num_views)]
-
-
-def _failed(items: Sequence) -> bool:
-    return any(int(item[-1]["outcome"]) == OUTCOMES.index(FAILED) for item in items)
-
-
-def _classify(
-    model: torch.nn.Module, items: Sequence, batch_size: int, device: torch.device, cfg
-) -> torch.Tensor:
-    """Scores of the views, (views, K), on the CPU, so that a GPU has finished."""
-    batches = [items[begin : begin + batch_size] for begin in range(0, len(items), batch_size)]
-    return torch.cat([test_step(default_collate(batch), model, device, cfg).cpu() for batch in batches])
 
 
 def measure_row(argv: Sequence[str] | None = None) -> None:

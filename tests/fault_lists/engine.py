@@ -306,8 +306,8 @@ FAULTS = [
     Fault(
         "a step reads its loss",
         _TRAIN,
-        "        tally.count(logits, batch.labels, loss)\n",
-        "        loss.item()\n        tally.count(logits, batch.labels, loss)\n",
+        "        tally.count(*comparable(logits.detach(), batch.labels, cfg), loss)\n",
+        "        loss.item()\n        tally.count(*comparable(logits.detach(), batch.labels, cfg), loss)\n",
         f"{_TESTS}/test_no_waiting.py -k training_step",
     ),
     Fault(

@@ -122,6 +122,9 @@ def make_kind(name: str, path: Path) -> Path:
     more = dict(kind.more)
     # Without dates, unique numbers and versions.
     container_options = {"fflags": "+bitexact"} | more.pop("container_options", {})
+    if kind.codec == "libx264":
+        # On some processors its fastest instructions do not give the same bytes every time.
+        more["options"] = {"x264-params": "asm=0"} | more.get("options", {})
     target = path if not kind.skipped else path.with_name(f"whole_{path.name}")
     make_video(
         target,
