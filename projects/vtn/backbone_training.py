@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from timm.models import group_parameters
 from torch import nn
 
+from .backbone import network_name
 from .errors import InputError
 
 
@@ -19,7 +20,7 @@ def recompute_activations(backbone: nn.Module) -> None:
     Raises:
         InputError: If timm cannot do it for this network, or if it would change what the network learns.
     """
-    name = _name(backbone)
+    name = network_name(backbone)
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in backbone.modules()):
         raise InputError(
             f"The activations of backbone {name} cannot be computed again: its batch norms would count every "
@@ -51,8 +52,8 @@ def layer_scales(backbone: nn.Module, layer_decay: float) -> dict[nn.Parameter, 
     """
     if not hasattr(backbone, "group_matcher"):
         raise InputError(
-            f"The layers of backbone {_name(backbone)} cannot have rates of their own: timm does not say "
-            "which they are.",
+            f"The layers of backbone {network_name(backbone)} cannot have rates of their own: timm does not "
+            "say which they are.",
             arguments=("backbone",),
         )
     # With the classifier that it does not have: what stands in its place is the last layer.
@@ -66,7 +67,3 @@ def layer_scales(backbone: nn.Module, layer_decay: float) -> dict[nn.Parameter, 
         for name, parameter in backbone.named_parameters()
         if parameter.requires_grad
     }
-
-
-def _name(backbone: nn.Module) -> str:
-    return getattr(backbone, "pretrained_cfg", {}).get("architecture") or type(backbone).__name__
