@@ -81,7 +81,8 @@ EXPLANATION = (
     "Times per video are those of one video after the other: reading goes from the file to the frames "
     "of all views, the model from there to the scores. In the whole test, workers read while the model "
     "computes. All models read the same files through the same data set; the length of a clip is each "
-    "model's own."
+    "model's own. Times are worth something only on a machine that does nothing else; that of a training is "
+    "over all attempts, those that were interrupted included."
 )
 
 

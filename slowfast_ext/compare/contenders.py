@@ -180,6 +180,12 @@ def _check_lists(contenders: Sequence[Contender]) -> None:
             if how not in read:
                 read_video_list(how[0], num_classes=how[1], separator=separator, path_prefix=prefix)
                 read.add(how)
+        if contender.train and (count := count_videos(contender, "train")) < cfg.TRAIN.BATCH_SIZE:
+            raise InputError(
+                f"TRAIN.BATCH_SIZE of {contender.name} is {cfg.TRAIN.BATCH_SIZE} but "
+                f"{list_file(contender, 'train')} has only {count} videos: there is not one whole batch; "
+                f"list more videos, or add TRAIN.BATCH_SIZE {count}"
+            )
 
 
 def list_file(contender: Contender, split: str) -> Path:

@@ -68,7 +68,7 @@ def construct_loader(
     if train and not len(loader):
         raise InputError(
             f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE} but the training list has only {len(dataset)} "
-            "videos: there is not one whole batch"
+            "videos: there is not one whole batch; list more videos, or type a smaller TRAIN.BATCH_SIZE"
         )
     return loader
 

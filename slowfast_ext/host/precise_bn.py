@@ -1,11 +1,15 @@
 """Precise batch-norm statistics: fvcore's, called the way PySlowFast's own function is."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import nn
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # it scripts a function, which PyTorch calls deprecated
+    from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 
 
 def take_batches(one_pass: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:

@@ -43,6 +43,14 @@ def test_without_weights_nothing_is_tested_and_no_data_is_needed(files, tmp_path
         assert contenders.splits_of(contender) == ()
 
 
+def test_a_list_with_less_than_a_batch_stops_before_anything_is_trained(files, keys, tmp_path):
+    """The list has eight videos; without training its length does not matter."""
+    read_contenders(files, [*keys, "TRAIN.BATCH_SIZE", "8"], out=tmp_path, train=True)
+    read_contenders(files, [*keys, "TRAIN.BATCH_SIZE", "9"], out=tmp_path)
+    with pytest.raises(InputError, match=r"of Mine is 9 but .*train\.csv has only 8 videos.*BATCH_SIZE 8$"):
+        read_contenders(files, [*keys, "TRAIN.BATCH_SIZE", "9"], out=tmp_path, train=True)
+
+
 def test_two_of_one_name(files, keys, tmp_path):
     (tmp_path / "sub").mkdir()
     twin = tmp_path / "sub" / "Mine.yaml"
@@ -141,7 +149,10 @@ def test_what_decides(files, data_dir, tmp_path):
 
     def found(*more):
         (mine,) = read_contenders(
-            files[:1], ["DATA.PATH_TO_DATA_DIR", str(here), *more], out=tmp_path / "out", train=True
+            files[:1],
+            ["DATA.PATH_TO_DATA_DIR", str(here), "TRAIN.BATCH_SIZE", "2", *more],
+            out=tmp_path / "out",
+            train=True,
         )
         return what_decides(mine, "train"), what_decides(mine, "clip"), what_decides(mine, "full-video")
 
