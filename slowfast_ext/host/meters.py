@@ -5,6 +5,7 @@ follows from it, 0:00:00. The classes here come before PySlowFast's own in a cla
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -94,17 +95,23 @@ class _OfEpochs(Timed):
         if self.means_of_period and period > 1 and (cur_iter + 1) % period == 0:
             now = time.perf_counter()
             self.iter_timer, self._logged = _Mean((now - self._logged) / period), now
-        with _changing(self._without_needless_top5):
+        with _changing(self._told):
             super().log_iter_stats(cur_epoch, cur_iter)
         self.iter_timer = timer
 
-    def _without_needless_top5(self, stats: dict[str, Any]) -> dict[str, Any]:
-        return without_needless_top5(stats, self._cfg.MODEL.NUM_CLASSES)
+    def _told(self, stats: dict[str, Any]) -> dict[str, Any]:
+        """What is logged. JSON has no NaN, such as the norm of a gradient that float16 could not hold."""
+        numbers = {
+            name: value
+            for name, value in stats.items()
+            if not isinstance(value, float) or math.isfinite(value)
+        }
+        return without_needless_top5(numbers, self._cfg.MODEL.NUM_CLASSES)
 
     def _with_times(self, stats: dict[str, Any], **times: Any) -> dict[str, Any]:
         kept = {name: value for name, value in stats.items() if name not in _TIMES_OF_AN_ITERATION}
         times["run_seconds"] = time.perf_counter() - self._made
-        return self._without_needless_top5(kept | times | peak_memory())
+        return self._told(kept | times | peak_memory())
 
 
 class TrainTimes(_OfEpochs):
