@@ -21,10 +21,10 @@ ONE_GPU = ("NUM_GPUS", "1", "ENGINE", "own")
 
 
 @pytest.fixture(autouse=True)
-def _exact_float32(monkeypatch):
-    """Products in float32, not in the shorter TF32."""
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+def _exact_float32():
+    """Convolutions in float32, not in the shorter TF32, which PyTorch takes for those alone."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def batch_of(cfg, videos: int = 2) -> tuple:
