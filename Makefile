@@ -62,9 +62,10 @@ test: $(READY)
 	SLOWFAST_HOME= $(PYTEST) -m "not slow"
 	$(if $(SLOWFAST_HOME),$(PYTEST) -m "not slow")
 
+# One after the other: some send signals and measure how soon something ends.
 test-slow: $(READY)
-	SLOWFAST_HOME= $(PYTEST) -m slow
-	$(if $(SLOWFAST_HOME),$(PYTEST) -m slow)
+	SLOWFAST_HOME= $(BIN)/python -m pytest -m slow --durations=10
+	$(if $(SLOWFAST_HOME),$(BIN)/python -m pytest -m slow --durations=10)
 
 # On a machine with a GPU. Where that has no network, copy the folder there with `make gpu-wheels` done: it must have
 # PyTorch, torchvision, timm, transformers, matplotlib, opencv and pytest, and a Python of GPU_PYTHON's version.
