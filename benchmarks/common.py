@@ -1,15 +1,17 @@
 """What the benchmarks share: separate processes, peak memory, the table and the JSON file."""
 
+import contextlib
 import json
 import multiprocessing
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import date
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,35 @@ def seconds_per_video(batches: Iterable, videos: int) -> float:
 def ratio(row: dict, *, inverse: bool = False) -> dict:
     """The ratio that the target is about: ours / theirs, or how many times faster ours is."""
     return {"ratio": row["theirs"] / row["ours"] if inverse else row["ours"] / row["theirs"]}
+
+
+@contextlib.contextmanager
+def in_own_process(make: Callable[..., Callable], *args: Any) -> Iterator[Callable]:
+    """A function that calls `make(*args)` there, where it has been made: in a process of its own.
+
+    What one contestant sets in its process, such as how memory is used again, another does not have.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_answer, args=(there, make, args), daemon=True)
+    process.start()
+    there.close()  # so that a process that has died is noticed
+    here.recv()  # it is made
+
+    def call(*given: Any) -> Any:
+        here.send(given)
+        return here.recv()
+
+    yield call
+    here.send(None)
+    process.join()
+
+
+def _answer(connection: Connection, make: Callable[..., Callable], args: tuple) -> None:
+    function = make(*args)
+    connection.send(None)
+    while (given := connection.recv()) is not None:
+        connection.send(function(*given))
 
 
 def in_new_process(function: Callable, *args: Any) -> Any:

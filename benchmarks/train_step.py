@@ -4,14 +4,14 @@
 
 Theirs is built here from public parts: timm's ViT, transformers' LongformerModel over [CLS], all frames and
 padding, the release's head, float32 throughout. Both get one clip of 16 frames, of 224 x 224 pixels, and do a
-forward and a backward pass and a step of SGD. Times alternate between the two in one process; each peak of
-memory is that of a process of its own.
+forward and a backward pass and a step of SGD, in turn, each in a process of its own.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -21,6 +21,7 @@ from common import (
     divide,
     forget_peak,
     in_new_process,
+    in_own_process,
     in_turn,
     matrix_rate,
     peak_mib,
@@ -129,7 +130,14 @@ def make_ours(precision: str, device: str, compiled: bool) -> Callable[[], None]
     return step
 
 
-def _timed(step: Callable[[], None]) -> Callable[[], float]:
+def _make(which: str, precision: str, device: str, compiled: bool) -> Callable[[], None]:
+    return make_theirs(device) if which == "theirs" else make_ours(precision, device, compiled)
+
+
+def make_timed(*what: Any) -> Callable[[], float]:
+    """A function that does a step and returns its seconds."""
+    step = _make(*what)
+
     def seconds() -> float:
         started = time.perf_counter()
         step()
@@ -140,15 +148,19 @@ def _timed(step: Callable[[], None]) -> Callable[[], float]:
 
 def measure_times(precision: str, device: str, compiled: bool, turns: int) -> dict:
     """Seconds of a step, ours and theirs in turn."""
-    steps = make_ours(precision, device, compiled), make_theirs(device)
-    return in_turn(*map(_timed, steps), turns)
+    how = precision, device, compiled
+    with (
+        in_own_process(make_timed, "ours", *how) as ours,
+        in_own_process(make_timed, "theirs", *how) as theirs,
+    ):
+        return in_turn(ours, theirs, turns)
 
 
 def measure_memory(which: str, precision: str, device: str, compiled: bool) -> float:
     """Peak MiB of a process in its second step, weights, gradients and momenta included."""
     if device == "cpu":
         before = resident_mib()  # with the libraries, without a model
-    step = make_theirs(device) if which == "theirs" else make_ours(precision, device, compiled)
+    step = _make(which, precision, device, compiled)
     step()
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
@@ -168,7 +180,7 @@ def multiply_adds() -> float:
 def rows_for(precision: str, device: str, compiled: bool, turns: int) -> list[dict]:
     """Time, memory and rate in one precision."""
     what = f"{precision}{', compiled' if compiled else ''}"
-    times = in_new_process(measure_times, precision, device, compiled, turns)
+    times = measure_times(precision, device, compiled, turns)
     peaks = [
         in_new_process(measure_memory, which, precision, device, compiled) for which in ("ours", "theirs")
     ]

@@ -17,6 +17,7 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from slowfast_ext.freed_memory import keep_freed_memory
 from vtn.errors import InputError
 
 _on_cpu = False  # whether this process must leave every GPU alone
@@ -41,6 +42,8 @@ def settle(cfg) -> None:
     """Take note whether this process may use a GPU. Every run begins with it, in each of its processes."""
     global _on_cpu
     _on_cpu = cfg.NUM_GPUS == 0
+    if _on_cpu:
+        keep_freed_memory()
 
 
 def on_cpu() -> bool:

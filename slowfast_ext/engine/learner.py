@@ -15,6 +15,7 @@ from slowfast_ext.engine.precision import make_scaler
 from slowfast_ext.engine.start import Source
 from slowfast_ext.host import get_host
 from slowfast_ext.host.checkpoint import save_checkpoint
+from vtn.frugal import forget_activations
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def make_learner(model: nn.Module, cfg: CfgNode) -> Learner:
         InputError: If the model cannot be trained in the way that TRAIN and SOLVER ask for.
     """
     device = device_of(cfg)
+    if not cfg.MODEL.ACT_CHECKPOINT:  # which forgets more, and looks at what it keeps once only
+        forget_activations(unwrap(model))
     ema = make_average(unwrap(model), cfg)  # first: it refuses a model in which nothing is trained
     return Learner(
         model=model,

@@ -4,6 +4,7 @@ import inspect
 from collections import defaultdict
 from typing import Any
 
+import torch
 from fvcore.common.config import CfgNode
 from torch import nn, optim
 
@@ -29,8 +30,28 @@ def make_optimizer(model: nn.Module, cfg: CfgNode) -> optim.Optimizer:
     """
     by_layer = cfg.MODEL.MODEL_NAME == "VTN" and cfg.SOLVER.LAYER_DECAY != 1.0
     optimizer = get_host().construct_optimizer(model, _without_layers(cfg) if by_layer else cfg)
-    if not (by_layer or cfg.SOLVER.FUSED):
-        return optimizer
+    if by_layer or cfg.SOLVER.FUSED:
+        optimizer = _regrouped(optimizer, model, cfg, by_layer=by_layer)
+    _make_momenta(optimizer)
+    return optimizer
+
+
+def _make_momenta(optimizer: optim.Optimizer) -> None:
+    """Give SGD's momenta, which are 0 before the first step, their memory now.
+
+    They then lie side by side. Made in the first step, they would lie among what it has just freed, and the
+    gaps between them would fit little: a ViT-B took 4 % more memory.
+    """
+    for group in optimizer.param_groups:
+        if type(optimizer) is optim.SGD and group["momentum"] and not group["dampening"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def _regrouped(
+    optimizer: optim.Optimizer, model: nn.Module, cfg: CfgNode, *, by_layer: bool
+) -> optim.Optimizer:
+    """The optimizer with groups for each layer, or fused."""
     groups = [_own_options(group, optimizer) for group in optimizer.param_groups]
     if by_layer:
         with said_in_keys():

@@ -262,6 +262,27 @@ FAULTS = [
         f"{_TESTS}/test_precision.py -k validation",
     ),
     Fault(
+        "attention is in bfloat16 after all",
+        "slowfast_ext/engine/precision.py",
+        "        _attend_in_float32()\n",
+        "        pass\n",
+        f"{_TESTS}/test_precision.py -k attention",
+    ),
+    Fault(
+        "the mask of attention in float32 is lost",
+        "slowfast_ext/engine/precision.py",
+        "return nn.functional.scaled_dot_product_attention(_in_float32(query), *others, **options)",
+        "return nn.functional.scaled_dot_product_attention(_in_float32(query), *others, value=options['value'])",
+        f"{_TESTS}/test_precision.py -k attention",
+    ),
+    Fault(
+        "momenta are made with dampening too",
+        _OPTIMIZER,
+        ' and not group["dampening"]',
+        "",
+        f"{_TESTS}/test_optimizer_of_loops.py -k momenta",
+    ),
+    Fault(
         "the scaler is not saved",
         _CHECKPOINT,
         'state["scaler_state"] = scaler.state_dict()',

@@ -215,4 +215,25 @@ FAULTS = [
         "weights_only=False",
         f"{TESTS}/test_vtn_checkpoint.py",
     ),
+    Fault(
+        "what is computed again is not normed by its deviation",
+        f"{VTN}/frugal.py",
+        "(made_by._saved_input - mean).mul_(inverse_deviation)",
+        "made_by._saved_input - mean",
+        f"{TESTS}/test_frugal.py",
+    ),
+    Fault(
+        "nothing is forgotten",
+        f"{VTN}/frugal.py",
+        "            if _place(saved) != place:",
+        "            if True:",
+        f"{TESTS}/test_frugal.py",
+    ),
+    Fault(
+        "every GELU is the exact one",
+        f"{VTN}/frugal.py",
+        "approximate=made_by._saved_approximate",
+        'approximate="none"',
+        f"{TESTS}/test_frugal.py",
+    ),
 ]

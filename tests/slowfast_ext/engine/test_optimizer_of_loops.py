@@ -72,3 +72,29 @@ def test_fused_optimizers_go_where_the_others_go(method, tiny_cfg):
         weights[fused] = model.state_dict()
     for name, tensor in weights["False"].items():
         torch.testing.assert_close(weights["True"][name], tensor, atol=1e-6, rtol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(("dampening", "made"), [("0.0", True), ("0.5", False)])
+def test_momenta_that_are_there_before_the_first_step_change_nothing(dampening, made, tiny_cfg):
+    """With dampening PyTorch leaves the first gradient whole, which a momentum of 0 would not."""
+    sgd = "SOLVER.OPTIMIZING_METHOD sgd SOLVER.MOMENTUM 0.9 SOLVER.NESTEROV False".split()
+    cfg = tiny_cfg("ENGINE", "own", *sgd, "SOLVER.DAMPENING", dampening)
+    model = make_model(cfg)
+    optimizer = make_optimizer(model, cfg)
+    assert bool(optimizer.state) == made
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    twins = [torch.nn.Parameter(parameter.detach().clone()) for parameter in trained]
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    plain = torch.optim.SGD(
+        [{"params": [q], "weight_decay": decay[id(p)]} for p, q in zip(trained, twins, strict=True)],
+        lr=cfg.SOLVER.BASE_LR,
+        momentum=0.9,
+        dampening=float(dampening),
+    )
+    host.set_lr(optimizer, cfg.SOLVER.BASE_LR)
+    for _ in range(2):
+        for parameter, twin in zip(trained, twins, strict=True):
+            parameter.grad = torch.randn_like(parameter)
+            twin.grad = parameter.grad.clone()
+        optimizer.step(), plain.step()
+    assert all(torch.equal(p, q) for p, q in zip(trained, twins, strict=True))

@@ -153,3 +153,16 @@ def test_the_scaler_goes_on_where_it_was(toy_cfg, scaled, tmp_path):
     assert one["scaler_state"] == other["scaler_state"]
     assert (one["scaler_state"]["scale"], one["scaler_state"]["_growth_tracker"]) == (2.0**11, 1)
     assert all(torch.equal(other["model_state"][name], x) for name, x in one["model_state"].items())
+
+
+def test_attention_stays_in_float32_on_a_cpu_without_amx(tiny_cfg, monkeypatch):
+    """Also in layers that gradient checkpointing computes again, whose dtypes PyTorch compares."""
+    monkeypatch.setattr(precision, "_multiplies_tiles", lambda: False)
+    q = torch.randn(2, 3, 5, 8).bfloat16()
+    mask = torch.randn(5, 5).bfloat16()
+    with precision.computing_in("bfloat16", torch.device("cpu")):
+        found = torch.nn.functional.scaled_dot_product_attention(q, q, value=q, attn_mask=mask)
+    expected = (q.float() @ q.float().transpose(-1, -2) / 8**0.5 + mask).softmax(-1) @ q.float()
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+    train(tiny_cfg("ENGINE", "own", "TRAIN.PRECISION", "bfloat16", "MODEL.ACT_CHECKPOINT", "True"))
