@@ -271,8 +271,8 @@ FAULTS = [
     Fault(
         "the mask of attention in float32 is lost",
         "slowfast_ext/engine/precision.py",
-        "return nn.functional.scaled_dot_product_attention(_in_float32(query), *others, **options)",
-        "return nn.functional.scaled_dot_product_attention(_in_float32(query), *others, value=options['value'])",
+        "    options = {name: _in_float32(value) for name, value in options.items()}\n",
+        '    options = {"value": _in_float32(options["value"])}\n',
         f"{_TESTS}/test_precision.py -k attention",
     ),
     Fault(
