@@ -96,7 +96,8 @@ def count_flops(model: nn.Module, inputs: list[torch.Tensor]) -> FlopCount:
         model: Any module; it is not changed.
         inputs: Only the shapes matter.
     """
-    twin = copy.deepcopy(model).to("meta").eval()
+    # PyTorch hooks onto the gradient of whatever has one, which fails for a parameter that is expanded.
+    twin = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
     inputs = [x.to("meta") for x in inputs]
     counter = FlopCounterMode(display=False, custom_mapping=_MORE_FORMULAS)
     # The counter comes last: it takes composite operators apart, and the recorder sees what is left.

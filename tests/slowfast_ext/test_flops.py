@@ -254,3 +254,11 @@ def test_i3d_equals_pyslowfast():
     """28.41 G at 8 x 224 x 224 in training; non-local blocks add products of activations."""
     assert count("I3D_8x8_R50", train=True).conv_linear == pytest.approx(28.41, abs=0.01)
     assert count("I3D_NLN_32x2_R50").total == pytest.approx(182.02, abs=0.05)
+
+
+def test_a_backbone_that_pools_by_attention_is_counted():
+    """Its query is a parameter that is expanded to the batch."""
+    backbone = timm.create_model("test_vit3", num_classes=0)
+    inside = nn.ModuleList([backbone])
+    inside.forward = lambda inputs: backbone(inputs[0])
+    assert count_flops(inside, [torch.zeros(2, 3, 160, 160)]).total > 0
