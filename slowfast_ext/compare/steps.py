@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slowfast_ext.compare.progress import Progress, fraction_done, short_line
+from slowfast_ext.data.supervisor import interrupts_wait
 from slowfast_ext.files import write_text
 from vtn.errors import InputError
 
@@ -151,26 +152,32 @@ class _Attempt:
 
     def _follow(self) -> int:
         with self._step.log.open("a", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                list(self._step.command),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                bufsize=1,
-                encoding="utf-8",
-                errors="replace",
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-            )
+            process = None
             try:
+                with interrupts_wait():  # Python may lose one that comes while it forks
+                    process = self._start()
                 for line in process.stdout:
                     log.write(line)
                     log.flush()
                     self._look_at(line)
                 return process.wait()
             except BaseException:
-                _wait_for_end(process)
+                if process is not None:
+                    _wait_for_end(process)
                 raise
+
+    def _start(self) -> subprocess.Popen:
+        return subprocess.Popen(
+            list(self._step.command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+            encoding="utf-8",
+            errors="replace",
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
 
     def _look_at(self, line: str) -> None:
         shown, fraction = short_line(line), fraction_done(line)
