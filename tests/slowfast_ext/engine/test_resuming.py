@@ -258,6 +258,13 @@ def test_without_auto_resume_nothing_of_the_run_before_is_left(toy_cfg):
     assert not list_inside(cfg.OUTPUT_DIR)
 
 
+def test_every_step_has_random_numbers_of_its_own(toy_cfg):
+    """All items alike, so that what differs is what dropout has left."""
+    train_cfg = toy_cfg("MODEL.MODEL_NAME", "ToyDropout", "TRAIN.BATCH_SIZE", "2", "SOLVER.MAX_EPOCH", "3")
+    loops.train(train_cfg)
+    assert len({tuple((step == 0).flatten().tolist()) for step in train_steps()}) >= 8
+
+
 def test_the_average_of_a_norm_goes_on_too(two_cfgs):
     """Without precise statistics the running ones are part of what is saved inside an epoch."""
     whole, cut = two_cfgs("MODEL.MODEL_NAME", ToyNorm.__name__, "TRAIN.EMA_DECAY", "0.7")
