@@ -4,6 +4,7 @@ The record says what the outcome depends on. If that has changed, the step is do
 step is left alone and one that was cut short goes on.
 """
 
+import contextlib
 import ctypes
 import json
 import shutil
@@ -21,7 +22,7 @@ from slowfast_ext.files import write_text
 from vtn.errors import InputError
 
 _RECORD, _LOG = "step.json", "run.log"
-_GRACE_SECONDS = 20
+_GRACE_SECONDS = 60
 _SECONDS_BETWEEN_RECORDS = 10
 _PR_SET_PDEATHSIG = 1
 _NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory", "memoryerror")
@@ -69,7 +70,8 @@ class StepOutcome:
 def run_step(step: Step, progress: Progress) -> StepOutcome:
     """Run the command, unless it finished earlier.
 
-    Interrupted by Ctrl-C, the command gets the signal too. The time of several attempts is added up.
+    Interrupted by Ctrl-C, the command gets the signal too, once: it is in a group of its own. The time of
+    several attempts is added up.
 
     Args:
         step: What to run.
@@ -176,6 +178,7 @@ class _Attempt:
             bufsize=1,
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
 
@@ -202,10 +205,12 @@ def _end_with_parent() -> None:
 
 
 def _wait_for_end(process: subprocess.Popen) -> None:
-    """Ctrl-C reaches the command as well: give it time to end by itself, then end it."""
+    """Pass Ctrl-C on, once: a training saves then. Give it time for that; Ctrl-C again ends it at once."""
     try:
-        process.wait(_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.send_signal(signal.SIGINT)
+            process.wait(_GRACE_SECONDS)
+    finally:
         process.kill()
         process.wait()
 

@@ -111,7 +111,7 @@ def test_wall_time_of_an_interrupted_run(tmp_path):
 
 
 def test_wall_time_of_an_epoch_that_was_stopped_in_the_middle(tmp_path):
-    """30 s; then 20 s of the second epoch; another process does the other 12 s of it, after 3 s; validation."""
+    """30 s; 17 s of the second epoch; another process does the other 15 s of it, then 5 s of validation."""
     (tmp_path / "stdout.log").write_text(
         "\n".join(
             [
