@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,6 +103,16 @@ def agree(number: int, op: dist.ReduceOp) -> int:
     group = _group_of_cpus(dist.group.WORLD) if dist.get_backend() == "nccl" else None
     dist.all_reduce(tensor, op, group=group)
     return int(tensor)
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """What each process gives, by rank, in all of them; through their CPUs, as `agree`."""
+    if not dist.is_initialized():
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    group = _group_of_cpus(dist.group.WORLD) if dist.get_backend() == "nccl" else None
+    dist.all_gather_object(found, value, group=group)
+    return found
 
 
 @functools.lru_cache(maxsize=1)

@@ -317,7 +317,8 @@ def test_checkpoint_holds_what_pyslowfast_writes(tiny_cfg):
     path = checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 1)
     assert path.endswith("/checkpoints/checkpoint_epoch_00001.pyth")
     content = torch.load(path, weights_only=True)
-    assert content.keys() == {"epoch", "model_state", "optimizer_state", "cfg", "vtn"}  # vtn: see vtn.Recipe
+    # vtn: see vtn.Recipe; run: what our loops need to go on.
+    assert content.keys() == {"epoch", "model_state", "optimizer_state", "cfg", "vtn", "run"}
     assert content["epoch"] == 0
     assert "NUM_CLASSES: 5" in content["cfg"]
     assert not [name for name in os.listdir(os.path.dirname(path)) if name.endswith(".part")]
