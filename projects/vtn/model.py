@@ -13,13 +13,12 @@ from torch import nn
 
 from .backbone import Normalization, create_backbone, feature_dim, fixed_img_size, normalization
 from .checks import check_clip, check_frame_features, check_positive_int, checked_frames, checked_indices
-from .errors import InputError
 from .frame_encoding import encode_distinct_frames, encode_frames
 from .frame_reuse import FrameReuse, check_reuse_frames
 from .heads import ClassificationHead
 from .recipe import Recipe
-from .sequence_encoder import SequenceEncoder
-from .temporal_encoder import TemporalEncoder, window_per_layer
+from .sequence_encoder import build_temporal_encoder
+from .temporal_encoder import window_per_layer
 from .token_merging import merge_tokens_in
 from .window_attention import usual_num_heads
 
@@ -111,7 +110,7 @@ class VTN(nn.Module):
         self.embed_dim = feature_dim(self.backbone, img_size)
         self.sizes = _chosen_sizes(self.embed_dim, num_heads, ffn_dim, mlp_dim)
         self.cls_token = nn.Parameter(torch.randn(1, 1, self.embed_dim))
-        self.temporal_encoder = _build_temporal_encoder(
+        self.temporal_encoder = build_temporal_encoder(
             self.embed_dim,
             sequence_encoder,
             num_layers=num_layers,
@@ -284,20 +283,3 @@ def _chosen_sizes(
         "ffn_dim": 4 * embed_dim if ffn_dim is None else ffn_dim,
         "mlp_dim": embed_dim if mlp_dim is None else mlp_dim,
     }
-
-
-def _build_temporal_encoder(
-    embed_dim: int, sequence_encoder: str | None, *, position_embedding: str, attention: str, **size
-) -> TemporalEncoder | SequenceEncoder:
-    """Our encoder, or the sequence encoder of that name, which has its own positions and attention."""
-    if sequence_encoder is None:
-        choices = {"position_embedding": position_embedding, "attention": attention}
-        return TemporalEncoder(embed_dim, **choices, **size)
-    for name, value in (("position_embedding", position_embedding), ("attention", attention)):
-        if value != "learned":
-            raise InputError(
-                f"{name} {value!r} cannot be had with sequence_encoder {sequence_encoder!r}, "
-                "which has its own.",
-                arguments=(name, "sequence_encoder"),
-            )
-    return SequenceEncoder(sequence_encoder, embed_dim, **size)

@@ -29,15 +29,15 @@ FAULTS = [
     Fault(
         "drawing for a clip changes the numbers of all else",
         AUGMENT,
-        "            generator.set_state(state)\n",
-        "            pass\n",
+        "        generator.set_state(before[2])\n",
+        "",
         f"{OF_CLIPS}::test_the_global_generators_go_on_as_if_nothing_had_been_drawn",
     ),
     Fault(
         "each frame is erased in a box of its own",
         AUGMENT,
-        "                    erase(clip)",
-        "                    for frame in clip:\n                        erase(frame[None])",
+        "                    erase(_Erased(clip))",
+        "                    for frame in clip:\n                        erase(_Erased(frame[None]))",
         f"{OF_CLIPS}::test_one_box_is_erased_in_all_frames",
     ),
     Fault(
