@@ -49,6 +49,7 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.TRAIN.EMA_DECAY = 0.0  # above 0: weights are averaged over the steps; the average is what is tested
     cfg.SOLVER.FUSED = False  # PyTorch's fused optimizers: one pass over all weights
     cfg.DATA_LOADER.VIDEO_TIMEOUT = 300.0  # seconds a worker may take for a video before it counts as failed
+    cfg.TENSORBOARD.WANDB = False  # its curves go to Weights & Biases too
     # Image network whose weights, repeated over time, a ResNet (i3d, c2d, slow) starts from: a timm name, or
     # a file of timm's or torchvision's weights.
     cfg.RESNET.INFLATE_FROM = ""
