@@ -131,4 +131,25 @@ FAULTS = [
         "clips[clip]",
         "tests/slowfast_ext/test_show_augmentation.py::test_each_thing_has_its_row",
     ),
+    Fault(
+        "a GPU is waited for to fill an erased box",
+        AUGMENT,
+        "filling.to(device, non_blocking=True)",
+        "filling.to(device)",
+        "tests/slowfast_ext/engine/test_no_waiting.py -k mixing_and_erasing",
+    ),
+    Fault(
+        "what fills an erased box is not in pinned memory",
+        AUGMENT,
+        "filling = filling.pin_memory()",
+        "pass",
+        "tests/slowfast_ext/engine/test_no_waiting.py -k mixing_and_erasing",
+    ),
+    Fault(
+        "what fills an erased box is drawn on the device",
+        AUGMENT,
+        'RandomErasing(**self._options, device="cpu")',
+        "RandomErasing(**self._options, device=clips.device)",
+        "tests/slowfast_ext/engine/test_no_waiting.py -k mixing_and_erasing",
+    ),
 ]

@@ -8,6 +8,7 @@ _START = "slowfast_ext/engine/start.py"
 _TEST = "slowfast_ext/engine/test.py"
 _METERS = "slowfast_ext/host/meters.py"
 _TRAIN = "slowfast_ext/engine/train.py"
+_BOARD = "slowfast_ext/engine/board.py"
 _LEARNER = "slowfast_ext/engine/learner.py"
 _OPTIMIZER = "slowfast_ext/engine/optimizer.py"
 _TALLY = "slowfast_ext/engine/tally.py"
@@ -323,5 +324,47 @@ FAULTS = [
         "(seed * 1009 + rank())",
         "(seed * 1009)",
         f"{_TWO} -k random_numbers",
+    ),
+    Fault(
+        "a test draws the curves of its training anew",
+        _TEST,
+        "board = Board(cfg)",
+        "board = Board(cfg, 0)",
+        f"{_TESTS}/test_board.py -k over_the_epochs",
+    ),
+    Fault(
+        "a test is drawn over the number of its epoch, counted from 0",
+        _TEST,
+        "source.load(model) + 1",
+        "source.load(model)",
+        f"{_TESTS}/test_board.py -k over_the_epochs",
+    ),
+    Fault(
+        "Weights & Biases does not listen to TensorBoard",
+        _BOARD,
+        "sync_tensorboard=True",
+        "sync_tensorboard=False",
+        f"{_TESTS}/test_board.py -k listens",
+    ),
+    Fault(
+        "accuracies are drawn as errors",
+        _BOARD,
+        "100.0 - error for k",
+        "error for k",
+        f"{_TESTS}/test_board.py -k those_of_the_log",
+    ),
+    Fault(
+        "bfloat16 that a GPU emulates is taken",
+        "slowfast_ext/config_steps.py",
+        "including_emulation=False",
+        "including_emulation=True",
+        "tests/slowfast_ext/test_config_steps.py -k gpu_that_has_it",
+    ),
+    Fault(
+        "a test writes its configuration before it is refused",
+        _TEST,
+        '    loader = construct_loader(cfg, "test")\n',
+        '    write_test_config(cfg)\n    loader = construct_loader(cfg, "test")\n',
+        "tests/slowfast_ext/data/test_short_videos.py -k refused_test",
     ),
 ]

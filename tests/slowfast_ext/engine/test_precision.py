@@ -12,8 +12,10 @@ from toys import ToyLinear, initial_weights, logged
 from slowfast_ext import config_steps
 from slowfast_ext.data.build import construct_loader
 from slowfast_ext.engine import learner, precision
+from slowfast_ext.engine.tally import Tally
 from slowfast_ext.engine.test import perform_test
 from slowfast_ext.engine.test import test_step as classify
+from slowfast_ext.engine.train import train_step
 from slowfast_ext.host import checkpoint
 from slowfast_ext.models import make_model
 from slowfast_ext.plugin.loops import test as run_test
@@ -153,3 +155,27 @@ def test_the_scaler_goes_on_where_it_was(toy_cfg, scaled, tmp_path):
     assert one["scaler_state"] == other["scaler_state"]
     assert (one["scaler_state"]["scale"], one["scaler_state"]["_growth_tracker"]) == (2.0**11, 1)
     assert all(torch.equal(other["model_state"][name], x) for name, x in one["model_state"].items())
+
+
+@pytest.mark.parametrize("method", ["sgd", "adamw"])
+def test_float16_and_its_scaler_learn_a_batch_as_float32_does(method, tiny_cfg):
+    """On the CPU, where no run may ask for it: the code that a GPU runs, with the scaler of its precision."""
+    cpu, runs, clips = torch.device("cpu"), {}, torch.rand(4, 3, 4, 32, 32)
+    for word in ("float32", "float16"):
+        keys = ("SOLVER.OPTIMIZING_METHOD", method, "SOLVER.BASE_LR", "0.01", "SOLVER.CLIP_GRAD_L2NORM", "1")
+        cfg = tiny_cfg("ENGINE", "own", *NO_DROPOUT, *keys).clone()
+        cfg.defrost()
+        cfg.TRAIN.PRECISION = word
+        torch.manual_seed(1)
+        trained, tally = learner.make_learner(make_model(cfg).train(), cfg), Tally(all_processes=True)
+        assert trained.scaler.is_enabled() == (word == "float16")
+        loaded = [clips], torch.arange(4), torch.arange(4)
+        for _ in range(12):
+            train_step(loaded, trained, tally, cfg)
+        runs[word] = [step.loss for step in tally.read()]
+        assert {p.dtype for p in trained.model.parameters()} == {torch.float32}
+        with torch.no_grad(), precision.computing_in(word, cpu):
+            assert trained.model.backbone(clips[:, :, 0]).dtype == getattr(torch, word)
+    assert runs["float16"] != runs["float32"]
+    assert runs["float16"] == pytest.approx(runs["float32"], rel=0.03)
+    assert runs["float16"][-1] < runs["float16"][0] / 2
