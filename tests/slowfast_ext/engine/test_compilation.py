@@ -54,7 +54,7 @@ def test_compiled_parts_give_the_same_under_the_same_names(tiny_cfg):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_backbone_is_one_graph(backbone, tiny_cfg):
-    """Nothing in it breaks the graph off, in training neither; a second length makes it one for all lengths."""
+    """Nothing breaks it off, in training neither; a second length makes it one for all lengths."""
     backend = Counting()
     model, compiled = pair(tiny_cfg, "VTN.BACKBONE", backbone, backend=backend, fullgraph=True)
     for training, graphs in ((False, 2), (True, 4)):
