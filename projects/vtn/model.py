@@ -171,7 +171,8 @@ class VTN(nn.Module):
         frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
 
         with self._gradients_of_backbone():
-            features = encode_frames(self.backbone, clip, frame_indices, **self._how_to_encode)  # (B, T, D)
+            repeats = self._looked_at(frame_indices, clip)
+            features = encode_frames(self.backbone, clip, repeats, **self._how_to_encode)  # (B, T, D)
         tokens, _ = self._tokens(features)  # (B, N, D)
         cls_state, _ = self.temporal_encoder(tokens, frame_indices)  # (B, D)
         return self.mlp_head(cls_state)  # (B, K)
@@ -179,13 +180,15 @@ class VTN(nn.Module):
     def frame_features(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
         """Encode every frame by itself: (B, 3, T, H, W) -> (B, T, D).
 
-        With frame_indices (B, T) a frame that a short video repeats is encoded once; the result is the same.
+        With frame_indices (B, T) a frame that a short video repeats is encoded once, but not in training on
+        a GPU, which would have to wait; the result is the same.
         """
         check_clip(clip, fixed_img_size(self.backbone))
         if frame_indices is not None:
             frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
         with self._gradients_of_backbone():
-            return encode_frames(self.backbone, clip, frame_indices, **self._how_to_encode)
+            repeats = self._looked_at(frame_indices, clip)
+            return encode_frames(self.backbone, clip, repeats, **self._how_to_encode)
 
     def distinct_frame_features(
         self, frames: torch.Tensor | Iterable[torch.Tensor], index: torch.Tensor
@@ -243,6 +246,10 @@ class VTN(nn.Module):
         used = self.reuse_frames and not self.training
         reuse = FrameReuse(self.reuse_frames, std, self.frame_counts) if used else None
         return {"frames_per_chunk": self.frames_per_chunk, "reuse": reuse}
+
+    def _looked_at(self, frame_indices: torch.Tensor | None, clip: torch.Tensor) -> torch.Tensor | None:
+        """The indices, to find repeated frames by; None in training on a GPU, which would wait for that."""
+        return None if self.training and clip.device.type != "cpu" else frame_indices
 
     def _gradients_of_backbone(self) -> torch.set_grad_enabled:
         """For `with`: gradients if the caller wants them, and none if the backbone is frozen."""
