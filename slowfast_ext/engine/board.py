@@ -42,7 +42,8 @@ class Board:
         folder = Path(cfg.OUTPUT_DIR) / (cfg.TENSORBOARD.LOG_DIR or f"runs-{cfg.TRAIN.DATASET}")
         if cfg.TENSORBOARD.WANDB:  # before the writer: it is listened to from its beginning
             self._wandb = _begin_wandb(cfg, "test" if steps_done is None else "train")
-        self._writer = SummaryWriter(log_dir=str(folder), purge_step=steps_done)
+        first_step = None if steps_done is None else steps_done + 1
+        self._writer = SummaryWriter(log_dir=str(folder), purge_step=first_step)
         get_host().get_logger(__name__).info("Curves: tensorboard --logdir %s", folder)
 
     def draw_training(self, step: int, counted: Sequence[Counted], lr: float, took: Took) -> None:

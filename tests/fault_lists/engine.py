@@ -333,6 +333,13 @@ FAULTS = [
         f"{_TESTS}/test_board.py -k over_the_epochs",
     ),
     Fault(
+        "a run that continues loses the last point of its curves",
+        _BOARD,
+        "steps_done + 1",
+        "steps_done",
+        f"{_TESTS}/test_board.py -k over_the_epochs",
+    ),
+    Fault(
         "a test is drawn over the number of its epoch, counted from 0",
         _TEST,
         "source.load(model) + 1",

@@ -17,19 +17,19 @@ def hints(cfg, caplog, *, epochs: int = 1) -> list[str]:
 
 
 def test_most_videos_are_shorter_than_a_clip(tiny_cfg, caplog):
-    """Eight videos of 20, 23 ... 41 frames at 25 per second; a clip of 4 x 9 frames outlasts six of them."""
-    found = hints(tiny_cfg("DATA.SAMPLING_RATE", "9"), caplog, epochs=2)
+    """Eight videos of 20, 23 ... 41 frames; a clip of 4 x 13 shows frames 0, 17, 34 and 51, or the last."""
+    found = hints(tiny_cfg("DATA.SAMPLING_RATE", "13"), caplog, epochs=2)
     assert len(found) == 1
     assert found[0].startswith("6 of the first 8 clips are longer than their video")
-    assert "covers 1.44 s: DATA.NUM_FRAMES 4 x DATA.SAMPLING_RATE 9 / DATA.TARGET_FPS 25" in found[0]
+    assert "covers 2.08 s: DATA.NUM_FRAMES 4 x DATA.SAMPLING_RATE 13 / DATA.TARGET_FPS 25" in found[0]
 
 
 @pytest.mark.parametrize(
     "keys",
     [
-        "DATA.SAMPLING_RATE 7",  # 28 frames, which three are shorter than
+        "DATA.SAMPLING_RATE 9",  # two of them show their last frame twice
         "DATA.SAMPLING_RATE 1 DATA.TARGET_FPS 60",  # pictures come too slowly, so a clip repeats them
-        "DATA.SAMPLING_RATE 9 DATA.NUM_FRAMES 1",
+        "DATA.SAMPLING_RATE 60 DATA.NUM_FRAMES 1",
     ],
 )
 def test_no_hint_where_clips_fit(keys, tiny_cfg, caplog):
@@ -37,7 +37,7 @@ def test_no_hint_where_clips_fit(keys, tiny_cfg, caplog):
 
 
 def test_samples_of_a_video_are_clips_too(tiny_cfg, caplog):
-    keys = "DATA.SAMPLING_RATE 9 AUG.NUM_SAMPLE 2 TRAIN.BATCH_SIZE 2"
+    keys = "DATA.SAMPLING_RATE 13 AUG.NUM_SAMPLE 2 TRAIN.BATCH_SIZE 2"
     assert hints(tiny_cfg(*keys.split()), caplog)[0].startswith("12 of the first 16 clips")
 
 

