@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import time
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
@@ -130,6 +131,23 @@ def test_a_run_that_weights_and_biases_refuses(toy_cfg, wandb, monkeypatch):
     monkeypatch.setattr(wandb, "init", refuse)
     with pytest.raises(InputError, match=r"take the run \(no API key configured\.\): type `wandb login"):
         train(toy_cfg(*BOTH))
+
+
+@pytest.mark.slow
+def test_weights_and_biases_itself_writes_the_curves(toy_cfg, tmp_path, monkeypatch):
+    """A training and a test in one process, without network; where it is installed."""
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    train(toy_cfg(*BOTH))
+    run_test(toy_cfg(*BOTH))
+    curves_of_both = "Train/loss Train/lr Val/Top1_acc Speed/videos_per_second Test/Top1_acc"
+    missing = tags = {tag.encode() for tag in curves_of_both.split()}
+    deadline = time.monotonic() + 60
+    while missing and time.monotonic() < deadline:  # a process of its own writes the end
+        runs = [path.read_bytes() for path in (tmp_path / "out").glob("wandb/offline-run-*/*.wandb")]
+        missing = {tag for tag in tags if not any(tag in run for run in runs)}
+    assert len(runs) == 2
+    assert not missing
 
 
 def test_without_the_key_weights_and_biases_is_left_alone(toy_cfg, wandb):
