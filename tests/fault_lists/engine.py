@@ -374,4 +374,18 @@ FAULTS = [
         '    write_test_config(cfg)\n    loader = construct_loader(cfg, "test")\n',
         "tests/slowfast_ext/data/test_short_videos.py -k refused_test",
     ),
+    Fault(
+        "the temporal encoder is compiled for each length anew",
+        "projects/vtn/temporal_encoder.py",
+        "torch.is_grad_enabled() or num_frames <= FRAMES_PER_PART",
+        "torch.is_grad_enabled()",
+        f"{_TESTS}/test_compilation.py -k any_length",
+    ),
+    Fault(
+        "mixed clips of VTN make a GPU wait",
+        "projects/vtn/model.py",
+        'self.training and clip.device.type != "cpu"',
+        "False",
+        f"{_TESTS}/test_no_waiting.py -k mixing_and_erasing",
+    ),
 ]
