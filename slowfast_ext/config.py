@@ -52,6 +52,7 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.TRAIN.EMA_DECAY = 0.0  # above 0: weights are averaged over the steps; the average is what is tested
     cfg.SOLVER.FUSED = False  # PyTorch's fused optimizers: one pass over all weights
     cfg.DATA_LOADER.VIDEO_TIMEOUT = 300.0  # seconds a worker may take for a video before it counts as failed
+    cfg.TENSORBOARD.WANDB = False  # its curves go to Weights & Biases too
     # Image network whose weights, repeated over time, a ResNet (i3d, c2d, slow) starts from: a timm name, or
     # a file of timm's or torchvision's weights.
     cfg.RESNET.INFLATE_FROM = ""
@@ -65,7 +66,7 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.VTN.FRAMES_PER_CHUNK = 0  # frames encoded at once in evaluation, to save memory; 0 is all
     cfg.VTN.MERGE_TOKENS = 0  # patch tokens that each layer of a ViT merges (ToMe), in training too
     # Evaluation: mean absolute difference of pixels in [0, 1] up to which a frame gets the features of the
-    # last one that was encoded; 0 is off.
+    # last one that was encoded; 0 is off. It waits for a GPU: pixels decide what is encoded.
     cfg.VTN.REUSE_FRAMES = 0.0
     # Temporal encoder.
     cfg.VTN.HIDDEN_DIM = 0  # width; 0 is the backbone's, any other value must equal it

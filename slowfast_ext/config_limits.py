@@ -81,6 +81,7 @@ _ONLY_IN_OUR_LOOPS = {
     "TRAIN.EMA_DECAY": 0.0,
     "SOLVER.FUSED": False,
     "VTN.COMPILE": False,
+    "TENSORBOARD.WANDB": False,
 }
 _NOT_BY_THIS_COMMAND = {
     "DEMO.ENABLE": False,
@@ -118,16 +119,26 @@ def check_limits(cfg: CfgNode) -> None:
         _check_augmented_training(cfg)
     if uses_own_loops(cfg):
         _require_plain(cfg, _ONLY_IN_MAINS_LOOPS, _where_own_loops_run(cfg))
-        if cfg.TENSORBOARD.ENABLE and importlib.util.find_spec("tensorboard") is None:
-            raise InputError(
-                "TENSORBOARD.ENABLE is True, but the package tensorboard is not installed: type "
-                "`pip install tensorboard`, or add TENSORBOARD.ENABLE False"
-            )
+        _check_curves(cfg)
     else:
         check_mains_loops(cfg)
     if get_host().NAME == "wheel" and cfg.MODEL.MODEL_NAME != "VTN":
         _require_plain(cfg, _OF_MAINS_MODELS, f"for {cfg.MODEL.MODEL_NAME} of PySlowFast 1.0")
     _require_plain(cfg, _NOT_BY_THIS_COMMAND, "in this command; main's own tools/run_net.py does it")
+
+
+def _check_curves(cfg: CfgNode) -> None:
+    """Refuse curves whose package is not installed."""
+    for key, package in (("ENABLE", "tensorboard"), ("WANDB", "wandb")):
+        if cfg.TENSORBOARD[key] and importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"TENSORBOARD.{key} is True, but the package {package} is not installed: type "
+                f"`pip install {package}`, or add TENSORBOARD.{key} False"
+            )
+    if cfg.TENSORBOARD.WANDB and not cfg.TENSORBOARD.ENABLE:
+        raise InputError(
+            "TENSORBOARD.WANDB is True, but it sends the curves of TensorBoard: add TENSORBOARD.ENABLE True"
+        )
 
 
 def check_mains_loops(cfg: CfgNode) -> None:

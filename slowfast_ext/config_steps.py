@@ -1,5 +1,6 @@
 """Refuse what a step of our loops cannot do: its precision, the parts of a batch, averaged weights, rates."""
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -53,11 +54,15 @@ def check_steps(cfg: CfgNode) -> None:
 def _check_precision(cfg: CfgNode, key: str, word: str, *, used: bool) -> None:
     if word not in PRECISIONS:
         raise InputError(f"{key} is {word!r}: it must be {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}")
-    if not used or cfg.NUM_GPUS:
+    if not used:
         return
-    if word == "float16":
+    if cfg.NUM_GPUS:
+        # PyTorch would emulate it, more slowly than float32.
+        if word == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise InputError(f"{key} is 'bfloat16', which this GPU lacks: add {key} float16 or {key} float32")
+    elif word == "float16":
         raise InputError(f"{key} is 'float16', which needs a GPU: add {key} bfloat16 or {key} float32")
-    if word == "bfloat16" and not cpu_has_bfloat16():
+    elif word == "bfloat16" and not cpu_has_bfloat16():
         raise InputError(
             f"{key} is 'bfloat16', but this processor has neither avx512_bf16 nor AMX: add {key} float32"
         )
@@ -85,10 +90,15 @@ def _check_layer_decay(cfg: CfgNode) -> None:
 
 
 def _check_compiler(cfg: CfgNode) -> None:
-    """Refuse to compile for a CPU where nothing can translate what PyTorch writes, which is C++."""
+    """Refuse to compile where nothing can translate what PyTorch writes: C++ for CPUs, Triton for GPUs."""
     compiler = os.environ.get("CXX", "g++")
     if (on_cpu() or not cfg.NUM_GPUS) and shutil.which(compiler) is None:
         raise InputError(
             f"VTN.COMPILE is True, but there is no C++ compiler {compiler} on this machine: install one, or "
             "add VTN.COMPILE False"
+        )
+    if not on_cpu() and cfg.NUM_GPUS and importlib.util.find_spec("triton") is None:
+        raise InputError(
+            "VTN.COMPILE is True, but the package triton, which compiles for GPUs, is not installed: type "
+            "`pip install triton`, or add VTN.COMPILE False"
         )

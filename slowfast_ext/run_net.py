@@ -14,6 +14,7 @@ def run_net(argv: Sequence[str] | None = None) -> None:
 
     with libraries_load():
         from slowfast_ext.config import load_config
+        from slowfast_ext.data.build import require_lists
         from slowfast_ext.distributed import launch_job
         from slowfast_ext.host import get_host
         from slowfast_ext.plugin.loops import test, train
@@ -32,6 +33,7 @@ def run_net(argv: Sequence[str] | None = None) -> None:
     _require_own_folders(args.cfg_files, [cfg.OUTPUT_DIR for cfg in configs])
     for cfg in configs:
         get_host().check_lists(cfg)
+        require_lists(cfg)
     for path, cfg in zip(args.cfg_files, configs, strict=True):
         print(f"config: {path}", flush=True)
         if cfg.TRAIN.ENABLE:

@@ -24,6 +24,8 @@ def check_reuse_frames(reuse_frames: float) -> None:
 class FrameReuse:
     """Compares each frame with the last one that was to be encoded, so that slow change adds up and counts.
 
+    Which frames are encoded is decided by their pixels. So a GPU is waited for, once for each part.
+
     Args:
         threshold: Mean absolute difference, over all pixels and the three channels, up to which a frame
             counts as unchanged. Pixels are from 0 to 1: 0.01 is 2.55 of 255 grey levels.

@@ -13,13 +13,12 @@ from torch import nn
 
 from .backbone import Normalization, create_backbone, feature_dim, fixed_img_size, normalization
 from .checks import check_clip, check_frame_features, check_positive_int, checked_frames, checked_indices
-from .errors import InputError
 from .frame_encoding import encode_distinct_frames, encode_frames
 from .frame_reuse import FrameReuse, check_reuse_frames
 from .heads import ClassificationHead
 from .recipe import Recipe
-from .sequence_encoder import SequenceEncoder
-from .temporal_encoder import TemporalEncoder, window_per_layer
+from .sequence_encoder import build_temporal_encoder
+from .temporal_encoder import window_per_layer
 from .token_merging import merge_tokens_in
 from .window_attention import usual_num_heads
 
@@ -111,7 +110,7 @@ class VTN(nn.Module):
         self.embed_dim = feature_dim(self.backbone, img_size)
         self.sizes = _chosen_sizes(self.embed_dim, num_heads, ffn_dim, mlp_dim)
         self.cls_token = nn.Parameter(torch.randn(1, 1, self.embed_dim))
-        self.temporal_encoder = _build_temporal_encoder(
+        self.temporal_encoder = build_temporal_encoder(
             self.embed_dim,
             sequence_encoder,
             num_layers=num_layers,
@@ -172,7 +171,8 @@ class VTN(nn.Module):
         frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
 
         with self._gradients_of_backbone():
-            features = encode_frames(self.backbone, clip, frame_indices, **self._how_to_encode)  # (B, T, D)
+            repeats = self._looked_at(frame_indices, clip)
+            features = encode_frames(self.backbone, clip, repeats, **self._how_to_encode)  # (B, T, D)
         tokens, _ = self._tokens(features)  # (B, N, D)
         cls_state, _ = self.temporal_encoder(tokens, frame_indices)  # (B, D)
         return self.mlp_head(cls_state)  # (B, K)
@@ -180,13 +180,15 @@ class VTN(nn.Module):
     def frame_features(self, clip: torch.Tensor, frame_indices: torch.Tensor | None = None) -> torch.Tensor:
         """Encode every frame by itself: (B, 3, T, H, W) -> (B, T, D).
 
-        With frame_indices (B, T) a frame that a short video repeats is encoded once; the result is the same.
+        With frame_indices (B, T) a frame that a short video repeats is encoded once, but not in training on
+        a GPU, which would have to wait; the result is the same.
         """
         check_clip(clip, fixed_img_size(self.backbone))
         if frame_indices is not None:
             frame_indices = checked_indices(frame_indices, clip.shape[0], clip.shape[2], clip.device)
         with self._gradients_of_backbone():
-            return encode_frames(self.backbone, clip, frame_indices, **self._how_to_encode)
+            repeats = self._looked_at(frame_indices, clip)
+            return encode_frames(self.backbone, clip, repeats, **self._how_to_encode)
 
     def distinct_frame_features(
         self, frames: torch.Tensor | Iterable[torch.Tensor], index: torch.Tensor
@@ -245,6 +247,10 @@ class VTN(nn.Module):
         reuse = FrameReuse(self.reuse_frames, std, self.frame_counts) if used else None
         return {"frames_per_chunk": self.frames_per_chunk, "reuse": reuse}
 
+    def _looked_at(self, frame_indices: torch.Tensor | None, clip: torch.Tensor) -> torch.Tensor | None:
+        """The indices, to find repeated frames by; None in training on a GPU, which would wait for that."""
+        return None if self.training and clip.device.type != "cpu" else frame_indices
+
     def _gradients_of_backbone(self) -> torch.set_grad_enabled:
         """For `with`: gradients if the caller wants them, and none if the backbone is frozen."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone)
@@ -284,20 +290,3 @@ def _chosen_sizes(
         "ffn_dim": 4 * embed_dim if ffn_dim is None else ffn_dim,
         "mlp_dim": embed_dim if mlp_dim is None else mlp_dim,
     }
-
-
-def _build_temporal_encoder(
-    embed_dim: int, sequence_encoder: str | None, *, position_embedding: str, attention: str, **size
-) -> TemporalEncoder | SequenceEncoder:
-    """Our encoder, or the sequence encoder of that name, which has its own positions and attention."""
-    if sequence_encoder is None:
-        choices = {"position_embedding": position_embedding, "attention": attention}
-        return TemporalEncoder(embed_dim, **choices, **size)
-    for name, value in (("position_embedding", position_embedding), ("attention", attention)):
-        if value != "learned":
-            raise InputError(
-                f"{name} {value!r} cannot be had with sequence_encoder {sequence_encoder!r}, "
-                "which has its own.",
-                arguments=(name, "sequence_encoder"),
-            )
-    return SequenceEncoder(sequence_encoder, embed_dim, **size)

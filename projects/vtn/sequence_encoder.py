@@ -14,6 +14,7 @@ from torch import nn
 
 from .errors import InputError
 from .positions import check_position_rows
+from .temporal_encoder import TemporalEncoder
 from .window_attention import check_num_heads
 
 
@@ -214,3 +215,30 @@ def _unusable(model_type: str, error: Exception) -> InputError:
         f"sequence_encoder {model_type!r} cannot be used for frame features: {reason}.",
         arguments=("sequence_encoder",),
     )
+
+
+def build_temporal_encoder(
+    embed_dim: int, sequence_encoder: str | None, *, position_embedding: str, attention: str, **size
+) -> TemporalEncoder | SequenceEncoder:
+    """Make our temporal encoder, or a sequence encoder in its place.
+
+    Args:
+        embed_dim: D.
+        sequence_encoder: Name for SequenceEncoder; None for TemporalEncoder.
+        position_embedding, attention: Of TemporalEncoder; the others have their own.
+        **size: The arguments that both take.
+
+    Raises:
+        InputError: If an argument cannot be used; the sentence names it and its value.
+    """
+    if sequence_encoder is None:
+        choices = {"position_embedding": position_embedding, "attention": attention}
+        return TemporalEncoder(embed_dim, **choices, **size)
+    for name, value in (("position_embedding", position_embedding), ("attention", attention)):
+        if value != "learned":
+            raise InputError(
+                f"{name} {value!r} cannot be had with sequence_encoder {sequence_encoder!r}, "
+                "which has its own.",
+                arguments=(name, "sequence_encoder"),
+            )
+    return SequenceEncoder(sequence_encoder, embed_dim, **size)

@@ -205,9 +205,11 @@ def _in_parts(encode: Callable[[int, int], torch.Tensor], num_frames: int) -> It
     cache, and its memory does not grow with the number of frames. With gradients all of it is kept anyway,
     and the gradient of each part would be as long as the whole.
     """
-    size = num_frames if torch.is_grad_enabled() else FRAMES_PER_PART
-    for first in range(0, num_frames, size):
-        yield encode(first, min(size, num_frames - first))
+    if torch.is_grad_enabled() or num_frames <= FRAMES_PER_PART:
+        yield encode(0, num_frames)  # apart from the loop, which compiled code unrolls for each length anew
+        return
+    for first in range(0, num_frames, FRAMES_PER_PART):
+        yield encode(first, min(FRAMES_PER_PART, num_frames - first))
 
 
 def _collect(cls: torch.Tensor, frames: Iterable[torch.Tensor], num_tokens: int) -> torch.Tensor:

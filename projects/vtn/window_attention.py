@@ -104,14 +104,12 @@ def linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     There the time goes into reading the weight from memory, and for a single row one thread reads it all.
     Cut into a block of rows for each thread, it is read about twice as fast.
     """
-    blocks = torch.get_num_threads()
     single = x.numel() == layer.in_features and x.device.type == "cpu" and type(layer) is nn.Linear
-    if (
-        not single
-        or layer.out_features % blocks
-        or torch.is_grad_enabled()
-        or torch.is_autocast_enabled("cpu")
-    ):
+    # Compiled code would be broken off here, to ask for the number of threads.
+    if not single or torch.compiler.is_compiling() or torch.is_grad_enabled():
+        return layer(x)
+    blocks = torch.get_num_threads()
+    if layer.out_features % blocks or torch.is_autocast_enabled("cpu"):
         return layer(x)
     weights = layer.weight.view(blocks, -1, layer.in_features).transpose(1, 2)
     parts = torch.bmm(x.view(1, 1, -1).expand(blocks, -1, -1), weights)  # (blocks, 1, out / blocks)

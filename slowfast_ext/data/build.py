@@ -3,11 +3,15 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from slowfast_ext.config_limits import uses_our_dataset
 from slowfast_ext.data.dense import dense_batches
 from slowfast_ext.data.ledger import REPAIRED, USED, Ledger
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
+from slowfast_ext.data.short_videos import ShortVideos
+from slowfast_ext.data.video_list import require_list
 from slowfast_ext.distributed import device_of, is_master, seed_everything, world_size
 from slowfast_ext.host import get_host
 from slowfast_ext.host.precise_bn import take_batches
@@ -22,6 +26,20 @@ class PreciseLoader(VideoLoader):
 
     def __iter__(self) -> Iterator[Any]:
         return take_batches(super().__iter__, len(self))
+
+
+def require_lists(cfg) -> None:
+    """Refuse a run whose lists are not there, before it makes a folder. What they hold is checked later.
+
+    Args:
+        cfg: Keys {TRAIN,TEST}.{ENABLE,DATASET} and DATA.PATH_TO_DATA_DIR.
+
+    Raises:
+        InputError: Names the first list that is missing.
+    """
+    for split, section in (("train", cfg.TRAIN), ("val", cfg.TRAIN), ("test", cfg.TEST)):
+        if section.ENABLE and uses_our_dataset(cfg, split):
+            require_list(Path(cfg.DATA.PATH_TO_DATA_DIR) / f"{split}.csv")
 
 
 def construct_loader(
@@ -53,6 +71,9 @@ def construct_loader(
     dataset = get_host().build_dataset(section.DATASET, cfg, split)
     train = split == "train"
     sampler = VideoSampler(dataset, shuffle=train, seed=cfg.RNG_SEED)
+    transform = dense_batches(cfg, lambda: sampler.epoch) if dense else None
+    if train and not is_precise_bn:
+        transform = ShortVideos(cfg, len(sampler) * cfg.AUG.NUM_SAMPLE, transform)
     loader = (PreciseLoader if is_precise_bn else VideoLoader)(
         dataset,
         sampler,
@@ -63,7 +84,7 @@ def construct_loader(
         timeout=cfg.DATA_LOADER.VIDEO_TIMEOUT,
         stop_on_failure=train and cfg.TRAIN.FAILED_VIDEOS == "stop",
         equal_shares=equal_shares,
-        transform=dense_batches(cfg, lambda: sampler.epoch) if dense else None,
+        transform=transform,
         finished=None if is_precise_bn else lambda ledger: _report(ledger, split, cfg.OUTPUT_DIR),
     )
     if train and not len(loader):

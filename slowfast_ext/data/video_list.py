@@ -37,11 +37,7 @@ def read_video_list(
     csv_path = Path(csv_path)
     if not separator:
         raise InputError("DATA.PATH_LABEL_SEPARATOR is empty; it must be what stands between path and label.")
-    if not csv_path.is_file():
-        raise InputError(
-            f"{csv_path} does not exist; it must list a video and its label in every row. "
-            "DATA.PATH_TO_DATA_DIR names its folder, and tools/prepare_dataset.py makes such lists."
-        )
+    require_list(csv_path)
     try:
         rows = csv_path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -83,6 +79,15 @@ def read_video_list(
             _some(repeats),
         )
     return paths, labels
+
+
+def require_list(csv_path: Path) -> None:
+    """Raise InputError unless a list is there."""
+    if not csv_path.is_file():
+        raise InputError(
+            f"{csv_path} does not exist; it must list a video and its label in every row. "
+            "DATA.PATH_TO_DATA_DIR names its folder, and tools/prepare_dataset.py makes such lists."
+        )
 
 
 def normalize_path(path: str | Path) -> str:

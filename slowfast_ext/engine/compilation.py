@@ -10,7 +10,8 @@ def compile_parts(model: nn.Module, cfg: CfgNode, **options) -> None:
     """Compile backbone and temporal encoder in place if VTN.COMPILE; no name of a parameter changes.
 
     Clips differ in their number of distinct frames: PyTorch compiles for the first number that it sees, and
-    for any number once it has seen a second one.
+    for any number once it has seen a second one. The temporal encoder is compiled once more for videos longer
+    than a block of its attention, and for each length beyond FRAMES_PER_PART.
 
     Args:
         model: Wrapped for several processes or not; its costs are counted already, which compiled code hides.

@@ -19,7 +19,8 @@ class Mixing:
 
     Every clip is mixed with the one at the mirrored place of its batch: all of its frames with the frames of
     the other, by one weight (mixup, arXiv 1710.09412) or in one box (cutmix, arXiv 1905.04899), by timm. The
-    random numbers of a step depend on RNG_SEED, the epoch and the iteration only.
+    random numbers of a step depend on RNG_SEED, the epoch and the iteration only. They are drawn on the CPU,
+    so every device does the same, and no GPU is waited for.
 
     Args:
         cfg: Keys AUG.*, MIXUP.*, and those of DenseClips and pack_pathways.

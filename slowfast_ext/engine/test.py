@@ -16,6 +16,7 @@ from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.distributed import device_of, is_master, on_backend, seed_everything, unwrap
 from slowfast_ext.engine import start
 from slowfast_ext.engine.batch import Batch
+from slowfast_ext.engine.board import Board
 from slowfast_ext.engine.compilation import compile_parts
 from slowfast_ext.engine.facts import facts_for_log, log_model_info
 from slowfast_ext.engine.pace import with_bar
@@ -41,22 +42,22 @@ def test(cfg) -> None:
     host = get_host()
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
-    write_test_config(cfg)
-
     loader = construct_loader(cfg, "test")
     source = start.find_test_source(cfg)
     model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=False)
-    if source is not None:
-        source.load(model)
+    epochs = 0 if source is None else source.load(model) + 1
+    write_test_config(cfg)  # what is refused leaves none behind
     compile_parts(model, cfg)
+    board = Board(cfg)
     logger.info("Testing model for %d iterations", len(loader))
-    perform_test(loader, model, cfg)
+    board.draw_test(epochs, perform_test(loader, model, cfg))
+    board.close()
 
 
 @torch.no_grad()
-def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
-    """Score every view, average the scores of each video, log the accuracy."""
+def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> dict[str, Any]:
+    """Score every view, average the scores of each video, log the accuracy; returns what is logged."""
     host = get_host()
     logger = host.get_logger(__name__)
     model = unwrap(model).eval()
@@ -88,6 +89,7 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> None:
         tested = meter.stats["num_videos"], views, meter.stats["evaluation_seconds"]
         logger.info("Tested %d videos x %d views in %.1f s", *tested)
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
+    return meter.stats
 
 
 def test_step(loaded: Any, model: nn.Module, device: torch.device, cfg) -> torch.Tensor:

@@ -49,29 +49,25 @@ def seed_of(draw: Draw, *numbers: int) -> int:
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Within, the global generators of Python, NumPy and PyTorch follow from a seed; after it, they go on.
+def seeded(seed: int) -> Iterator[None]:
+    """Within, the CPU's generators of Python, NumPy and PyTorch follow from a seed; after it, they go on.
+
+    Those of GPUs are left alone: what is drawn here is the same on every device.
 
     Args:
         seed: 32 bits.
-        device: A GPU whose generator does so too. That of a GPU which is not named is left alone.
     """
-    generators = [torch.default_generator]
-    if device is not None and device.type == "cuda":
-        number = torch.cuda.current_device() if device.index is None else device.index
-        generators.append(torch.cuda.default_generators[number])
-    before = random.getstate(), np.random.get_state(), [generator.get_state() for generator in generators]
+    generator = torch.default_generator
+    before = random.getstate(), np.random.get_state(), generator.get_state()
     try:
         random.seed(seed)
         np.random.seed(seed)
-        for generator in generators:
-            generator.manual_seed(seed)
+        generator.manual_seed(seed)
         yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
-        for generator, state in zip(generators, before[2], strict=True):
-            generator.set_state(state)
+        generator.set_state(before[2])
 
 
 class ClipAugmentation:
@@ -141,8 +137,27 @@ def _posterize(image: Image.Image, bits_to_keep: int, **options: object) -> Imag
     return posterize(image, max(1, bits_to_keep), **options)
 
 
+class _Erased:
+    """A clip as timm's erasing sees an image: what fills a box comes from the CPU, without waiting.
+
+    Args:
+        image: (3 T, C, C), on any device.
+    """
+
+    def __init__(self, image: torch.Tensor) -> None:
+        self._image, self.size, self.dtype = image, image.size, image.dtype
+
+    def __setitem__(self, box: tuple[slice, ...], filling: torch.Tensor) -> None:
+        device = self._image.device
+        if device.type == "cuda":
+            filling = filling.pin_memory()  # else the copy would wait for all that the GPU still has to do
+        self._image[box] = filling.to(device, non_blocking=True)
+
+
 class ClipErasing:
     """Random erasing (arXiv 1708.04896), timm's: the same boxes in all frames of a clip.
+
+    A seed erases the same on every device, and a GPU is not waited for.
 
     Args:
         probability: Of a clip.
@@ -161,11 +176,11 @@ class ClipErasing:
             clips: (B, 3, T, C, C), normalised, contiguous.
             seeds: Of each clip; None leaves it whole.
         """
-        erase = RandomErasing(**self._options, device=clips.device)
+        erase = RandomErasing(**self._options, device="cpu")
         for clip, seed in zip(as_images(clips), seeds, strict=True):
             if seed is not None:
-                with seeded(seed, clips.device):
-                    erase(clip)
+                with seeded(seed):
+                    erase(_Erased(clip))
 
 
 def as_images(clips: torch.Tensor) -> torch.Tensor:

@@ -29,15 +29,15 @@ FAULTS = [
     Fault(
         "drawing for a clip changes the numbers of all else",
         AUGMENT,
-        "            generator.set_state(state)\n",
-        "            pass\n",
+        "        generator.set_state(before[2])\n",
+        "",
         f"{OF_CLIPS}::test_the_global_generators_go_on_as_if_nothing_had_been_drawn",
     ),
     Fault(
         "each frame is erased in a box of its own",
         AUGMENT,
-        "                    erase(clip)",
-        "                    for frame in clip:\n                        erase(frame[None])",
+        "                    erase(_Erased(clip))",
+        "                    for frame in clip:\n                        erase(_Erased(frame[None]))",
         f"{OF_CLIPS}::test_one_box_is_erased_in_all_frames",
     ),
     Fault(
@@ -130,5 +130,26 @@ FAULTS = [
         "clips[clip] * std + mean",
         "clips[clip]",
         "tests/slowfast_ext/test_show_augmentation.py::test_each_thing_has_its_row",
+    ),
+    Fault(
+        "a GPU is waited for to fill an erased box",
+        AUGMENT,
+        "filling.to(device, non_blocking=True)",
+        "filling.to(device)",
+        "tests/slowfast_ext/engine/test_no_waiting.py -k mixing_and_erasing",
+    ),
+    Fault(
+        "what fills an erased box is not in pinned memory",
+        AUGMENT,
+        "filling = filling.pin_memory()",
+        "pass",
+        "tests/slowfast_ext/engine/test_no_waiting.py -k mixing_and_erasing",
+    ),
+    Fault(
+        "what fills an erased box is drawn on the device",
+        AUGMENT,
+        'RandomErasing(**self._options, device="cpu")',
+        "RandomErasing(**self._options, device=clips.device)",
+        "tests/slowfast_ext/engine/test_no_waiting.py -k mixing_and_erasing",
     ),
 ]

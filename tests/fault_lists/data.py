@@ -247,4 +247,25 @@ FAULTS = [
         "return 100.0 * correct / scored,",
         f"{TESTS}/test_ledger.py",
     ),
+    Fault(
+        "a hint for clips that fit most videos",
+        "slowfast_ext/data/short_videos.py",
+        "2 * self._short > self._seen",
+        "self._short",
+        "tests/slowfast_ext/data/test_short_videos.py -k where_clips_fit",
+    ),
+    Fault(
+        "pictures that come too slowly count as the end of a video",
+        "slowfast_ext/data/short_videos.py",
+        " & ~same[:, 0]",
+        "",
+        "tests/slowfast_ext/data/test_short_videos.py -k where_clips_fit",
+    ),
+    Fault(
+        "a run without its lists makes a folder",
+        "slowfast_ext/run_net.py",
+        "        require_lists(cfg)\n",
+        "",
+        "tests/slowfast_ext/data/test_short_videos.py -k makes_no_folder",
+    ),
 ]

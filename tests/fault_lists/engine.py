@@ -11,6 +11,7 @@ _TRAIN = "slowfast_ext/engine/train.py"
 _VALIDATE = "slowfast_ext/engine/validate.py"
 _BATCH_NORMS = "slowfast_ext/engine/batch_norms.py"
 _SESSION = "slowfast_ext/engine/session.py"
+_BOARD = "slowfast_ext/engine/board.py"
 _LEARNER = "slowfast_ext/engine/learner.py"
 _OPTIMIZER = "slowfast_ext/engine/optimizer.py"
 _TALLY = "slowfast_ext/engine/tally.py"
@@ -347,5 +348,68 @@ FAULTS = [
         "(seed * 1009 + rank())",
         "(seed * 1009)",
         f"{_TWO} -k random_numbers",
+    ),
+    Fault(
+        "a test draws the curves of its training anew",
+        _TEST,
+        "board = Board(cfg)",
+        "board = Board(cfg, 0)",
+        f"{_TESTS}/test_board.py -k over_the_epochs",
+    ),
+    Fault(
+        "a run that continues loses the last point of its curves",
+        _BOARD,
+        "steps_done + 1",
+        "steps_done",
+        f"{_TESTS}/test_board.py -k over_the_epochs",
+    ),
+    Fault(
+        "a test is drawn over the number of its epoch, counted from 0",
+        _TEST,
+        "source.load(model) + 1",
+        "source.load(model)",
+        f"{_TESTS}/test_board.py -k over_the_epochs",
+    ),
+    Fault(
+        "Weights & Biases does not listen to TensorBoard",
+        _BOARD,
+        "sync_tensorboard=True",
+        "sync_tensorboard=False",
+        f"{_TESTS}/test_board.py -k listens",
+    ),
+    Fault(
+        "accuracies are drawn as errors",
+        _BOARD,
+        "100.0 - error for k",
+        "error for k",
+        f"{_TESTS}/test_board.py -k those_of_the_log",
+    ),
+    Fault(
+        "bfloat16 that a GPU emulates is taken",
+        "slowfast_ext/config_steps.py",
+        "including_emulation=False",
+        "including_emulation=True",
+        "tests/slowfast_ext/test_config_steps.py -k gpu_that_has_it",
+    ),
+    Fault(
+        "a test writes its configuration before it is refused",
+        _TEST,
+        '    loader = construct_loader(cfg, "test")\n',
+        '    write_test_config(cfg)\n    loader = construct_loader(cfg, "test")\n',
+        "tests/slowfast_ext/data/test_short_videos.py -k refused_test",
+    ),
+    Fault(
+        "the temporal encoder is compiled for each length anew",
+        "projects/vtn/temporal_encoder.py",
+        "torch.is_grad_enabled() or num_frames <= FRAMES_PER_PART",
+        "torch.is_grad_enabled()",
+        f"{_TESTS}/test_compilation.py -k any_length",
+    ),
+    Fault(
+        "mixed clips of VTN make a GPU wait",
+        "projects/vtn/model.py",
+        'self.training and clip.device.type != "cpu"',
+        "False",
+        f"{_TESTS}/test_no_waiting.py -k mixing_and_erasing",
     ),
 ]

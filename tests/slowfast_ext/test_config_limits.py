@@ -23,11 +23,18 @@ def test_engine_chooses_the_loops(tiny_cfg):
         tiny_cfg("ENGINE", "mine")
 
 
-def test_curves_for_tensorboard_need_its_package(tiny_cfg, monkeypatch):
-    keys = "TENSORBOARD.ENABLE", "True", "ENGINE", "own"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else 1)
-    with pytest.raises(InputError, match=r"TENSORBOARD\.ENABLE is True, but .* `pip install tensorboard`"):
+@pytest.mark.parametrize(("key", "package"), [("ENABLE", "tensorboard"), ("WANDB", "wandb")])
+def test_curves_need_their_package(key, package, tiny_cfg, monkeypatch):
+    keys = "TENSORBOARD.ENABLE", "True", f"TENSORBOARD.{key}", "True", "ENGINE", "own"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else 1)
+    with pytest.raises(InputError, match=rf"TENSORBOARD\.{key} is True, but .* `pip install {package}`"):
         tiny_cfg(*keys)
+
+
+def test_weights_and_biases_gets_what_tensorboard_is_given(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: 1)
+    with pytest.raises(InputError, match=r"TENSORBOARD\.WANDB is True, .*: add TENSORBOARD.ENABLE True"):
+        tiny_cfg("TENSORBOARD.WANDB", "True", "ENGINE", "own")
 
 
 @on_main

@@ -1,9 +1,11 @@
 """What a step cannot do is refused before a run begins, in a sentence that says what to type."""
 
+import importlib.util
+
 import pytest
 import torch
 
-from slowfast_ext import config_steps
+from slowfast_ext import config_check, config_steps
 from slowfast_ext.host import get_host
 from vtn import InputError
 
@@ -19,6 +21,21 @@ def processor(monkeypatch, tmp_path):
         (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags} sse2\n")
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
         monkeypatch.setattr(config_steps, "_CPUINFO", tmp_path / "cpuinfo")
+
+    return pretend
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Pretend that there is a GPU, which multiplies in bfloat16 or emulates it, as PyTorch knows to do."""
+
+    def pretend(*, bfloat16: bool) -> None:
+        monkeypatch.setattr(config_check, "visible_gpus", lambda: 1)
+        monkeypatch.setattr(
+            torch.cuda,
+            "is_bf16_supported",
+            lambda including_emulation=True: including_emulation or bfloat16,
+        )
 
     return pretend
 
@@ -42,6 +59,17 @@ def test_bfloat16_needs_a_processor_that_has_it(capabilities, flags, found, proc
             message = rf"{key} is 'bfloat16', but this processor has neither .*: add {key} float32$"
             with pytest.raises(InputError, match=message):
                 tiny_cfg(*OWN, key, "bfloat16")
+
+
+@pytest.mark.parametrize("key", ["TRAIN.PRECISION", "TEST.PRECISION"])
+def test_bfloat16_needs_a_gpu_that_has_it(key, tiny_cfg, gpu, processor):
+    processor({}, "")  # of no interest on a GPU
+    gpu(bfloat16=False)
+    with pytest.raises(InputError, match=rf"{key} is 'bfloat16', which this GPU .*: add {key} float16 or"):
+        tiny_cfg(*OWN, "NUM_GPUS", "1", key, "bfloat16")
+    tiny_cfg(*OWN, "NUM_GPUS", "1", key, "float16")
+    gpu(bfloat16=True)
+    tiny_cfg(*OWN, "NUM_GPUS", "1", key, "bfloat16")
 
 
 def test_what_is_not_used_need_not_be_possible(processor, tiny_cfg):
@@ -81,6 +109,15 @@ def test_compiling_for_a_cpu_needs_a_compiler(tiny_cfg, monkeypatch):
         tiny_cfg(*OWN, "VTN.COMPILE", "True")
 
 
+def test_compiling_for_a_gpu_needs_triton(tiny_cfg, gpu, monkeypatch):
+    gpu(bfloat16=True)
+    monkeypatch.setenv("CXX", "no-such-compiler")  # not asked for
+    tiny_cfg(*OWN, "NUM_GPUS", "1", "VTN.COMPILE", "True")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "triton" else 1)
+    with pytest.raises(InputError, match=r"VTN\.COMPILE is True, but the package triton"):
+        tiny_cfg(*OWN, "NUM_GPUS", "1", "VTN.COMPILE", "True")
+
+
 @pytest.mark.skipif(not host.has_loops(), reason="this PySlowFast has no loops of its own")
 @pytest.mark.parametrize(
     "overrides",
@@ -92,6 +129,7 @@ def test_compiling_for_a_cpu_needs_a_compiler(tiny_cfg, monkeypatch):
         "SOLVER.FUSED True",
         "SOLVER.LAYER_DECAY 0.75",
         "VTN.COMPILE True",
+        "TENSORBOARD.WANDB True",
     ],
 )
 def test_mains_loops_do_not_honour_our_keys(overrides, tiny_cfg):

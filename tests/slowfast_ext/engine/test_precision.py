@@ -12,8 +12,10 @@ from toys import ToyLinear, initial_weights, logged
 from slowfast_ext import config_steps
 from slowfast_ext.data.build import construct_loader
 from slowfast_ext.engine import learner, precision
+from slowfast_ext.engine.tally import Tally
 from slowfast_ext.engine.test import perform_test
 from slowfast_ext.engine.test import test_step as classify
+from slowfast_ext.engine.train import train_step
 from slowfast_ext.host import checkpoint
 from slowfast_ext.models import make_model
 from slowfast_ext.plugin.loops import test as run_test
@@ -166,3 +168,29 @@ def test_attention_stays_in_float32_on_a_cpu_without_amx(tiny_cfg, monkeypatch):
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected)
     train(tiny_cfg("ENGINE", "own", "TRAIN.PRECISION", "bfloat16", "MODEL.ACT_CHECKPOINT", "True"))
+
+
+@pytest.mark.parametrize(("method", "rate"), [("sgd", "0.05"), ("adamw", "0.003")])
+def test_float16_and_its_scaler_learn_a_batch_as_float32_does(method, rate, tiny_cfg):
+    """On the CPU, where no run may ask for it: the code that a GPU runs, with the scaler of its precision."""
+    cpu, runs = torch.device("cpu"), {}
+    clips = torch.randn(4, 3, 1, 1, 1).expand(-1, -1, 4, 32, 32).contiguous()  # of one colour each
+    for word in ("float32", "float16"):
+        keys = ("SOLVER.OPTIMIZING_METHOD", method, "SOLVER.BASE_LR", rate, "SOLVER.CLIP_GRAD_L2NORM", "1")
+        cfg = tiny_cfg("ENGINE", "own", *NO_DROPOUT, *keys).clone()
+        cfg.defrost()
+        cfg.TRAIN.PRECISION = word
+        torch.manual_seed(1)
+        trained, tally = learner.make_learner(make_model(cfg).train(), cfg), Tally(all_processes=True)
+        assert trained.scaler.is_enabled() == (word == "float16")
+        loaded = [clips], torch.arange(4), torch.arange(4)
+        for _ in range(20):
+            train_step(loaded, trained, tally, cfg)
+        runs[word] = [step.loss for step in tally.read()]
+        assert {p.dtype for p in trained.model.parameters()} == {torch.float32}
+        with torch.no_grad(), precision.computing_in(word, cpu):
+            assert trained.model.backbone.patch_embed.proj(clips[:, :, 0]).dtype == getattr(torch, word)
+    assert runs["float16"] != runs["float32"]
+    # Later a step may be left out, whose gradients overflow.
+    assert runs["float16"][:8] == pytest.approx(runs["float32"][:8], abs=0.05)
+    assert runs["float16"][-1] < runs["float16"][0] / 2
