@@ -77,6 +77,7 @@ _ONLY_IN_OUR_LOOPS = {
     "TEST.PRECISION": "float32",
     "TRAIN.ACCUMULATE_STEPS": 1,
     "TRAIN.EMA_DECAY": 0.0,
+    "TRAIN.NONFINITE": "stop",
     "SOLVER.FUSED": False,
     "VTN.COMPILE": False,
 }

@@ -5,6 +5,7 @@ loops of PySlowFast main are given another NUM_GPUS, see host/git_cpu.py.
 """
 
 import functools
+import hashlib
 import os
 import random
 import sys
@@ -118,6 +119,19 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def seed_step(seed: int, epoch: int, iteration: int, process: int) -> None:
+    """Seed PyTorch for one training step of one process.
+
+    Args:
+        seed: RNG_SEED.
+        epoch: From 0.
+        iteration: Of the epoch, from 0.
+        process: Its rank.
+    """
+    digest = hashlib.sha256(f"{seed} {epoch} {iteration} {process}".encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:8], "big"))
 
 
 def join_group(
