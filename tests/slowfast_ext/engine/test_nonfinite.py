@@ -230,7 +230,7 @@ class TestWithAScaler:
     def test_but_not_for_ever(self, toy_cfg, monkeypatch, looks):
         monkeypatch.setattr(ToyLinear, "features", lambda self, x: x + (0 * self.linear.bias.sum()).sqrt())
         with pytest.raises(
-            NonFiniteError, match="^the norm of the gradient is nan .* in epoch 10, iteration 2,"
+            NonFiniteError, match="^the norm of the gradient is nan in epoch 10, iteration 2,"
         ):
             train(toy_cfg("SOLVER.MAX_EPOCH", "50"))
 
@@ -249,7 +249,7 @@ def test_a_file_that_cannot_be_written_is_said(toy_cfg, failing):
     cfg = toy_cfg()
     Path(cfg.OUTPUT_DIR, "nonfinite_step.pyth").mkdir(parents=True)
     with pytest.raises(
-        NonFiniteError, match=r"it cannot be repeated, because .* could not be written \(Is a dir"
+        NonFiniteError, match=r"cannot be repeated, because .* could not be written \(Is a dir"
     ):
         train(cfg)
     assert not list(Path(cfg.OUTPUT_DIR).glob("*.part"))
