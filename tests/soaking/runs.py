@@ -5,6 +5,7 @@ processes where it would start them from nothing, which takes seconds each.
 """
 
 import atexit
+import importlib
 import os
 import signal
 import sys
@@ -23,8 +24,9 @@ from soaking.phases import Phases
 NUM_VIDEOS, EPOCHS = 16, 3
 _KEYS = (
     "ENGINE own TEST.ENABLE False LOG_MODEL_INFO False TRAIN.EVAL_FULL_VIDEO False "
-    f"SOLVER.MAX_EPOCH {EPOCHS} SOLVER.BASE_LR 0.01 TRAIN.BATCH_SIZE 8 TRAIN.ACCUMULATE_STEPS 2 TRAIN.EMA_DECAY 0.9 AUG.ENABLE True "
-    "MIXUP.ENABLE True MODEL.LOSS_FUNC soft_cross_entropy TRAIN.CHECKPOINT_MINUTES 0.0005 "
+    f"SOLVER.MAX_EPOCH {EPOCHS} SOLVER.BASE_LR 0.01 TRAIN.BATCH_SIZE 8 TRAIN.ACCUMULATE_STEPS 2 "
+    "TRAIN.EMA_DECAY 0.9 AUG.ENABLE True MIXUP.ENABLE True MODEL.LOSS_FUNC soft_cross_entropy "
+    "TRAIN.CHECKPOINT_MINUTES 0.0005 "
     "TRAIN.CHECKPOINTS_KEPT 2 DATA_LOADER.VIDEO_TIMEOUT 20 DIST_TIMEOUT 12"
 ).split()
 _I3D = "MODEL.MODEL_NAME ResNet MODEL.ARCH i3d RESNET.WIDTH_PER_GROUP 8 BN.NUM_BATCHES_PRECISE 2".split()
@@ -64,13 +66,9 @@ def make_data(folder: Path) -> None:
 
 def load_everything() -> None:
     """Import what a training needs, so that forked processes have it; no thread may be started by it."""
-    import slowfast_ext.run_net  # noqa: F401
-    from slowfast_ext.config import load_config
-    from slowfast_ext.engine import train  # noqa: F401
-    from slowfast_ext.host import get_host
-
-    get_host()
-    assert load_config
+    for name in ("run_net", "config", "plugin.loops", "engine.train", "models"):
+        importlib.import_module(f"slowfast_ext.{name}")
+    importlib.import_module("slowfast_ext.host").get_host()
     others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if others:
         raise RuntimeError(f"a process with threads ({', '.join(others)}) cannot be forked safely")
