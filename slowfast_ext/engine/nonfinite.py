@@ -172,10 +172,11 @@ class StepGuard:
         (attempt, sent), self._sent = self._sent, None
         undone, ends, grad_norm, *losses = sent.read()
         if undone:
-            share = share_of(attempt.loaded, losses, self._name)
             if ends:
+                share = share_of(attempt.loaded, losses, self._name)
                 raise NonFiniteError(self._end(attempt, share, grad_norm))
-            self._tell(attempt, share, grad_norm)
+            without_clips = [], *attempt.loaded[1:3]  # only names are told
+            self._tell(attempt, share_of(without_clips, losses, self._name), grad_norm)
 
     def _judge(self, grad_norm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """On the device: whether the step is undone, and the numbers that `settle` reads."""
