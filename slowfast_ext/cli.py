@@ -6,7 +6,9 @@ This file loads none of them, and no PyTorch, so that Ctrl-C is answered from th
 import importlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 # What each is: the module and its function, and a line for the list of commands.
 COMMANDS = {
@@ -56,21 +58,31 @@ def _load(name: str) -> Callable[[], int | None]:
     Libraries lose an interrupt that comes while they are imported, or fail in strange ways.
     """
     module, function = COMMANDS[name][0].split(":")
+    with loading():
+        return getattr(importlib.import_module(module), function)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Within, libraries are imported: Ctrl-C takes effect at the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     noted: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
     try:
-        loaded = getattr(importlib.import_module(module), function)
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if noted:
-        raise KeyboardInterrupt
-    return loaded
+        if noted:
+            raise KeyboardInterrupt
 
 
 def run_safely(command: Callable[[], int | None]) -> None:
     """Call a command and exit with the status that it returns.
 
-    Bad input prints one line and exits with 2, Ctrl-C exits with 130, both without a traceback.
+    Bad input prints one line and exits with 2, Ctrl-C exits with 130, both without a traceback. A training
+    that a signal ends in good order says so itself, and exits with 128 plus its number.
     """
     try:
         status = command()

@@ -39,6 +39,9 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.ENGINE = "host"
     cfg.TRAIN.EVAL_FULL_VIDEO = False  # val and test see the whole video in one pass, not clips
     cfg.TRAIN.EVAL_NUM_FRAMES = 250  # frames of that pass, taken uniformly
+    cfg.TRAIN.CHECKPOINT_MINUTES = 10.0  # between checkpoints inside an epoch; 0 saves only after epochs
+    # Checkpoints after epochs that are kept, the newest; 0 is all. The best one always is, in best.pyth.
+    cfg.TRAIN.CHECKPOINTS_KEPT = 0
     cfg.TRAIN.CHECKPOINT_PARTIAL = False  # fine-tune: take what fits of CHECKPOINT_FILE_PATH, weights only
     # skip: the next video of the epoch's order takes the place of one that cannot be read | stop
     cfg.TRAIN.FAILED_VIDEOS = "skip"

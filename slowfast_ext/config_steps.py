@@ -28,7 +28,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def check_steps(cfg: CfgNode) -> None:
-    """Refuse steps that this machine, or this model, cannot do.
+    """Refuse steps that this machine, or this model, cannot do, and impossible times between checkpoints.
 
     Raises:
         InputError: Names the key, the value and what to type instead.
@@ -42,6 +42,9 @@ def check_steps(cfg: CfgNode) -> None:
         raise InputError(
             f"TRAIN.EMA_DECAY is {cfg.TRAIN.EMA_DECAY}: it must be 0 (no average) or more, but below 1"
         )
+    for key in ("CHECKPOINT_MINUTES", "CHECKPOINTS_KEPT"):
+        if cfg.TRAIN[key] < 0:
+            raise InputError(f"TRAIN.{key} is {cfg.TRAIN[key]}: it must be 0 or more")
     _check_layer_decay(cfg)
     if cfg.SOLVER.FUSED and cfg.SOLVER.get("LARS_ON", False):
         raise InputError("SOLVER.FUSED is True: there is no fused LARS, so SOLVER.LARS_ON must be False")

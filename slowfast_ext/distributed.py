@@ -5,13 +5,13 @@ loops of PySlowFast main are given another NUM_GPUS, see host/git_cpu.py.
 """
 
 import functools
-import hashlib
 import os
 import random
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,6 +102,16 @@ def agree(number: int, op: dist.ReduceOp) -> int:
     return int(tensor)
 
 
+def gather_objects(value: Any) -> list[Any]:
+    """What each process gives, by rank, in all of them; through their CPUs, as `agree`."""
+    if not dist.is_initialized():
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    group = _group_of_cpus(dist.group.WORLD) if dist.get_backend() == "nccl" else None
+    dist.all_gather_object(found, value, group=group)
+    return found
+
+
 @functools.lru_cache(maxsize=1)
 def _group_of_cpus(world: dist.ProcessGroup) -> dist.ProcessGroup:
     """The processes of a group, connected without GPUs; all of them ask for it together the first time."""
@@ -113,25 +123,12 @@ def on_backend(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.cuda() if dist.get_backend() == "nccl" else tensor
 
 
-def seed_everything(seed: int) -> None:
+def seed_everything(seed: int, process: int | None = None) -> None:
     """Seed Python, NumPy and PyTorch; every process gets random numbers of its own."""
-    seed = (seed * 1009 + rank()) % 2**32
+    seed = (seed * 1009 + (rank() if process is None else process)) % 2**32
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def seed_step(seed: int, epoch: int, iteration: int, process: int) -> None:
-    """Seed PyTorch for one training step of one process.
-
-    Args:
-        seed: RNG_SEED.
-        epoch: From 0.
-        iteration: Of the epoch, from 0.
-        process: Its rank.
-    """
-    digest = hashlib.sha256(f"{seed} {epoch} {iteration} {process}".encode()).digest()
-    torch.manual_seed(int.from_bytes(digest[:8], "big"))
 
 
 def join_group(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+from slowfast_ext.cli import loading
 from slowfast_ext.host.command_line import parse_args
 from vtn.errors import InputError
 
@@ -11,11 +12,13 @@ def run_net(argv: Sequence[str] | None = None) -> None:
     """Train and test what each config asks for (TRAIN.ENABLE, TEST.ENABLE)."""
     args = parse_args(argv)  # first: --help needs no PySlowFast
 
-    from slowfast_ext.config import load_config
-    from slowfast_ext.distributed import launch_job
-    from slowfast_ext.host import get_host
-    from slowfast_ext.plugin.loops import test, train
+    with loading():
+        from slowfast_ext.config import load_config
+        from slowfast_ext.distributed import launch_job
+        from slowfast_ext.host import get_host
+        from slowfast_ext.plugin.loops import test, train
 
+        get_host()
     configs = [
         load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id)
         for path in args.cfg_files

@@ -4,6 +4,7 @@ The record says what the outcome depends on. If that has changed, the step is do
 step is left alone and one that was cut short goes on.
 """
 
+import contextlib
 import ctypes
 import json
 import shutil
@@ -16,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slowfast_ext.compare.progress import Progress, fraction_done, short_line
+from slowfast_ext.data.supervisor import interrupts_wait
 from slowfast_ext.files import write_text
 from vtn.errors import InputError
 
 _RECORD, _LOG = "step.json", "run.log"
-_GRACE_SECONDS = 20
+_GRACE_SECONDS = 60
 _SECONDS_BETWEEN_RECORDS = 10
 _PR_SET_PDEATHSIG = 1
 _NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory", "memoryerror")
@@ -68,7 +70,8 @@ class StepOutcome:
 def run_step(step: Step, progress: Progress) -> StepOutcome:
     """Run the command, unless it finished earlier.
 
-    Interrupted by Ctrl-C, the command gets the signal too. The time of several attempts is added up.
+    Interrupted by Ctrl-C, the command gets the signal too, once: it is in a group of its own. The time of
+    several attempts is added up.
 
     Args:
         step: What to run.
@@ -151,26 +154,33 @@ class _Attempt:
 
     def _follow(self) -> int:
         with self._step.log.open("a", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                list(self._step.command),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                bufsize=1,
-                encoding="utf-8",
-                errors="replace",
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-            )
+            process = None
             try:
+                with interrupts_wait():  # Python may lose one that comes while it forks
+                    process = self._start()
                 for line in process.stdout:
                     log.write(line)
                     log.flush()
                     self._look_at(line)
                 return process.wait()
             except BaseException:
-                _wait_for_end(process)
+                if process is not None:
+                    _wait_for_end(process)
                 raise
+
+    def _start(self) -> subprocess.Popen:
+        return subprocess.Popen(
+            list(self._step.command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
 
     def _look_at(self, line: str) -> None:
         shown, fraction = short_line(line), fraction_done(line)
@@ -195,10 +205,12 @@ def _end_with_parent() -> None:
 
 
 def _wait_for_end(process: subprocess.Popen) -> None:
-    """Ctrl-C reaches the command as well: give it time to end by itself, then end it."""
+    """Pass Ctrl-C on, once: a training saves then. Give it time for that; Ctrl-C again ends it at once."""
     try:
-        process.wait(_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.send_signal(signal.SIGINT)
+            process.wait(_GRACE_SECONDS)
+    finally:
         process.kill()
         process.wait()
 

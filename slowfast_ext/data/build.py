@@ -1,5 +1,6 @@
 """The loader of a split from a configuration, in the place of PySlowFast's, which repeats videos."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -88,10 +89,14 @@ def _report(ledger: Ledger, split: str, output_dir: str) -> None:
 
 
 def _log_and_write(ledger: Ledger, split: str, output_dir: str) -> None:
-    os.makedirs(output_dir, exist_ok=True)
+    with contextlib.suppress(OSError):
+        os.makedirs(output_dir, exist_ok=True)
     path = os.path.join(output_dir, f"ledger_{split}.csv")
-    ledger.write(path)
     logger = get_host().get_logger(__name__)
+    try:
+        ledger.write(path)
+    except InputError as error:  # the disk is full, say: no reason to lose the epoch
+        logger.error(str(error))
     remarks = ledger.remarks(_NAMED)
     log = logger.warning if remarks else logger.info
     log("Ledger of %s: %s (%s)", split, ledger.summary(), path)

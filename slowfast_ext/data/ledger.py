@@ -7,9 +7,10 @@ A data set gives the outcome of each item, in bytes that survive a loader's coll
 writes it into the ledger. A score then comes with the number of videos that it was taken over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed as dist
@@ -85,6 +86,21 @@ class Ledger:
             shares: list = [None] * dist.get_world_size()
             dist.all_gather_object(shares, self.entries)
             self.entries = {video: entry for share in shares for video, entry in share.items()}
+
+    def to_state(self, videos: Iterable[int] | None = None) -> dict[str, Any]:
+        """What is noted of some videos, or of all, as tensors and plain values: a list may be long."""
+        found = self.entries
+        if videos is not None:
+            found = {video: self.entries[video] for video in videos if video in self.entries}
+        reasons = {video: entry.reason for video, entry in found.items() if entry.reason}
+        outcomes = [OUTCOMES.index(entry.outcome) for entry in found.values()]
+        videos = torch.tensor(list(found), dtype=torch.int64)
+        return {"videos": videos, "outcomes": torch.tensor(outcomes, dtype=torch.uint8), "reasons": reasons}
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Note what `to_state` gave, of this process or another."""
+        for video, outcome in zip(state["videos"].tolist(), state["outcomes"].tolist(), strict=True):
+            self.note(video, OUTCOMES[outcome], state["reasons"].get(video, ""))
 
     def summary(self) -> str:
         """One line: over how many videos, and what became of the others."""

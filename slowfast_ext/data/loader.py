@@ -3,66 +3,20 @@
 Legend: B batch size, S samples of a video in a batch, W processes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
 import torch
 from torch import distributed as dist
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from slowfast_ext.data.frames import Frames, concatenate
 from slowfast_ext.data.ledger import FAILED, OUTCOMES, USED, Ledger, decode_outcomes
+from slowfast_ext.data.sampler import VideoSampler
 from slowfast_ext.data.supervisor import load_batches
-from slowfast_ext.distributed import agree
+from slowfast_ext.distributed import agree, gather_objects
 from vtn.errors import InputError
-
-
-class VideoSampler(Sampler[int]):
-    """Which items this process reads, in which order.
-
-    Training: one permutation of the data set per epoch, the same in every process, dealt out in turn. Batch
-    number i of all processes together therefore holds the same videos whatever the number of processes.
-    Evaluation: whole videos in order, dealt out in turn; all views of a video stay in one process, and no
-    video is repeated to make the shares equal.
-
-    Args:
-        dataset: Items; `num_views` items in a row belong to one video (1 if it has no such attribute).
-        shuffle: True for training.
-        seed: With the epoch, decides the permutation.
-    """
-
-    def __init__(self, dataset: Dataset, *, shuffle: bool, seed: int) -> None:
-        self.dataset, self.shuffle, self.seed, self.epoch = dataset, shuffle, seed, 0
-        self.world = dist.get_world_size() if dist.is_initialized() else 1
-        self.rank = dist.get_rank() if dist.is_initialized() else 0
-        self.num_views = getattr(dataset, "num_views", 1)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the permutation of this epoch, and the augmentation of a data set that has `set_epoch`."""
-        self.epoch = epoch
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(epoch)
-
-    def _items(self) -> list[int]:
-        total = len(self.dataset)
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-            order = torch.randperm(total, generator=generator).tolist()
-            # Equal shares: gradients are averaged over processes, so all must take part in every step.
-            return order[self.rank : total - total % self.world : self.world]
-        videos = range(self.rank, total // self.num_views, self.world)
-        return [video * self.num_views + view for video in videos for view in range(self.num_views)]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._items())
-
-    def __len__(self) -> int:
-        # Without the items: a loop may ask in every step.
-        total = len(self.dataset)
-        if self.shuffle:
-            return total // self.world
-        return len(range(self.rank, total // self.num_views, self.world)) * self.num_views
 
 
 class VideoLoader:
@@ -90,6 +44,9 @@ class VideoLoader:
 
     Attributes:
         ledger: What became of the videos.
+        asked: What this process is asked for, as bits; 0 is nothing. It is called once for each batch.
+        agreed: The bits of all processes together, the same in each of them: in training as of the batch that
+            was given last, in evaluation as of the end of the pass, which comes early where there are any.
     """
 
     def __init__(
@@ -112,6 +69,8 @@ class VideoLoader:
         self.stop_on_failure, self._finished = stop_on_failure, finished
         self._equal_shares = equal_shares and not train and sampler.world > 1
         self._transform = transform or (lambda batch: batch)
+        self.asked: Callable[[], int] = lambda: 0
+        self.agreed, self._begin, self._before, self._share, self._used = 0, [], [], [], 0
         self._num_views = getattr(dataset, "num_views", 1)
         self._num_samples = getattr(dataset, "num_samples", 1)
         num_videos = len(dataset) // self._num_views
@@ -125,12 +84,18 @@ class VideoLoader:
         if self._equal_shares:  # as many as the largest share needs
             videos = -(-len(self.dataset) // self._num_views // self.sampler.world)
             return -(-videos * self._num_views // self.batch_size)
-        return sum(1 for batch in self._batches() if batch)
+        return sum(1 for batch in self._batches(list(self.sampler)) if batch)
 
     def __iter__(self) -> Iterator[Any]:
+        # A pass goes on where it is told to only once: precise statistics read the same epoch from its start.
+        stages, self._begin, self.agreed = self._begin, [], 0
+        self._share, self._used = self.sampler.share(stages)
+        goes_on = bool(stages) and stages[-1][0] == self.sampler.world
+        self._before = list(stages[:-1] if goes_on else stages)
+        place_of = {item: place for place, item in enumerate(self._share, start=1)}
         loaded = load_batches(
             self.dataset,
-            self._batches(),
+            self._batches(self._share[self._used :]),
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             timeout=self.timeout,
@@ -141,19 +106,63 @@ class VideoLoader:
             loaded = (_map(_side_by_side, batch) for batch in loaded)
         readable = filter(None, (self._without_failed(batch) for batch in loaded))
         if self.train:
-            readable = _in_step(_full(readable, self.batch_size * self._num_samples))
+            readable = self._in_step(_full(readable, self.batch_size * self._num_samples))
         elif self._equal_shares:
             readable = _in_equal_shares(_full(readable, self.batch_size, keep_rest=True), self.batch_size)
         for batch in readable:
             self._note_all(batch)
             yield self._transform(batch)
+            # A data set that tells no outcomes may give another item than the one that it was asked for.
+            told = _tells_outcomes(batch)
+            self._used = place_of[int(batch[2][-1])] if told else self._used + self.batch_size
+            if not self.train and self.asked():
+                break
+        if not self.train:
+            self.agreed = _of_all_processes(self.asked())
+            if self.agreed:
+                return
         self.ledger.gather()
         if self._finished:
             self._finished(self.ledger)
 
-    def _batches(self) -> list[list[int]]:
+    def _in_step(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Give every process as many batches, because all take part in every step of the training.
+
+        The same exchange tells each process what any of them is asked for.
+        """
+        while True:
+            batch = next(batches, None)
+            bits = _of_all_processes((batch is None) + 2 * self.asked())
+            self.agreed = bits >> 1
+            if bits & 1:
+                for _ in batches:  # what another process lacks is read for the ledger only
+                    pass
+                return
+            yield batch
+
+    def go_on(self, progress: Mapping[str, Any]) -> None:
+        """Let the next pass begin where an earlier one of the same epoch was, by its `progress`."""
+        self._begin = list(progress["stages"])
+        for ledger in progress["ledgers"]:
+            self.ledger.add_state(ledger)
+
+    def progress(self) -> dict[str, Any]:
+        """How far this pass was before the batch that was given last; all processes must call it together.
+
+        Returns:
+            In plain values and tensors, `stages` for `go_on`, and the ledgers of the processes, each for
+            Ledger.add_state.
+        """
+        # The first process has the entries of earlier epochs, which are the same everywhere.
+        own = {item // self._num_views for item in self._share} if self.sampler.rank else None
+        found = gather_objects((self._used, self.ledger.to_state(own)))
+        positions = [used for used, _ in found]
+        stages = [*self._before, (self.sampler.world, positions)]
+        return {"stages": stages, "ledgers": [ledger for _, ledger in found]}
+
+    def _batches(self, items: Sequence[int]) -> list[list[int]]:
         """Item numbers of each batch; number i is read by worker i modulo num_workers."""
-        items, size = list(self.sampler), self.batch_size
+        size = self.batch_size
         if self.train or self.num_workers < 2 or self._num_views == 1:
             return [items[begin : begin + size] for begin in range(0, len(items), size)]
         # Whole videos to each worker in turn; an empty batch where one has no more, so that turns are kept.
@@ -212,18 +221,10 @@ def _full(batches: Iterator[Any], size: int, *, keep_rest: bool = False) -> Iter
         yield rest
 
 
-def _in_step(batches: Iterator[Any]) -> Iterator[Any]:
-    """Give every process as many batches, because all take part in every step of the training."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        yield from batches
-        return
-    while True:
-        batch = next(batches, None)
-        if not agree(batch is not None, dist.ReduceOp.MIN):
-            for _ in batches:  # what another process lacks is read for the ledger only
-                pass
-            return
-        yield batch
+def _of_all_processes(bits: int) -> int:
+    """Bits that are set in any process."""
+    several = dist.is_initialized() and dist.get_world_size() > 1
+    return agree(bits, dist.ReduceOp.BOR) if several else bits
 
 
 def _in_equal_shares(batches: Iterator[Any], size: int) -> Iterator[Any]:

@@ -4,8 +4,12 @@
 """
 
 import contextlib
+import ctypes
+import functools
 import multiprocessing
+import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -19,6 +23,9 @@ from torch.utils.data._utils import signal_handling
 
 # Seconds that a worker is given to die by itself after its queue fell silent.
 POLL_SECONDS = 1.0
+# Those that ask a training to end; SIGUSR1 is what Slurm sends before time is up.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_PR_SET_PDEATHSIG = 1
 # Memory may run out, or a person may kill a process: only a video that does it again is to blame.
 _DEATHS = 2
 
@@ -105,6 +112,7 @@ def load_batches(
             pin_memory=pin_memory,
             collate_fn=collate,
             timeout=POLL_SECONDS if num_workers else 0,
+            worker_init_fn=functools.partial(_live_as_long_as, _lasting_process()),
         )
         done, culprits = 0, []
         for loaded in until_trouble(loader, watched, timeout, culprits):
@@ -136,11 +144,13 @@ def until_trouble(
         _silence_pytorch()
     workers: dict[int, Any] = {}
     try:
-        with contextlib.nullcontext() if loader.in_order else _interrupts_wait():
+        with interrupts_wait():
             batches = iter(loader)
             if loader.num_workers:
                 # Not by looking for new children: one that read a poisonous file may be dead already.
                 workers = {process.pid: process for process in batches._workers}
+        for process in workers.values():
+            process._popen.terminate = process._popen.kill  # the other signal is not listened to
         while not culprits:
             try:
                 loaded = next(batches)
@@ -165,6 +175,25 @@ def until_trouble(
     finally:
         if culprits or not loader.in_order:
             _end(workers.values())
+
+
+def _lasting_process() -> int:
+    """This process if its main thread starts workers; 0 if another thread does, which may end before them."""
+    return os.getpid() if threading.current_thread() is threading.main_thread() else 0
+
+
+def _live_as_long_as(parent: int, worker: int) -> None:
+    """In a worker: die with the process that started it, and leave it to that process to answer signals.
+
+    A signal to a group of processes, such as Ctrl-C, must not end those that read: a training that is asked
+    to end finishes its step first.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it has died before that
+            os._exit(1)
 
 
 def _end(processes: Iterable[Any]) -> None:
@@ -212,7 +241,7 @@ def _exit(code: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _interrupts_wait() -> Iterator[None]:
+def interrupts_wait() -> Iterator[None]:
     """Let Ctrl-C take effect at the end of the block: a process that is half started would complain of it.
 
     Blocking the signal would not do: where there are several threads, another one gets it.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
@@ -16,7 +17,7 @@ from slowfast_ext.engine.optimizer import make_optimizer
 from slowfast_ext.engine.precision import make_scaler
 from slowfast_ext.engine.start import Source
 from slowfast_ext.host import get_host
-from slowfast_ext.host.checkpoint import save_checkpoint
+from slowfast_ext.host.checkpoint import checkpoint_state
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,19 @@ class Learner:
         """What validation sees, and a test will."""
         return self.models[-1]
 
-    def resume(self, source: Source) -> int:
-        """Fill all of this that a checkpoint holds; returns its epoch, -1 if only weights were taken."""
-        return source.load(self.model, self.optimizer, scaler=self.scaler, average=self.average)
+    def resume(self, source: Source) -> tuple[int, dict[str, Any]]:
+        """Fill all of this that a checkpoint holds.
 
-    def save(self, epoch: int, cfg: CfgNode) -> None:
-        """Write a checkpoint.
-
-        Raises:
-            NonFiniteError: If the run ends because of the step before.
+        Returns:
+            Its epoch, -1 if only weights were taken, and then nothing, else what the run needs to go on: see
+            `restore_checkpoint`.
         """
-        self.guard.settle()
-        state = self.model, self.optimizer, epoch, cfg, self.scaler
-        save_checkpoint(cfg.OUTPUT_DIR, *state, average=self.average)
+        run: dict[str, Any] = {}
+        return source.load(self.model, self.optimizer, scaler=self.scaler, average=self.average, run=run), run
+
+    def state(self, epoch: int, cfg: CfgNode) -> dict[str, Any]:
+        """What a checkpoint holds of all this; the tensors themselves, not copies."""
+        return checkpoint_state(self.model, self.optimizer, epoch, cfg, self.scaler, average=self.average)
 
 
 def make_learner(model: nn.Module, cfg: CfgNode, paths: Sequence[str] = ()) -> Learner:

@@ -29,7 +29,14 @@ from torch import distributed as dist
 from torch import nn
 
 from slowfast_ext.distributed import is_master, on_backend, unwrap
-from slowfast_ext.engine.step_file import FailedStep, Share, share_of, write_failed_step
+from slowfast_ext.engine.step_file import (
+    FailedStep,
+    Share,
+    said_by_first,
+    share_of,
+    shares_of_all,
+    write_failed_step,
+)
 from slowfast_ext.host import get_host
 from vtn.errors import InputError
 
@@ -218,7 +225,7 @@ class StepGuard:
 
     def _tell(self, attempt: Attempt, share: Share, grad_norm: float) -> None:
         """Log a step that is left out."""
-        shares, self._left_out = _to_master(share), self._left_out + 1
+        shares, self._left_out = shares_of_all(share), self._left_out + 1
         get_host().get_logger(__name__).warning(
             "Step left out (number %d of this run; TRAIN.NONFINITE is 'skip'): %s",
             self._left_out,
@@ -227,7 +234,7 @@ class StepGuard:
 
     def _end(self, attempt: Attempt, share: Share, grad_norm: float) -> str:
         """Write the file that repeats the step; returns the sentence with which every process ends."""
-        shares, told = _to_master(share), ""
+        shares, told = shares_of_all(share), ""
         if is_master():
             path = os.path.join(self._cfg.OUTPUT_DIR, "nonfinite_step.pyth")
             step = FailedStep(
@@ -248,7 +255,7 @@ class StepGuard:
             if not self._stops:
                 why = f"{MOST_LEFT_OUT} more steps were left out than taken, so the run ends here"
             told = f"{_sentence(attempt, shares, grad_norm)}; it has changed nothing; {file}; {why}"
-        return _from_master(told)
+        return said_by_first(told)
 
 
 def _sentence(attempt: Attempt, shares: Sequence[Share], grad_norm: float) -> str:
@@ -280,21 +287,3 @@ def _put_back(undone: torch.Tensor | None, before: Sequence[tuple[torch.Tensor, 
     for tensor, kept in before:
         now = tensor.detach()  # the same memory
         now.copy_(kept if undone is None else torch.where(undone, kept, now))
-
-
-def _to_master(share: Share) -> list[Share]:
-    """The shares of all processes, in the first one; nothing in the others."""
-    if not dist.is_initialized():
-        return [share]
-    shares: list = [None] * dist.get_world_size()
-    dist.gather_object(share, shares if is_master() else None)
-    return shares if is_master() else []
-
-
-def _from_master(text: str) -> str:
-    """What the first process says, in all."""
-    if not dist.is_initialized():
-        return text
-    told = [text]
-    dist.broadcast_object_list(told)
-    return told[0]

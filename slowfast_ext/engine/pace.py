@@ -48,8 +48,16 @@ class Pace:
         return took
 
 
-def with_bar(batches: Iterable[Any], total: int, what: str) -> Iterator[Any]:
-    """The batches, with a bar below the log if somebody watches on a terminal; the first process draws it."""
+def with_bar(batches: Iterable[Any], total: int, what: str, done: int = 0) -> Iterator[Any]:
+    """The batches, with a bar below the log if somebody watches on a terminal; the first process draws it.
+
+    Args:
+        batches: Those that are left.
+        total: Batches of the whole pass.
+        what: In front of the bar.
+        done: Batches of the pass that were given before these.
+    """
     watched = is_master() and sys.stderr.isatty()
     with logging_redirect_tqdm() if watched else contextlib.nullcontext():
-        yield from tqdm(batches, total=total, desc=what, unit="batch", leave=False, disable=not watched)
+        options = {"total": total, "initial": done, "desc": what, "unit": "batch", "leave": False}
+        yield from tqdm(batches, **options, disable=not watched)

@@ -14,9 +14,10 @@ from torch import nn
 
 from slowfast_ext.config import merged_config
 from slowfast_ext.data.frames import Frames
-from slowfast_ext.distributed import seed_step, settle, unwrap, visible_gpus
+from slowfast_ext.distributed import settle, unwrap, visible_gpus
 from slowfast_ext.engine.learner import make_learner
 from slowfast_ext.engine.nonfinite import Attempt
+from slowfast_ext.engine.seeds import seed_step
 from slowfast_ext.engine.step_file import FailedStep, Origin
 from slowfast_ext.engine.tally import Tally
 from slowfast_ext.engine.train import compute_gradients, norm_of_gradients
@@ -131,7 +132,7 @@ def repeat(step: FailedStep, origin: Origin, cfg: CfgNode) -> Repetition:
         model.load_state_dict(step.model_state)  # its statistics: every process starts from the same
         found.inputs = found.inputs and _is_finite(share.loaded[0])
         learner.guard.begin(Attempt(share.loaded, step.epoch, step.iteration))
-        seed_step(cfg.RNG_SEED, step.epoch, step.iteration, process)
+        seed_step(cfg, step.epoch, step.iteration, process)
         compute_gradients(share.loaded, learner, tally, cfg, step.epoch, step.iteration)
         found.losses.append([float(loss) for loss in learner.guard.losses])
     if len(step.shares) > 1:

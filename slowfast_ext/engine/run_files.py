@@ -13,6 +13,7 @@ from slowfast_ext.engine.start import Source
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
 from slowfast_ext.host.checkpoint import list_checkpoints
+from slowfast_ext.host.places import list_inside
 from vtn.errors import InputError
 
 _NAMES = ("config.yaml", "model.txt")
@@ -28,7 +29,7 @@ def training_record(cfg: CfgNode, source: Source | None) -> Iterator[None]:
         cfg: Of the training, as this process got it.
         source: What the training starts from.
     """
-    folder, saved = Path(cfg.OUTPUT_DIR), list_checkpoints(cfg.OUTPUT_DIR)
+    folder, saved = Path(cfg.OUTPUT_DIR), _saved(cfg)
     before = {path: path.read_bytes() for path in _records(folder)}
     write_training_config(cfg, source)
     try:
@@ -36,12 +37,16 @@ def training_record(cfg: CfgNode, source: Source | None) -> Iterator[None]:
     except NonFiniteError:
         raise  # something was trained
     except InputError:
-        if is_master() and list_checkpoints(cfg.OUTPUT_DIR) == saved:
+        if is_master() and _saved(cfg) == saved:
             for path in set(_records(folder)) - set(before):
                 path.unlink()
             for path, content in before.items():
                 path.write_bytes(content)
         raise
+
+
+def _saved(cfg: CfgNode) -> list[str]:
+    return [*list_checkpoints(cfg.OUTPUT_DIR), *list_inside(cfg.OUTPUT_DIR)]
 
 
 def _records(folder: Path) -> list[Path]:
@@ -62,10 +67,10 @@ def write_training_config(cfg: CfgNode, source: Source | None) -> None:
         source: What the training starts from.
     """
     path = Path(cfg.OUTPUT_DIR) / "config.yaml"
-    continues = source is not None and source.path in list_checkpoints(cfg.OUTPUT_DIR)
+    continues = source is not None and source.path in _saved(cfg)
     if is_master() and continues and path.is_file() and path.read_text(encoding="utf-8") != _text(cfg):
-        epoch = Path(source.path).stem.rpartition("_")[2]
-        earlier = path.replace(path.with_name(f"config_until_epoch_{epoch}.yaml"))
+        place = Path(source.path).stem.partition("epoch_")[2]  # of one inside an epoch with its iterations
+        earlier = path.replace(path.with_name(f"config_until_epoch_{place}.yaml"))
         logger = get_host().get_logger(__name__)
         logger.warning("The run so far had another configuration, kept in %s", earlier)
     _write_config(cfg, path)

@@ -7,6 +7,7 @@ from torch import nn, optim
 
 from slowfast_ext.host import checkpoint, get_host
 from slowfast_ext.host.checkpoint import is_new_in_video
+from slowfast_ext.host.places import list_inside, newest_place
 from slowfast_ext.models import build_on_meta, make_model, published_weights, without_published_weights
 from vtn import checkpoint as vtn_checkpoint
 
@@ -42,16 +43,22 @@ class Source:
         Args:
             model: Wrapped for several processes or not.
             optimizer: As for `restore_checkpoint`.
-            **others: Its `scaler` and `average`.
+            **others: Its `scaler`, `average` and `run`.
         """
         options = {name: value for name, value in vars(self).items() if name != "path"}
         return checkpoint.restore_checkpoint(self.path, model, optimizer=optimizer, **options, **others)
 
 
-def find_training_source(cfg: CfgNode) -> Source | None:
-    """The newest checkpoint of OUTPUT_DIR if TRAIN.AUTO_RESUME, else TRAIN.CHECKPOINT_FILE_PATH or None."""
+def find_training_source(cfg: CfgNode, *, inside: bool = False) -> Source | None:
+    """The newest checkpoint of OUTPUT_DIR if TRAIN.AUTO_RESUME, else TRAIN.CHECKPOINT_FILE_PATH or None.
+
+    Args:
+        cfg: Of the training.
+        inside: Whether the loops that are to run can go on inside an epoch.
+    """
     logger, section = get_host().get_logger(__name__), cfg.TRAIN
-    own = checkpoint.newest_checkpoint(cfg.OUTPUT_DIR) if section.AUTO_RESUME else None
+    newest = newest_place if inside else checkpoint.newest_checkpoint
+    own = newest(cfg.OUTPUT_DIR) if section.AUTO_RESUME else None
     if own is not None:
         logger.info("Load from last checkpoint, %s", own)
         return Source(own, advice(for_test=False, continues=True))
@@ -75,10 +82,14 @@ def find_training_source(cfg: CfgNode) -> Source | None:
 def find_test_source(cfg: CfgNode) -> Source | None:
     """TEST.CHECKPOINT_FILE_PATH, else the newest checkpoint of OUTPUT_DIR, else the one of TRAIN, else None.
 
+    A checkpoint inside an epoch is taken only where there is none after an epoch.
+
     Every weight must fit, whatever TRAIN.CHECKPOINT_PARTIAL says: testing random weights would tell nothing.
     """
     logger = get_host().get_logger(__name__)
     own = None if cfg.TEST.CHECKPOINT_FILE_PATH else checkpoint.newest_checkpoint(cfg.OUTPUT_DIR)
+    if own is None and not cfg.TEST.CHECKPOINT_FILE_PATH:
+        own = checkpoint.first_readable(list_inside(cfg.OUTPUT_DIR))
     if own is not None:
         logger.info("Load from last checkpoint, %s", own)
         return Source(own, _TEST_NEEDS_ALL)

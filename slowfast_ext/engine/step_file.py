@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import distributed as dist
 
 from slowfast_ext.data.frames import Frames
+from slowfast_ext.distributed import is_master
 from slowfast_ext.host import get_installation
 from vtn.checkpoint import read_checkpoint
 from vtn.errors import InputError
@@ -59,6 +61,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Frames):
         return {"pixels": value.pixels.clone(), "index": value.index.clone()}
     return value.clone()
+
+
+def shares_of_all(share: Share) -> list[Share]:
+    """The shares of all processes, in the first one; nothing in the others. All must call it."""
+    if not dist.is_initialized():
+        return [share]
+    shares: list = [None] * dist.get_world_size()
+    dist.gather_object(share, shares if is_master() else None)
+    return shares if is_master() else []
+
+
+def said_by_first(text: str) -> str:
+    """What the first process says, in all of them. All must call it."""
+    told = [text]
+    if dist.is_initialized():
+        dist.broadcast_object_list(told)
+    return told[0]
 
 
 @dataclass(frozen=True)

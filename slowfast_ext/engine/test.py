@@ -25,6 +25,7 @@ from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
 from slowfast_ext.host.meters import score_videos, videos_scored
 from slowfast_ext.host.metrics import without_needless_top5
+from vtn.errors import InputError
 
 
 def test(cfg) -> None:
@@ -137,7 +138,11 @@ def write_results(meter, loader: Any, model: nn.Module, cfg) -> None:
             labels = torch.tensor(loader.dataset.labels)  # also of the videos that could not be read
         arrays = {"scores": (meter.video_preds / meter.num_clips).numpy(), "labels": labels.numpy()}
         arrays |= {"scored": videos_scored(meter).numpy(), "paths": np.array(loader.ledger.paths)}
-        np.savez(os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH), **arrays)
+        path = os.path.join(cfg.OUTPUT_DIR, cfg.TEST.SAVE_RESULTS_PATH)
+        try:
+            np.savez(path, **arrays)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}.") from error
 
 
 def _frames_encoded(model: nn.Module) -> dict[str, int]:

@@ -1,9 +1,9 @@
 """Training with validation: PySlowFast's loop, log lines and files, for the wheel and for ENGINE own.
 
-Differences from PySlowFast's own loop: the order of the videos, their augmentation and dropout depend only
-on RNG_SEED and the epoch, so an interrupted run continues as if it had never stopped; validation counts
-every video once, whatever the number of processes. Videos that cannot be read are left to the loader, see
-slowfast_ext/data/loader.py.
+Differences from PySlowFast's own loop: the order of the videos and their augmentation depend only on
+RNG_SEED and the epoch, dropout on the iteration too, so a run that is stopped anywhere continues as if it had
+not been; validation counts every video once, whatever the number of processes. Videos that cannot be read are
+left to the loader, see slowfast_ext/data/loader.py.
 """
 
 import contextlib
@@ -11,16 +11,15 @@ import math
 from typing import Any
 
 import torch
-from torch import distributed as dist
 from torch import nn
 
 from slowfast_ext.data.build import construct_loader, shuffle_dataset
-from slowfast_ext.data.ledger import FAILED
-from slowfast_ext.data.loader import VideoLoader
-from slowfast_ext.distributed import all_reduce_sum, device_of, rank, seed_everything, seed_step, unwrap
+from slowfast_ext.distributed import seed_everything, unwrap
 from slowfast_ext.engine import start
 from slowfast_ext.engine.batch import Batch, split_batch
+from slowfast_ext.engine.batch_norms import make_precise, share_buffers
 from slowfast_ext.engine.board import Board
+from slowfast_ext.engine.changes import made_with
 from slowfast_ext.engine.compilation import compile_parts
 from slowfast_ext.engine.facts import log_model_info
 from slowfast_ext.engine.learner import Learner, make_learner
@@ -29,10 +28,16 @@ from slowfast_ext.engine.nonfinite import Attempt
 from slowfast_ext.engine.pace import Pace, with_bar
 from slowfast_ext.engine.precision import computing_in
 from slowfast_ext.engine.run_files import training_record
+from slowfast_ext.engine.saving import Saver
+from slowfast_ext.engine.seeds import seed_step
+from slowfast_ext.engine.session import Begin, Session, find_begin
+from slowfast_ext.engine.stopping import Noted, Stopped, signal_in, stop_signals
 from slowfast_ext.engine.tally import Counted, Tally
+from slowfast_ext.engine.validate import eval_epoch
 from slowfast_ext.host import get_host
-from slowfast_ext.host.metrics import sentence_of_score
-from slowfast_ext.host.precise_bn import get_bn_modules, take_batches, update_bn_stats
+from slowfast_ext.host.places import Place
+from slowfast_ext.host.precise_bn import get_bn_modules
+from vtn.errors import InputError
 
 
 def train(cfg) -> None:
@@ -43,77 +48,161 @@ def train(cfg) -> None:
             continued if TRAIN.AUTO_RESUME.
 
     Raises:
-        InputError: On a list, checkpoint or value that cannot be used.
+        InputError: On a list, checkpoint or value that cannot be used, and at the end if the last checkpoint
+            could not be written.
         NonFiniteError: At a step without a finite loss, see nonfinite.py; the last checkpoint stays.
+        Stopped: If SIGTERM, SIGINT or SIGUSR1 has come; all is saved.
     """
     host = get_host()
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
-    source = start.find_training_source(cfg)
-    with training_record(cfg, source):
-        _train(cfg, source)
+    source = start.find_training_source(cfg, inside=True)
+    with training_record(cfg, source), stop_signals() as noted:
+        failure = _train(cfg, source, noted)
+    if failure:
+        raise InputError(f"the training has ended, but its last save failed: {failure}")
     logger.info("Training done. Checkpoints and log: %s", cfg.OUTPUT_DIR)
+    if noted.number:  # too late for the training to answer
+        raise Stopped(noted.number)
 
 
-def _train(cfg, source: start.Source | None) -> None:
-    """Build what training needs, and run its epochs."""
+def _train(cfg, source: start.Source | None, noted: Noted) -> str:
+    """Build what training needs, and run its epochs; returns why the last save failed, or an empty text."""
     host = get_host()
     train_loader, val_loader = construct_loader(cfg, "train"), construct_loader(cfg, "val")
     model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=True)
     learner = make_learner(model, cfg, train_loader.ledger.paths)
-    start_epoch = 0 if source is None else learner.resume(source) + 1
+    begin = find_begin(cfg, source, learner, train_loader)
     for trained in learner.models:
         compile_parts(trained, cfg)
     train_meter = host.TrainMeter(len(train_loader), cfg)
     val_meter = host.ValMeter(len(val_loader), cfg)
     # The iteration that is logged also waits for what a GPU still has to do of those before it.
     train_meter.means_of_period = val_meter.means_of_period = learner.device.type != "cpu"
-    board = Board(cfg, start_epoch * len(train_loader))
-
-    host.get_logger(__name__).info("Start epoch: %d", start_epoch + 1)
-    for epoch in range(start_epoch, cfg.SOLVER.MAX_EPOCH):
-        last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
-        shuffle_dataset(train_loader, epoch)
-        train_epoch(train_loader, learner, train_meter, epoch, cfg, board)
-        # After the first epoch too: a run that is stopped early has something to go on from.
-        save = last or epoch == start_epoch or (epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
-        evaluate = last or (epoch + 1) % cfg.TRAIN.EVAL_PERIOD == 0
-        if (save or evaluate) and cfg.BN.USE_PRECISE_STATS and get_bn_modules(model):
-            for trained in learner.models:
-                update_precise_bn(train_loader, trained, cfg)
-        if save:
-            learner.save(epoch, cfg)
-        if evaluate:
-            errors = eval_epoch(val_loader, learner.evaluated, val_meter, epoch, cfg)
-            board.draw_validation((epoch + 1) * len(train_loader), *errors)
+    val_meter.min_top1_err, val_meter.min_top5_err = begin.validations.least
+    board = Board(cfg, begin.place.epoch * len(train_loader) + begin.place.iteration)
+    saver = Saver(cfg, learner, begin.place, begin.validations, made_with(cfg))
+    loaders, meters = (train_loader, val_loader), (train_meter, val_meter)
+    session = Session(cfg, learner, *loaders, *meters, board, saver, noted)
+    try:
+        _run_epochs(session, begin)
+        saver.finish()
+    finally:
+        saver.close()
     board.close()
+    return saver.failure
 
 
-def train_epoch(train_loader: VideoLoader, learner: Learner, meter, epoch: int, cfg, board: Board) -> None:
-    """One pass over the training list."""
-    host, tally, pace, num_batches = get_host(), Tally(all_processes=True), Pace(), len(train_loader)
+def _run_epochs(session: Session, begin: Begin) -> None:
+    """Train and validate from a place on."""
+    cfg, first = session.cfg, begin.place.epoch
+    where = f", after {begin.place.iteration} iterations" if begin.progress else ""
+    get_host().get_logger(__name__).info("Start epoch: %d%s", first + 1, where)
+    if begin.lacks_validation and _is_evaluated(first - 1, cfg):
+        _validate(session, first - 1)
+    for epoch in range(first, cfg.SOLVER.MAX_EPOCH):
+        shuffle_dataset(session.train_loader, epoch)
+        progress = train_epoch(session, epoch, begin.progress if epoch == first else None)
+        # After the first epoch too: a run that is stopped early has something to go on from.
+        save = epoch in (first, cfg.SOLVER.MAX_EPOCH - 1) or (epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
+        if save or _is_evaluated(epoch, cfg):
+            _make_precise(session, epoch, progress)
+        if save:
+            session.saver.save_epoch(epoch)
+        if _is_evaluated(epoch, cfg):
+            _validate(session, epoch)
+
+
+def _is_evaluated(epoch: int, cfg) -> bool:
+    """Whether an epoch, from 0, is followed by a validation."""
+    return epoch >= 0 and (epoch + 1 == cfg.SOLVER.MAX_EPOCH or (epoch + 1) % cfg.TRAIN.EVAL_PERIOD == 0)
+
+
+def _make_precise(session: Session, epoch: int, progress: dict[str, Any]) -> None:
+    """Compute the statistics of batch norms anew, if BN.USE_PRECISE_STATS.
+
+    Raises:
+        Stopped: If any process has got a signal.
+    """
+    cfg, loader = session.cfg, session.train_loader
+    if not (cfg.BN.USE_PRECISE_STATS and get_bn_modules(session.learner.model)):
+        return
+    if not make_precise(loader, session.learner.models, cfg, epoch):
+        session.answer(Place(epoch, progress["iteration"]), progress)
+
+
+def _validate(session: Session, epoch: int) -> None:
+    """Validate after an epoch; stopped in the middle, it will be done again.
+
+    Raises:
+        Stopped: If any process has got a signal.
+    """
+    cfg = session.cfg
+    seed_step(cfg, epoch, len(session.train_loader) + 1)  # for VTN.SHUFFLE_FRAMES
+    errors = eval_epoch(session.val_loader, session.learner.evaluated, session.val_meter, epoch, cfg)
+    if errors is None:
+        session.saver.save_epoch(epoch)
+        session.leave(signal_in(session.val_loader.agreed), f"in the validation of epoch {epoch + 1}")
+    session.saver.note_validation(epoch, errors)
+    session.board.draw_validation((epoch + 1) * len(session.train_loader), *errors)
+
+
+def train_epoch(session: Session, epoch: int, begun: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One pass over the training list, or the rest of one.
+
+    Args:
+        session: The training.
+        epoch: From 0.
+        begun: The progress of a pass that was begun, see Session.progress.
+
+    Returns:
+        The progress at its end.
+
+    Raises:
+        Stopped: If any process has got a signal.
+    """
+    cfg, learner, meter, loader = session.cfg, session.learner, session.train_meter, session.train_loader
+    host, tally, pace, num_batches = get_host(), Tally(all_processes=True), Pace(), len(loader)
+    iteration, counted = 0, []
+    if begun is not None:
+        loader.go_on(begun)
+        meter.take_up(begun["meter"])
+        iteration = begun["iteration"]
     learner.model.train()
     meter.iter_tic()
-    step, lr = epoch * num_batches, host.get_epoch_lr(epoch, cfg)
-    batches = with_bar(train_loader, num_batches, f"epoch {epoch + 1}/{cfg.SOLVER.MAX_EPOCH}")
-    for iteration, loaded in enumerate(pace.over(batches)):
+    lr = host.get_epoch_lr(epoch, cfg)
+    batches = with_bar(loader, num_batches, f"epoch {epoch + 1}/{cfg.SOLVER.MAX_EPOCH}", iteration)
+    for loaded in pace.over(batches):
+        if loader.agreed:
+            learner.guard.settle()
+            counted += _record(tally, meter, lr)
+            session.answer(Place(epoch, iteration), session.progress(iteration))
         lr = host.get_epoch_lr(epoch + iteration / num_batches, cfg)
         host.set_lr(learner.optimizer, lr)
         meter.data_toc()
+        seed_step(cfg, epoch, iteration)
         train_step(loaded, learner, tally, cfg, epoch=epoch, iteration=iteration)
-        step += 1
-        if (iteration + 1) % cfg.LOG_PERIOD == 0:
-            board.draw_training(step, _record(tally, meter, lr), lr, pace.read())
+        iteration += 1
+        if iteration % cfg.LOG_PERIOD == 0:
+            counted += _record(tally, meter, lr)
+            session.board.draw_training(epoch * num_batches + iteration, counted, lr, pace.read())
+            counted = []
         meter.iter_toc()
         if meter.num_samples:  # none if all steps so far were left out
-            meter.log_iter_stats(epoch, iteration)
+            meter.log_iter_stats(epoch, iteration - 1)
         meter.iter_tic()
     learner.guard.settle()
-    board.draw_training(step, _record(tally, meter, lr), lr, pace.read())
+    counted += _record(tally, meter, lr)
+    session.board.draw_training(epoch * num_batches + iteration, counted, lr, pace.read())
+    share_buffers(learner.models)
+    progress = session.progress(iteration)
     if meter.num_samples:
         meter.log_epoch_stats(epoch)
     meter.reset()
+    if signal_in(loader.agreed):
+        session.answer(Place(epoch, iteration), progress)
+    return progress
 
 
 def train_step(
@@ -126,7 +215,7 @@ def train_step(
         learner: Is changed.
         tally: Counts the step.
         cfg: Keys TRAIN.{ACCUMULATE_STEPS, PRECISION} and SOLVER.CLIP_GRAD_{VAL, L2NORM}.
-        epoch: From 0; it decides with `iteration` how clips are mixed, and what dropout leaves out.
+        epoch: From 0; it decides with `iteration` how clips are mixed.
         iteration: Of the epoch, from 0.
 
     Raises:
@@ -134,7 +223,6 @@ def train_step(
     """
     learner.guard.begin(Attempt(loaded, epoch, iteration))
     learner.optimizer.zero_grad()
-    seed_step(cfg.RNG_SEED, epoch, iteration, rank())
     compute_gradients(loaded, learner, tally, cfg, epoch, iteration)
     learner.scaler.unscale_(learner.optimizer)
     # DistributedDataParallel has averaged the gradients, so all processes have the same norm.
@@ -185,66 +273,3 @@ def _record(tally: Tally, meter, lr: float) -> list[Counted]:
     for step in counted:
         meter.update_stats(step.top1_error, step.top5_error, step.loss, lr, step.grad_norm, step.videos)
     return counted
-
-
-@torch.no_grad()
-def eval_epoch(val_loader: VideoLoader, model: nn.Module, meter, epoch: int, cfg) -> tuple[float, float]:
-    """One pass over the validation list; every readable video counts once.
-
-    Returns:
-        Top-1 and top-5 error, percent, of all processes.
-    """
-    host, tally = get_host(), Tally(all_processes=False)
-    # Unwrapped: processes may have unequal numbers of batches, so none may wait for another.
-    model = unwrap(model).eval()
-    host.get_logger(__name__).info("Validating on %d videos", len(val_loader.dataset))
-    meter.iter_tic()
-    device = device_of(cfg)
-    for iteration, loaded in enumerate(with_bar(val_loader, len(val_loader), "validation")):
-        meter.data_toc()
-        batch = Batch(loaded, device)
-        with computing_in(cfg.TRAIN.PRECISION, device):
-            scores = model(batch.inputs)
-        tally.count(scores, batch.labels)
-        tally.end_step()
-        if (iteration + 1) % cfg.LOG_PERIOD == 0:
-            _record_validation(tally, meter)
-        meter.iter_toc()
-        meter.log_iter_stats(epoch, iteration)
-        meter.iter_tic()
-    _record_validation(tally, meter)
-    totals = [meter.num_top1_mis, meter.num_top5_mis, meter.num_samples]
-    meter.num_top1_mis, meter.num_top5_mis, meter.num_samples = all_reduce_sum([float(x) for x in totals])
-    # The meter adds up percent times videos.
-    correct, scored = meter.num_samples - meter.num_top1_mis / 100, int(meter.num_samples)
-    failed = val_loader.ledger.count(FAILED)
-    host.get_logger(__name__).info(
-        sentence_of_score(f"Validation of epoch {epoch + 1}", correct, scored, failed)
-    )
-    errors = meter.num_top1_mis / scored, meter.num_top5_mis / scored
-    meter.log_epoch_stats(epoch)
-    meter.reset()
-    return errors
-
-
-def _record_validation(tally: Tally, meter) -> None:
-    for step in tally.read():
-        meter.update_stats(step.top1_error, step.top5_error, step.videos)
-
-
-def update_precise_bn(loader: VideoLoader, model: nn.Module, cfg) -> None:
-    """Replace running statistics of batch norms by averages over BN.NUM_BATCHES_PRECISE training batches."""
-    device = device_of(cfg)
-    count = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
-    batches = (Batch(loaded, device).inputs for loaded in take_batches(lambda: iter(loader), count))
-    with computing_in(cfg.TRAIN.PRECISION, device):
-        update_bn_stats(unwrap(model).train(), batches, count)
-    if dist.is_initialized():
-        _average_buffers(unwrap(model))
-
-
-def _average_buffers(model: nn.Module) -> None:
-    for buffer in model.buffers():
-        if buffer.is_floating_point():
-            dist.all_reduce(buffer)
-            buffer.div_(dist.get_world_size())

@@ -1,24 +1,27 @@
 """Checkpoint files with PySlowFast's names and keys. A crash cannot ruin one, and reading runs no code."""
 
-import io
+import contextlib
 import os
-import pickle
 import re
 from collections import OrderedDict
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn, optim
 
 from slowfast_ext.distributed import is_master, unwrap
 from slowfast_ext.host import get_host
+from slowfast_ext.host.caffe2 import read_caffe2
 from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
 from vtn.recipe import ENTRY
 
 # Options of an optimizer that do not change what it computes.
 _OF_THE_MACHINE = ("fused", "foreach", "capturable")
+UNFINISHED = "unfinished.part"
+# The entry of a file of our loops with what a run needs to go on as if it had not stopped.
+RUN = "run"
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 
 
@@ -41,16 +44,35 @@ def save_checkpoint(
     epoch: int,
     cfg,
     scaler: torch.amp.GradScaler | None = None,
-    *,
-    average: nn.Module | None = None,
 ) -> str | None:
-    """Write a checkpoint; only the first process does.
-
-    The file appears under its name only when it is complete and on disk. One of VTN also tells what the
-    model was trained with, see vtn.Recipe.
+    """Write a checkpoint after an epoch; only the first process does.
 
     Args:
         path_to_job: OUTPUT_DIR.
+        model, optimizer, epoch, cfg, scaler: As for `checkpoint_state`.
+
+    Returns:
+        The path, or None in another process.
+    """
+    if not is_master():
+        return None
+    path = checkpoint_path(path_to_job, epoch + 1)
+    write_checkpoint(path, checkpoint_state(model, optimizer, epoch, cfg, scaler))
+    return path
+
+
+def checkpoint_state(
+    model: nn.Module,
+    optimizer,
+    epoch: int,
+    cfg,
+    scaler: torch.amp.GradScaler | None = None,
+    *,
+    average: nn.Module | None = None,
+) -> dict[str, Any]:
+    """What a checkpoint holds. One of VTN also tells what the model was trained with, see vtn.Recipe.
+
+    Args:
         model: Wrapped for several processes or not.
         optimizer: Its state is kept for resuming.
         epoch: Epoch just finished, from 0.
@@ -59,12 +81,8 @@ def save_checkpoint(
         average: A model with the average of the weights, which are kept too.
 
     Returns:
-        The path, or None in another process.
+        Entries whose tensors are those of the model and the optimizer, not copies.
     """
-    if not is_master():
-        return None
-    path = checkpoint_path(path_to_job, epoch + 1)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     state = {
         "epoch": epoch,
         "model_state": unwrap(model).state_dict(),
@@ -78,14 +96,33 @@ def save_checkpoint(
     recipe = getattr(unwrap(model), "recipe", None)
     if recipe is not None:
         state[ENTRY] = recipe.to_entry()
+    return state
+
+
+def write_checkpoint(path: str, state: dict[str, Any]) -> None:
+    """Write a checkpoint; the file appears under its name only when it is complete and on disk.
+
+    Raises:
+        OSError: If it cannot be written; what was there under its name stays.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     # No name that PySlowFast main would take for a checkpoint when it continues the run.
-    part = os.path.join(os.path.dirname(path), "unfinished.part")
-    with open(part, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    return path
+    part = os.path.join(os.path.dirname(path), UNFINISHED)
+    try:
+        with open(part, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+        reason = error
+        while reason.__context__ is not None and not isinstance(reason, OSError):
+            reason = reason.__context__  # PyTorch raises one of its own because of that of the disk
+        if isinstance(reason, OSError) and reason is not error:
+            raise reason from None
+        raise
 
 
 def restore_checkpoint(
@@ -99,6 +136,7 @@ def restore_checkpoint(
     *,
     scaler: torch.amp.GradScaler | None = None,
     average: nn.Module | None = None,
+    run: dict[str, Any] | None = None,
     partial: bool = False,
     advice: str = vtn_checkpoint.PARTIAL_ADVICE,
 ) -> int:
@@ -117,6 +155,7 @@ def restore_checkpoint(
         convert_from_caffe2: The file is a Caffe2 .pkl.
         epoch_reset: Take the weights only.
         scaler: Of mixed precision; filled with the optimizer.
+        run: Filled with the optimizer: with the entry RUN, and `cfg`, the configuration as text.
         average: A model for the average of the weights: that of the file where the run continues and has one,
             else the weights that were loaded.
         partial: Take only the weights that fit, for fine-tuning; the log says which did not.
@@ -131,7 +170,7 @@ def restore_checkpoint(
     target = unwrap(model)
     continues = optimizer is not None and not (epoch_reset or inflation or partial)
     if convert_from_caffe2:
-        checkpoint, state = {}, _from_caffe2(path_to_checkpoint, target)
+        checkpoint, state = {}, read_caffe2(path_to_checkpoint, target)
     else:
         checkpoint = vtn_checkpoint.read_checkpoint(path_to_checkpoint)
         state = _weights(checkpoint, path_to_checkpoint, averaged=not continues)
@@ -151,6 +190,8 @@ def restore_checkpoint(
         _restore_optimizer(optimizer, checkpoint["optimizer_state"], path_to_checkpoint)
     if scaler is not None and "scaler_state" in checkpoint:
         scaler.load_state_dict(checkpoint["scaler_state"])
+    if run is not None:
+        run |= {"cfg": checkpoint.get("cfg", "")} | checkpoint.get(RUN, {})
     return checkpoint.get("epoch", -1)
 
 
@@ -178,8 +219,13 @@ def _restore_optimizer(optimizer: optim.Optimizer, state: dict[str, Any], path: 
 
 
 def newest_checkpoint(output_dir: str) -> str | None:
-    """Path of the newest checkpoint of a run that can be read; None if there is none."""
-    for path in list_checkpoints(output_dir):
+    """Path of the newest checkpoint after an epoch that can be read; None if there is none."""
+    return first_readable(list_checkpoints(output_dir))
+
+
+def first_readable(paths: Sequence[str]) -> str | None:
+    """The first of some checkpoints that can be read; the log names those that cannot."""
+    for path in paths:
         try:
             vtn_checkpoint.read_checkpoint(path)
         except InputError as error:
@@ -216,44 +262,3 @@ def _absent_from_images(
     if kept:
         get_host().get_logger(__name__).info("%s: not in it, so newly initialised: %s", path, ", ".join(kept))
     return {name: target[name] for name in kept}
-
-
-class _NumpyOnlyUnpickler(pickle.Unpickler):
-    """Reads a pickle of arrays, numbers, strings, dicts and lists; any other object is refused, not built."""
-
-    _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
-        ("numpy", "dtype"): np.dtype,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
-        ("numpy.core.multiarray", "scalar"): np._core.multiarray.scalar,
-        ("numpy._core.multiarray", "scalar"): np._core.multiarray.scalar,
-        ("collections", "OrderedDict"): OrderedDict,
-        ("_codecs", "encode"): lambda text, encoding="latin1": text.encode("latin1"),
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which could run code")
-        return self._ALLOWED[module, name]
-
-
-def _from_caffe2(path: str, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights of a Caffe2 file under PyTorch names; momenta and counters of the trainer are left out."""
-    from slowfast.utils.c2_model_loading import get_name_convert_func
-
-    try:
-        with open(path, "rb") as file:
-            tree = _NumpyOnlyUnpickler(io.BytesIO(file.read()), encoding="latin1").load()
-        blobs = dict(tree["blobs"])
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # a pickle can fail in any way; the reason is in the message
-        raise InputError(f"{path}: not a Caffe2 checkpoint of PySlowFast ({error})") from None
-    convert = get_name_convert_func()
-    expected = model.state_dict()
-    named = {convert(name): torch.as_tensor(np.asarray(blob)) for name, blob in blobs.items()}
-    trainer = ("momentum", "lr", "model_iter")
-    state = {n: blob for n, blob in named.items() if n in expected or not any(word in n for word in trainer)}
-    # Caffe2 does not count batches; PyTorch keeps such a counter in every batch norm.
-    return {n: t for n, t in expected.items() if n.endswith("num_batches_tracked")} | state

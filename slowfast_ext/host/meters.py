@@ -119,6 +119,26 @@ class TrainTimes(_OfEpochs):
 
     _training_began: float | None = None
     _epochs = 0
+    _TOTALS = ("loss_total", "num_top1_mis", "num_top5_mis", "num_samples", "lr", "grad_norm")
+    _WINDOWS = ("loss", "mb_top1_err", "mb_top5_err")
+
+    def progress(self) -> dict[str, Any]:
+        """What the epoch has added up so far, in plain values: its line in the log follows from it."""
+        totals = {name: getattr(self, name) for name in self._TOTALS if hasattr(self, name)}
+        totals = {name: getattr(value, "item", lambda value=value: value)() for name, value in totals.items()}
+        windows = {name: list(getattr(self, name).deque) for name in self._WINDOWS}
+        return {"seconds": self.seconds, "totals": totals, "windows": windows}
+
+    def take_up(self, progress: dict[str, Any]) -> None:
+        """Go on with an epoch that another process has begun; its `epoch_seconds` are those of both."""
+        for name, value in progress["totals"].items():
+            setattr(self, name, value)
+        for name, values in progress["windows"].items():
+            getattr(self, name).reset()
+            for value in values:
+                getattr(self, name).add_value(value)
+        self._logged = time.perf_counter()
+        self._began = self._training_began = self._logged - progress["seconds"]
 
     def iter_tic(self) -> None:
         """An iteration begins; the first one of all begins the training."""

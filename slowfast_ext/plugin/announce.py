@@ -1,7 +1,9 @@
 """How a log begins: the device, then which PySlowFast is running and what was cured."""
 
 import functools
+import logging
 import os
+import sys
 
 from fvcore.common.config import CfgNode
 
@@ -13,8 +15,21 @@ def begin_log(cfg: CfgNode) -> None:
     """Log to the screen and to OUTPUT_DIR/stdout.log, and say first what runs where."""
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     get_host().setup_logging(cfg.OUTPUT_DIR)
+    for handler in logging.root.handlers:
+        handler.handleError = _say_once
     get_host().get_logger(__name__).info(describe_devices(cfg))
     announce_host(cfg.OUTPUT_DIR)
+
+
+def _say_once(record: logging.LogRecord) -> None:
+    """In the place of a traceback for each line that cannot be logged, on a full disk for instance."""
+    reason = sys.exc_info()[1]
+    _tell(getattr(reason, "strerror", None) or str(reason))
+
+
+@functools.cache
+def _tell(reason: str) -> None:
+    sys.stderr.write(f"lines are missing in the log, which cannot be written ({reason})\n")
 
 
 @functools.cache

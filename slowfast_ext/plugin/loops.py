@@ -1,5 +1,6 @@
 """Training and testing with the loops that ENGINE asks for: PySlowFast's own, or ours."""
 
+import contextlib
 import importlib
 from types import ModuleType
 
@@ -9,6 +10,7 @@ from slowfast_ext import distributed
 from slowfast_ext.config_limits import uses_own_loops
 from slowfast_ext.host import get_host
 from slowfast_ext.plugin.announce import begin_log
+from slowfast_ext.run_lock import alone_in_folder
 
 
 def train(cfg: CfgNode) -> None:
@@ -16,8 +18,17 @@ def train(cfg: CfgNode) -> None:
 
     Args:
         cfg: Complete configuration. Checkpoints and log go to OUTPUT_DIR.
+
+    Raises:
+        InputError: If another training uses OUTPUT_DIR, among others.
     """
-    _loops(cfg, "train").train(cfg)
+    distributed.settle(cfg)
+    lock = alone_in_folder(cfg.OUTPUT_DIR) if distributed.is_master() else contextlib.nullcontext("")
+    with lock as taken_over:
+        loops = _loops(cfg, "train")
+        if taken_over:
+            get_host().get_logger(__name__).warning(taken_over)
+        loops.train(cfg)
 
 
 def test(cfg: CfgNode) -> None:

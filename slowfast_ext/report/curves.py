@@ -117,8 +117,8 @@ def read_curves(path: Path) -> Curves:
     """Read a run's log.
 
     Where training was interrupted and continued, the epochs from there on count as they were run last. The
-    time of those that were run twice is wall time of the training all the same. The time of an epoch that was
-    cut short is in no line of the log, and is not counted.
+    time of those that were run twice is wall time of the training all the same. Of an epoch that was cut
+    short the time up to its last checkpoint is counted; the rest is in no line of the log.
 
     Args:
         path: The log, or the OUTPUT_DIR that holds it as stdout.log.
@@ -166,11 +166,17 @@ def _with_wall_time(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if not all("run_seconds" in stats for stats in lines):
         return [stats | {"wall_seconds": None} for stats in lines]
     timed, before, last = [], 0.0, 0.0
+    told = None
     for stats in lines:
         took = stats.get("epoch_seconds", stats.get("evaluation_seconds", 0.0))
         if stats["run_seconds"] - took < last - _CLOCK_TOLERANCE:
             before += last
+            if stats["epoch"] != told:
+                # The epoch was begun by an earlier process, which was stopped inside it and told of no time.
+                before += max(0.0, took - stats["run_seconds"])
         last = stats["run_seconds"]
+        if stats["_type"] == "train_epoch":
+            told = stats["epoch"]
         timed.append(stats | {"wall_seconds": before + last})
     return timed
 

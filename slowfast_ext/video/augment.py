@@ -40,6 +40,7 @@ class Draw(enum.IntEnum):
     OPERATIONS = 1
     ERASING = 2
     MIXING = 3
+    STEP = 9  # dropout and stochastic depth of one step of the training
 
 
 def seed_of(draw: Draw, *numbers: int) -> int:

@@ -13,6 +13,7 @@ AREAS = (
     "data",
     "engine",
     "host",
+    "saving",
     "report",
     "prepare",
     "config",

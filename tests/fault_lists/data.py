@@ -215,7 +215,7 @@ FAULTS = [
     Fault(
         "Ctrl-C reaches a process that is half started",
         SUPERVISOR,
-        "with contextlib.nullcontext() if loader.in_order else _interrupts_wait():",
+        "with interrupts_wait():",
         "with contextlib.nullcontext():",
         f"{TESTS}/test_tasks.py::test_an_interruption_waits_until_the_processes_have_started",
     ),

@@ -8,6 +8,9 @@ _START = "slowfast_ext/engine/start.py"
 _TEST = "slowfast_ext/engine/test.py"
 _METERS = "slowfast_ext/host/meters.py"
 _TRAIN = "slowfast_ext/engine/train.py"
+_VALIDATE = "slowfast_ext/engine/validate.py"
+_BATCH_NORMS = "slowfast_ext/engine/batch_norms.py"
+_SESSION = "slowfast_ext/engine/session.py"
 _LEARNER = "slowfast_ext/engine/learner.py"
 _OPTIMIZER = "slowfast_ext/engine/optimizer.py"
 _TALLY = "slowfast_ext/engine/tally.py"
@@ -55,15 +58,15 @@ FAULTS = [
     Fault(
         "precise batch norms are skipped",
         _TRAIN,
-        "if (save or evaluate) and cfg.BN.USE_PRECISE_STATS",
-        "if False and cfg.BN.USE_PRECISE_STATS",
+        "    if not (cfg.BN.USE_PRECISE_STATS and",
+        "    if True or not (cfg.BN.USE_PRECISE_STATS and",
         f"{_BY_HAND} -k precise",
     ),
     Fault(
         "precise batch norms are always taken",
         _TRAIN,
-        "(save or evaluate) and cfg.BN.USE_PRECISE_STATS",
-        "(save or evaluate)",
+        "    if not (cfg.BN.USE_PRECISE_STATS and",
+        "    if not (",
         f"{_BY_HAND} -k precise",
     ),
     Fault(
@@ -146,15 +149,15 @@ FAULTS = [
     Fault(
         "another step is repeated",
         "slowfast_ext/engine/repeat.py",
-        "seed_step(cfg.RNG_SEED, step.epoch, step.iteration, process)",
-        "seed_step(cfg.RNG_SEED, step.epoch, step.iteration + 1, process)",
+        "seed_step(cfg, step.epoch, step.iteration, process)",
+        "seed_step(cfg, step.epoch, step.iteration + 1, process)",
         f"{_TESTS}/test_repeat_step.py -k exactly",
     ),
     Fault(
-        "all steps draw the same numbers",
-        _COMMON,
-        "{seed} {epoch} {iteration} {process}",
-        "{seed} {epoch} {process}",
+        "all steps of an epoch draw the same numbers",
+        "slowfast_ext/engine/seeds.py",
+        "seed_of(Draw.STEP, cfg.RNG_SEED, epoch, iteration)",
+        "seed_of(Draw.STEP, cfg.RNG_SEED, epoch)",
         f"{_TESTS}/test_repeat_step.py -k exactly",
     ),
     Fault(
@@ -166,7 +169,7 @@ FAULTS = [
     ),
     Fault(
         "validation runs in training mode",
-        _TRAIN,
+        _VALIDATE,
         "unwrap(model).eval()",
         "unwrap(model).train()",
         f"{_BY_HAND} -k mode",
@@ -174,15 +177,15 @@ FAULTS = [
     Fault(
         "nothing is shuffled",
         _TRAIN,
-        "        shuffle_dataset(train_loader, epoch)\n",
+        "        shuffle_dataset(session.train_loader, epoch)\n",
         "",
         f"{_BY_HAND} -k order_of_its_own",
     ),
     Fault(
         "a resumed run repeats its last epoch",
-        _TRAIN,
-        "learner.resume(source) + 1",
-        "learner.resume(source)",
+        _SESSION,
+        "place = Place(epoch + 1, progress",
+        "place = Place(epoch, progress",
         f"{_BY_HAND} -k resumed",
     ),
     Fault(
@@ -216,15 +219,15 @@ FAULTS = [
     Fault(
         "a checkpoint is written under its own name",
         _CHECKPOINT,
-        'os.path.join(os.path.dirname(path), "unfinished.part")',
+        "os.path.join(os.path.dirname(path), UNFINISHED)",
         "path",
         f"{_TESTS}/test_engine_checkpoint.py -k fails",
     ),
     Fault(
         "AUTO_RESUME False is ignored",
         _START,
-        "checkpoint.newest_checkpoint(cfg.OUTPUT_DIR) if section.AUTO_RESUME else None",
-        "checkpoint.newest_checkpoint(cfg.OUTPUT_DIR)",
+        "newest(cfg.OUTPUT_DIR) if section.AUTO_RESUME else None",
+        "newest(cfg.OUTPUT_DIR)",
         f"{_TESTS}/test_start.py -k auto_resume",
     ),
     Fault(
@@ -292,22 +295,22 @@ FAULTS = [
     ),
     Fault(
         "validation is of one process",
-        _TRAIN,
+        _VALIDATE,
         "all_reduce_sum([float(x) for x in totals])",
         "[float(x) for x in totals]",
         f"{_TWO} -k validation",
     ),
     Fault(
         "precise batch norms are of one process",
-        _TRAIN,
-        "        _average_buffers(unwrap(model))\n",
-        "        pass\n",
+        _BATCH_NORMS,
+        "    if dist.is_initialized():\n        for buffer in model.buffers():",
+        "    if False:\n        for buffer in model.buffers():",
         f"{_TWO} -k precise",
     ),
     Fault(
         "precise batch norms are summed over processes",
-        _TRAIN,
-        "            buffer.div_(dist.get_world_size())\n",
+        _BATCH_NORMS,
+        "                buffer.div_(dist.get_world_size())\n",
         "",
         f"{_TWO} -k precise",
     ),
@@ -334,7 +337,7 @@ FAULTS = [
     ),
     Fault(
         "validation computes as the test does",
-        _TRAIN,
+        _VALIDATE,
         "        with computing_in(cfg.TRAIN.PRECISION, device):\n            scores",
         "        with computing_in(cfg.TEST.PRECISION, device):\n            scores",
         f"{_TESTS}/test_precision.py -k validation",
@@ -398,8 +401,8 @@ FAULTS = [
     Fault(
         "all processes draw the same numbers",
         _COMMON,
-        "(seed * 1009 + rank())",
-        "(seed * 1009)",
+        "(rank() if process is None else process)",
+        "0",
         f"{_TWO} -k random_numbers",
     ),
 ]

@@ -7,7 +7,7 @@ _HEADS = "slowfast_ext/host/heads.py"
 _LAUNCH = "slowfast_ext/distributed.py"
 _LOADER = "slowfast_ext/data/build.py"
 _OPTIMIZER = "slowfast_ext/host/optimizer.py"
-_SHARES = "slowfast_ext/data/loader.py"
+_SHARES = "slowfast_ext/data/sampler.py"
 _WHEEL = "slowfast_ext/host/wheel.py"
 _BY_HAND = "tests/slowfast_ext/engine/test_train.py"
 _TESTS = "tests/slowfast_ext/host"
@@ -67,15 +67,15 @@ FAULTS = [
     Fault(
         "processes have unequal shares of the training list",
         _SHARES,
-        "order[self.rank : total - total % self.world : self.world]",
-        "order[self.rank :: self.world]",
+        "order[rank : len(order) - len(order) % world : world]",
+        "order[rank::world]",
         "tests/slowfast_ext/data/test_loader.py -k cannot_be_divided",
     ),
     Fault(
         "processes read the same videos",
         _SHARES,
-        "order[self.rank : total - total % self.world : self.world]",
-        "order[: total // self.world]",
+        "order[rank : len(order) - len(order) % world : world]",
+        "order[: len(order) // world]",
         "tests/slowfast_ext/data/test_loader.py -k cannot_be_divided",
     ),
     Fault(

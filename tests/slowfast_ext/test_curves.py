@@ -110,6 +110,24 @@ def test_wall_time_of_an_interrupted_run(tmp_path):
     assert curves.total_seconds == 225
 
 
+def test_wall_time_of_an_epoch_that_was_stopped_in_the_middle(tmp_path):
+    """30 s; 17 s of the second epoch; another process does the other 15 s of it, then 5 s of validation."""
+    (tmp_path / "stdout.log").write_text(
+        "\n".join(
+            [
+                timed("train_epoch", 1, 50, 30, 30),
+                timed("train_epoch", 2, 40, 15, 32),
+                timed("train_epoch", 2, 40, 2, 32),  # stopped once more, just after this epoch
+                timed("val_epoch", 2, 30, 8, 5),
+            ]
+        )
+    )
+    curves = read_curves(tmp_path)
+    assert curves.train_seconds == pytest.approx([30, 30 + 17 + 15 + 2])
+    assert curves.val_seconds == pytest.approx([30 + 17 + 15 + 8])
+    assert curves.epoch_seconds == [30, 32]
+
+
 def test_the_epochs_that_training_went_back_over_are_forgotten(tmp_path):
     """After epoch 3 somebody begins again: the other epochs are of another model, their time is spent."""
     (tmp_path / "stdout.log").write_text("\n".join([*INTERRUPTED, timed("train_epoch", 1, 85.0, 20.0, 20.0)]))

@@ -91,6 +91,26 @@ def test_the_eta_of_a_continued_run_is_of_its_own_epochs(tiny_cfg, clock, lines)
     assert line["eta"] == "0:02:00"
 
 
+def test_the_line_of_an_epoch_that_was_stopped_tells_of_both_parts(tiny_cfg, clock, lines):
+    """Two of three iterations in 20 s, then another process does the last one in 7 s."""
+    cfg = tiny_cfg("SOLVER.MAX_EPOCH", "2", "LOG_PERIOD", "2")
+    steps = [(50.0, 25.0, 1.5, 0.1, 2.0, 4), (0.0, 0.0, 4.5, 0.2, 3.0, 2), (25.0, 0.0, 0.5, 0.3, 1.0, 4)]
+    whole, first, second = (host.TrainMeter(3, cfg) for _ in range(3))
+    for step in steps:
+        one_pass(whole, clock, iterations=1, seconds=10, errors=step)
+    for step in steps[:2]:
+        one_pass(first, clock, iterations=1, seconds=10, errors=step)
+    progress = json.loads(json.dumps(first.progress()))
+    clock.now += 10_000
+    second.take_up(progress)
+    one_pass(second, clock, iterations=1, seconds=7, errors=steps[2])
+    expected, found = lines(whole.log_epoch_stats, 0) + lines(second.log_epoch_stats, 0)
+    assert (found["epoch_seconds"], found["eta"]) == (27, "0:00:27")
+    for name in ("loss", "top1_err", "lr", "grad_norm"):
+        assert expected.get(name) == found.get(name), name
+    assert second.loss.get_win_median() == whole.loss.get_win_median() == 2.5
+
+
 def test_validation_says_its_time(tiny_cfg, clock, lines):
     meter = host.ValMeter(2, tiny_cfg())
     for epoch in range(2):

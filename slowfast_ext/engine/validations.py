@@ -1,0 +1,56 @@
+"""Which epochs of a run have been validated, and how: a small file beside the checkpoints.
+
+A checkpoint is written before its epoch is validated. A run that was stopped in between finds here that the
+validation is still to be done.
+"""
+
+import json
+from pathlib import Path
+
+from slowfast_ext.files import write_text
+
+
+class Validations:
+    """Errors of the validations of a run.
+
+    Args:
+        output_dir: OUTPUT_DIR.
+
+    Attributes:
+        errors: Top-1 and top-5 error, percent, by epoch, from 0.
+    """
+
+    def __init__(self, output_dir: str) -> None:
+        self._path = Path(output_dir, "checkpoints", "validations.json")
+        self.errors: dict[int, tuple[float, float]] = {}
+
+    def read(self, epochs: int) -> None:
+        """Take those of the first `epochs` epochs from the file; one that cannot be read holds none."""
+        try:
+            for epoch, (top1, top5) in json.loads(self._path.read_text(encoding="utf-8")).items():
+                self.errors[int(epoch) - 1] = float(top1), float(top5)
+        except (OSError, ValueError, TypeError, AttributeError):
+            pass
+        self.errors = {epoch: errors for epoch, errors in self.errors.items() if epoch < epochs}
+
+    def write(self) -> None:
+        """Write the file, whose epochs count from 1.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        told = {str(epoch + 1): errors for epoch, errors in sorted(self.errors.items())}
+        write_text(self._path, json.dumps(told) + "\n")
+
+    @property
+    def best(self) -> int | None:
+        """The first epoch with the lowest top-1 error; None if there is none."""
+        return min(self.errors, key=lambda epoch: (self.errors[epoch][0], epoch), default=None)
+
+    @property
+    def least(self) -> tuple[float, float]:
+        """The lowest top-1 and top-5 error so far, 100 where there is none."""
+        columns = zip((100.0, 100.0), *self.errors.values(), strict=True)
+        top1, top5 = (min(column) for column in columns)
+        return top1, top5
