@@ -154,13 +154,6 @@ FAULTS = [
         f"{_TESTS}/test_repeat_step.py -k exactly",
     ),
     Fault(
-        "all steps of an epoch draw the same numbers",
-        "slowfast_ext/engine/seeds.py",
-        "seed_of(Draw.STEP, cfg.RNG_SEED, epoch, iteration)",
-        "seed_of(Draw.STEP, cfg.RNG_SEED, epoch)",
-        f"{_TESTS}/test_repeat_step.py -k exactly",
-    ),
-    Fault(
         "training goes on in evaluation mode",
         _TRAIN,
         "    learner.model.train()\n",
