@@ -100,8 +100,8 @@ FAULTS = [
     Fault(
         "what a step changes is put back without its average",
         _NONFINITE,
-        "[*weights, *states, *averages, *scale]",
-        "[*weights, *states, *scale]",
+        "(*weights, *states, *averages, *scale)",
+        "(*weights, *states, *scale)",
         f"{_TESTS}/test_nonfinite.py -k changes_nothing",
     ),
     Fault(
