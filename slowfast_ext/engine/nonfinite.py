@@ -214,7 +214,7 @@ class StepGuard:
         weights = [weight for group in self._optimizer.param_groups for weight in group["params"]]
         states = [value for state in self._optimizer.state.values() for value in state.values()]
         averages = [] if self._average is None else [*self._average.parameters(), *self._average.buffers()]
-        scale = [self._scaler._scale, self._scaler._growth_tracker]
+        scale = [getattr(self._scaler, name, None) for name in ("_scale", "_growth_tracker")]
         tensors = [
             value for value in (*weights, *states, *averages, *scale) if isinstance(value, torch.Tensor)
         ]
