@@ -5,8 +5,10 @@ Loading never runs pickled code. Weights are all tensors of a state dict, runnin
 Shape legend: D width, K classes.
 """
 
+import functools
 import os
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,14 +153,17 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool 
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """Read everything in a checkpoint file, without running code from it.
+    """Read everything in a checkpoint file, without running code from it; its checksums are looked at.
 
     Raises:
         InputError: If the file is missing, damaged or asks for code to be run.
     """
     if not Path(path).is_file():
         raise InputError(f"There is no checkpoint file {path}.")
+    stated = os.stat(path)
     try:
+        if not _has_its_checksums(os.fspath(path), stated.st_ino, stated.st_size, stated.st_mtime_ns):
+            raise zipfile.BadZipFile
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no checkpoint raise KeyError, EOFError, whatever they hit
         forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -171,6 +176,23 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
             f"Checkpoint {path} cannot be read: it is damaged, cut short, or not from torch.save."
         ) from error
     return content if isinstance(content, dict) else {}
+
+
+@functools.lru_cache(maxsize=16)
+def _has_its_checksums(path: str, *identity: int) -> bool:
+    """Whether all parts of a ZIP, which is what torch.save writes, are as they were written.
+
+    Reading it does not look. A compressed part is not of torch.save, and may become any size.
+
+    Args:
+        path: The file; one of another format has no checksums to look at.
+        identity: What tells it from others that had its name.
+    """
+    if not zipfile.is_zipfile(path):
+        return True
+    with zipfile.ZipFile(path) as file:
+        stored = all(part.compress_type == zipfile.ZIP_STORED for part in file.infolist())
+        return stored and file.testzip() is None
 
 
 def weights_of(

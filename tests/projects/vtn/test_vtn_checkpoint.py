@@ -2,6 +2,8 @@
 
 import pickle
 
+import zipfile
+
 import pytest
 import timm
 import torch
@@ -89,6 +91,33 @@ def test_code_in_a_file_is_not_run(small_model, tmp_path):
     assert not trap.exists()
     pickle.loads((tmp_path / "plain.pyth").read_bytes()).close()
     assert trap.exists()  # the trap works
+
+
+def test_a_bit_that_has_flipped_is_noticed(small_model, tmp_path):
+    """Anywhere in a weight; PyTorch loads such a file without a word."""
+    path = tmp_path / "whole.pyth"
+    torch.save({"model_state": small_model.state_dict()}, path)
+    whole = path.read_bytes()
+    vtn.load_checkpoint(small_model, path)
+    name, weight = max(small_model.state_dict().items(), key=lambda item: item[1].numel())
+    begin = whole.index(weight.numpy().tobytes()[:64])
+    for offset in (0, 63, weight.numel() * 4 - 1):
+        damaged = bytearray(whole)
+        damaged[begin + offset] ^= 1
+        path.write_bytes(damaged)
+        assert not torch.equal(torch.load(path, weights_only=True)["model_state"][name], weight)
+        with pytest.raises(InputError, match="it is damaged"):
+            vtn.load_checkpoint(small_model, path)
+
+
+def test_a_compressed_file_is_not_unpacked(small_model, tmp_path):
+    plain, packed = tmp_path / "plain.pyth", tmp_path / "packed.pyth"
+    torch.save({"model_state": {"a": torch.zeros(10_000)}}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for part in source.namelist():
+            target.writestr(part, source.read(part))
+    with pytest.raises(InputError, match=r"packed\.pyth cannot be read: it is damaged"):
+        vtn.load_checkpoint(small_model, packed)
 
 
 def damaged_files(whole: bytes):
