@@ -9,7 +9,8 @@ from slowfast_ext.plugin.loops import train
 # All that draws random numbers: augmentation, erasing, mixing, dropout, stochastic depth, the order.
 EVERYTHING = (
     "ENGINE own TRAIN.EVAL_FULL_VIDEO False TRAIN.ACCUMULATE_STEPS 2 TRAIN.EMA_DECAY 0.9 SOLVER.BASE_LR 0.01 "
-    "AUG.ENABLE True AUG.NUM_SAMPLE 2 MIXUP.ENABLE True MODEL.LOSS_FUNC soft_cross_entropy LOG_PERIOD 10 SOLVER.MAX_EPOCH 1"
+    "AUG.ENABLE True AUG.NUM_SAMPLE 2 MIXUP.ENABLE True MODEL.LOSS_FUNC soft_cross_entropy LOG_PERIOD 10 "
+    "SOLVER.MAX_EPOCH 1"
 ).split()
 KINDS = {
     "VTN": ["VTN.DROP_PATH_RATE", "0.2"],
