@@ -31,7 +31,8 @@ def main() -> int:
     load_everything()
     print(f"everything loaded after {time.monotonic() - begun:.1f} s; seed {options.seed}", flush=True)
     rng, deadline = Random(options.seed), begun + 3600 * options.hours
-    with tempfile.TemporaryDirectory(prefix="soak-") as name, Soak(Path(name), rng) as soak:
+    # No TemporaryDirectory: the forked processes would remove it at their end.
+    with Soak(Path(tempfile.mkdtemp(prefix="soak-")), rng) as soak:
         print(soak.how, flush=True)
         for number in count():
             if _is_enough(options, number, len(soak.moments), time.monotonic() > deadline):

@@ -30,7 +30,7 @@ _SECONDS_TO_CLEAN_UP = 10.0
 
 
 class Soak:
-    """Trainings in a folder.
+    """Trainings in a folder; `with` removes it at the end.
 
     Args:
         folder: Empty.
@@ -61,6 +61,7 @@ class Soak:
 
     def __exit__(self, *_: Any) -> None:
         self._disk.remove()
+        shutil.rmtree(self._folder)
 
     @property
     def how(self) -> str:

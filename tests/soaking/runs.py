@@ -20,6 +20,7 @@ from tiny_runs import ROOT, TINY
 from videos import make_video
 
 from soaking.phases import Phases
+from soaking.users import become
 
 NUM_VIDEOS, EPOCHS = 16, 3
 _KEYS = (
@@ -134,9 +135,7 @@ class Attempt:
         os.environ.update(HOME=folder, TMPDIR=folder, USER="soak", LOGNAME="soak")
         if self.user is not None:
             os.chown(self.out.parent, self.user, self.user)
-            os.setgroups([])
-            os.setgid(self.user)
-            os.setuid(self.user)
+            become(self.user)
         get_context = torch.multiprocessing.get_context
         torch.multiprocessing.get_context = lambda method=None: get_context("fork")
         self.phases.watch()
