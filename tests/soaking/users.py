@@ -1,4 +1,4 @@
-"""Taking another user: files are denied to it as to anybody, but Python, which may lie in root's home, is not."""
+"""Becoming another user, to whom files are denied; but Python, which may lie in root's home, is not."""
 
 import ctypes
 import os
