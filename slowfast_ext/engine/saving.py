@@ -17,9 +17,9 @@ from slowfast_ext.engine.validations import Validations
 from slowfast_ext.host import get_host
 from slowfast_ext.host.checkpoint import RUN, UNFINISHED, checkpoint_path, list_checkpoints, write_checkpoint
 from slowfast_ext.host.places import Place, best_path, inside_path, list_inside, place_of
-from vtn.errors import InputError
 
 _INSIDE_KEPT = 2
+_CHECKPOINT, _BEST, _VALIDATIONS = "checkpoint", "best", "validations"
 
 
 class Saver:
@@ -36,7 +36,7 @@ class Saver:
         made_with: What a run that continues compares with its own, see changes.py.
 
     Attributes:
-        failure: Why the last save failed; empty if it did not.
+        failures: Files that could not be written when that was tried last, and a sentence on each.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Saver:
         self._saved, self._saved_at = place, time.monotonic()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future | None = None
-        self.failure = ""
+        self.failures: dict[str, str] = {}
         if is_master():
             _remove([os.path.join(cfg.OUTPUT_DIR, "checkpoints", UNFINISHED)])  # of a run that was killed
 
@@ -72,13 +72,18 @@ class Saver:
             self._saved_at = time.monotonic()
             return
         path = inside_path(self._cfg.OUTPUT_DIR, place)
-        self._save(path, place, {"progress": progress}, lambda: _remove(self._inside_too_many(place)))
+        self._save(path, place, {"progress": progress}, lambda: self._let_go_inside(place))
 
-    def save_epoch(self, epoch: int) -> None:
-        """Save after an epoch, counted from 0, unless that has been done."""
+    def save_epoch(self, epoch: int, ledger: dict[str, Any]) -> None:
+        """Save after an epoch, unless that has been done.
+
+        Args:
+            epoch: From 0.
+            ledger: Of the training list, see Ledger.to_state: it tells of earlier epochs too.
+        """
         place, path = Place(epoch + 1), checkpoint_path(self._cfg.OUTPUT_DIR, epoch + 1)
         if place != self._saved:
-            self._save(path, place, {}, lambda: _remove(self._too_many(place) + self._inside_too_many(place)))
+            self._save(path, place, {"ledger": ledger}, lambda: self._let_go(place))
 
     def note_validation(self, epoch: int, errors: tuple[float, float]) -> None:
         """Note the errors of an epoch, and keep its weights in best.pyth if they are the best so far."""
@@ -89,14 +94,17 @@ class Saver:
             path = best_path(self._cfg.OUTPUT_DIR)
             if self._saved == Place(epoch + 1):
                 written = checkpoint_path(self._cfg.OUTPUT_DIR, epoch + 1)
-                self._submit(path, lambda: _link(written, path))
+                self._submit(_BEST, path, lambda: _link(written, path))
             else:
                 state = self._copy(epoch, {})
-                self._submit(path, lambda: write_checkpoint(path, state))
-        try:
-            self._validations.write()
-        except InputError as error:
-            self._failed(str(error))
+                self._submit(_BEST, path, lambda: write_checkpoint(path, state))
+        file = self._validations.copy()
+        self._submit(_VALIDATIONS, str(file.path), file.write)
+
+    @property
+    def failure(self) -> str:
+        """Why the last save failed, except of best.pyth, which a later epoch may replace; else empty."""
+        return self.failures.get(_CHECKPOINT) or self.failures.get(_VALIDATIONS, "")
 
     def wait(self) -> None:
         """Wait until all is written."""
@@ -124,14 +132,14 @@ class Saver:
             write_checkpoint(path, state)
             then()
 
-        self._submit(path, write)
+        self._submit(_CHECKPOINT, path, write)
 
     def _copy(self, epoch: int, more: dict[str, Any]) -> dict[str, Any]:
         """The state of the training in memory of its own, on the CPU."""
         run = {"validations": dict(self._validations.errors), "made_with": self._made_with, **more}
         return copied(self._learner.state(epoch, self._cfg) | {RUN: run})
 
-    def _submit(self, path: str, write: Callable[[], None]) -> None:
+    def _submit(self, kind: str, path: str, write: Callable[[], None]) -> None:
         """Write in the background, after what is being written; what fails is told."""
 
         def attempt() -> None:
@@ -139,23 +147,22 @@ class Saver:
                 write()
             except (OSError, RuntimeError) as error:
                 reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-                self._failed(f"{path} could not be written ({reason})")
+                self.failures[kind] = f"{path} could not be written ({reason})"
+                text = "%s: the training goes on, and tries again next time"
+                get_host().get_logger(__name__).error(text, self.failures[kind])
             else:
-                self.failure = ""
+                self.failures.pop(kind, None)
 
         self._writing = self._writer.submit(attempt)
 
-    def _failed(self, sentence: str) -> None:
-        self.failure = sentence
-        get_host().get_logger(__name__).error("%s: the training goes on, and tries again next time", sentence)
+    def _let_go(self, place: Place) -> None:
+        """Remove what is not kept up to a place; what an earlier run has left of later ones stays."""
+        kept, saved = self._cfg.TRAIN.CHECKPOINTS_KEPT, list_checkpoints(self._cfg.OUTPUT_DIR)
+        _remove(_up_to(place, saved)[kept:] if kept else [])
+        self._let_go_inside(place)
 
-    def _too_many(self, place: Place) -> list[str]:
-        """Checkpoints after epochs that TRAIN.CHECKPOINTS_KEPT lets go; those of later places are not its."""
-        kept = self._cfg.TRAIN.CHECKPOINTS_KEPT
-        return _up_to(place, list_checkpoints(self._cfg.OUTPUT_DIR))[kept:] if kept else []
-
-    def _inside_too_many(self, place: Place) -> list[str]:
-        return _up_to(place, list_inside(self._cfg.OUTPUT_DIR))[_INSIDE_KEPT:]
+    def _let_go_inside(self, place: Place) -> None:
+        _remove(_up_to(place, list_inside(self._cfg.OUTPUT_DIR))[_INSIDE_KEPT:])
 
 
 def copied(value: Any) -> Any:

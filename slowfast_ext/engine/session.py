@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.data.loader import VideoLoader
-from slowfast_ext.distributed import is_master
+from slowfast_ext.distributed import gather_objects, is_master
 from slowfast_ext.engine.board import Board
 from slowfast_ext.engine.changes import describe_changes, made_with
 from slowfast_ext.engine.learner import Learner
@@ -62,6 +62,9 @@ def find_begin(cfg: CfgNode, source: Source | None, learner: Learner, loader: Vi
     if of_this_run:
         validations.errors |= run.get("validations", {})
         validations.read(epoch + 1)
+        validations.errors = gather_objects(validations.errors)[0]
+        if "ledger" in run:
+            loader.ledger.add_state(run["ledger"])
     elif is_master():
         _forget_run_before(cfg.OUTPUT_DIR)
     if is_master():
@@ -69,12 +72,13 @@ def find_begin(cfg: CfgNode, source: Source | None, learner: Learner, loader: Vi
             logger.warning(line)
     progress = run.get("progress")
     if progress is not None and progress["order"] != _order(cfg, loader):
-        logger.warning(
-            "Epoch %d begins anew, with the weights of the checkpoint: RNG_SEED, TRAIN.BATCH_SIZE or the "
-            "training list has changed, so its videos would come in another order",
-            epoch + 2,
-        )
         progress = None
+        if is_master():
+            logger.warning(
+                "Epoch %d begins anew, with the weights of the checkpoint: RNG_SEED, TRAIN.BATCH_SIZE or the "
+                "training list has changed, so its videos would come in another order",
+                epoch + 2,
+            )
     place = Place(epoch + 1, progress["iteration"] if progress else 0)
     return Begin(place, progress, validations, of_this_run)
 
@@ -128,6 +132,10 @@ class Session:
         done = {"iteration": iteration, "order": _order(self.cfg, self.train_loader)}
         return done | {"meter": self.train_meter.progress()} | self.train_loader.progress()
 
+    def save_epoch(self, epoch: int) -> None:
+        """Save after an epoch, counted from 0, unless that has been done."""
+        self.saver.save_epoch(epoch, self.train_loader.ledger.to_state())
+
     def answer(self, place: Place, progress: dict[str, Any]) -> None:
         """Save inside an epoch, and leave if a signal asks for it.
 
@@ -149,6 +157,7 @@ class Session:
         what = "the same command goes on from there"
         if self.saver.failure:
             what = f"not saved: {self.saver.failure}; the same command goes on from the checkpoint before"
-        logger = get_host().get_logger(__name__)
-        logger.warning("Stopped by %s %s: %s", Signals(number).name, where, what)
+        if is_master():
+            logger = get_host().get_logger(__name__)
+            logger.warning("Stopped by %s %s: %s", Signals(number).name, where, what)
         raise Stopped(number)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fvcore.common.config import CfgNode
 from torch import nn, optim
 
+from slowfast_ext.distributed import gather_objects, is_master
 from slowfast_ext.host import checkpoint, get_host
 from slowfast_ext.host.checkpoint import is_new_in_video
 from slowfast_ext.host.places import list_inside, newest_place
@@ -57,7 +58,7 @@ def find_training_source(cfg: CfgNode, *, inside: bool = False) -> Source | None
         inside: Whether the loops that are to run can go on inside an epoch.
     """
     logger, section = get_host().get_logger(__name__), cfg.TRAIN
-    newest = newest_place if inside else checkpoint.newest_checkpoint
+    newest = _newest_for_all if inside else checkpoint.newest_checkpoint
     own = newest(cfg.OUTPUT_DIR) if section.AUTO_RESUME else None
     if own is not None:
         logger.info("Load from last checkpoint, %s", own)
@@ -77,6 +78,11 @@ def find_training_source(cfg: CfgNode, *, inside: bool = False) -> Source | None
         epoch_reset=section.CHECKPOINT_EPOCH_RESET,
         partial=section.CHECKPOINT_PARTIAL,
     )
+
+
+def _newest_for_all(output_dir: str) -> str | None:
+    """The file that the first process finds: all must go on from the same place."""
+    return gather_objects(newest_place(output_dir) if is_master() else None)[0]
 
 
 def find_test_source(cfg: CfgNode) -> Source | None:

@@ -109,7 +109,7 @@ def _run_epochs(session: Session, begin: Begin) -> None:
         if save or _is_evaluated(epoch, cfg):
             _make_precise(session, epoch, progress)
         if save:
-            session.saver.save_epoch(epoch)
+            session.save_epoch(epoch)
         if _is_evaluated(epoch, cfg):
             _validate(session, epoch)
 
@@ -142,7 +142,7 @@ def _validate(session: Session, epoch: int) -> None:
     seed_step(cfg, epoch, len(session.train_loader) + 1)  # for VTN.SHUFFLE_FRAMES
     errors = eval_epoch(session.val_loader, session.learner.evaluated, session.val_meter, epoch, cfg)
     if errors is None:
-        session.saver.save_epoch(epoch)
+        session.save_epoch(epoch)
         session.leave(signal_in(session.val_loader.agreed), f"in the validation of epoch {epoch + 1}")
     session.saver.note_validation(epoch, errors)
     session.board.draw_validation((epoch + 1) * len(session.train_loader), *errors)

@@ -4,10 +4,13 @@ A checkpoint is written before its epoch is validated. A run that was stopped in
 validation is still to be done.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
 from slowfast_ext.files import write_text
+from vtn.errors import InputError
 
 
 class Validations:
@@ -17,31 +20,41 @@ class Validations:
         output_dir: OUTPUT_DIR.
 
     Attributes:
+        path: The file.
         errors: Top-1 and top-5 error, percent, by epoch, from 0.
     """
 
     def __init__(self, output_dir: str) -> None:
-        self._path = Path(output_dir, "checkpoints", "validations.json")
+        self._output_dir, self.path = output_dir, Path(output_dir, "checkpoints", "validations.json")
         self.errors: dict[int, tuple[float, float]] = {}
 
     def read(self, epochs: int) -> None:
         """Take those of the first `epochs` epochs from the file; one that cannot be read holds none."""
         try:
-            for epoch, (top1, top5) in json.loads(self._path.read_text(encoding="utf-8")).items():
+            for epoch, (top1, top5) in json.loads(self.path.read_text(encoding="utf-8")).items():
                 self.errors[int(epoch) - 1] = float(top1), float(top5)
         except (OSError, ValueError, TypeError, AttributeError):
             pass
         self.errors = {epoch: errors for epoch, errors in self.errors.items() if epoch < epochs}
 
+    def copy(self) -> Validations:
+        """The same errors, of its own."""
+        copy = Validations(self._output_dir)
+        copy.errors = dict(self.errors)
+        return copy
+
     def write(self) -> None:
         """Write the file, whose epochs count from 1.
 
         Raises:
-            InputError: If it cannot be written.
+            OSError: If it cannot be written.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         told = {str(epoch + 1): errors for epoch, errors in sorted(self.errors.items())}
-        write_text(self._path, json.dumps(told) + "\n")
+        try:
+            write_text(self.path, json.dumps(told) + "\n")
+        except InputError as error:
+            raise error.__cause__ from None
 
     @property
     def best(self) -> int | None:

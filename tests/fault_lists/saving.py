@@ -151,7 +151,7 @@ FAULTS = [
     Fault(
         "a save that worked later is forgotten",
         _SAVING,
-        '            else:\n                self.failure = ""\n',
+        "            else:\n                self.failures.pop(kind, None)\n",
         "",
         f"{_KEPT} -k full_for_a_while",
     ),

@@ -1,7 +1,6 @@
 """Checkpoints of three origins, and files that are none."""
 
 import pickle
-
 import zipfile
 
 import pytest
@@ -95,11 +94,11 @@ def test_code_in_a_file_is_not_run(small_model, tmp_path):
 
 def test_a_bit_that_has_flipped_is_noticed(small_model, tmp_path):
     """Anywhere in a weight; PyTorch loads such a file without a word."""
-    path = tmp_path / "whole.pyth"
-    torch.save({"model_state": small_model.state_dict()}, path)
+    path, model = tmp_path / "whole.pyth", small_model()
+    torch.save({"model_state": model.state_dict()}, path)
     whole = path.read_bytes()
-    vtn.load_checkpoint(small_model, path)
-    name, weight = max(small_model.state_dict().items(), key=lambda item: item[1].numel())
+    load_checkpoint(model, path)
+    name, weight = max(model.state_dict().items(), key=lambda item: item[1].numel())
     begin = whole.index(weight.numpy().tobytes()[:64])
     for offset in (0, 63, weight.numel() * 4 - 1):
         damaged = bytearray(whole)
@@ -107,7 +106,7 @@ def test_a_bit_that_has_flipped_is_noticed(small_model, tmp_path):
         path.write_bytes(damaged)
         assert not torch.equal(torch.load(path, weights_only=True)["model_state"][name], weight)
         with pytest.raises(InputError, match="it is damaged"):
-            vtn.load_checkpoint(small_model, path)
+            load_checkpoint(model, path)
 
 
 def test_a_compressed_file_is_not_unpacked(small_model, tmp_path):
@@ -117,7 +116,7 @@ def test_a_compressed_file_is_not_unpacked(small_model, tmp_path):
         for part in source.namelist():
             target.writestr(part, source.read(part))
     with pytest.raises(InputError, match=r"packed\.pyth cannot be read: it is damaged"):
-        vtn.load_checkpoint(small_model, packed)
+        load_checkpoint(small_model(), packed)
 
 
 def damaged_files(whole: bytes):

@@ -99,11 +99,11 @@ def two_cfgs(toy_cfg, tmp_path):
 
 @pytest.mark.parametrize("call", range(1, 25))
 def test_stopped_at_any_step_or_batch_of_a_validation(two_cfgs, call):
-    """In each epoch four steps of two parts, and two batches of validation."""
+    """In each epoch four steps of two parts, and four batches of validation."""
     whole, cut = two_cfgs("MODEL.MODEL_NAME", "ToyDropout", *ALL_AT_ONCE)
     loops.train(whole)
     last = len(ToyLinear.seen)
-    assert last == 2 * (8 + 2)
+    assert last == 2 * (8 + 4)
     assert train_in_parts(cut, call) == (call <= last)
     assert_same_run(whole, cut, 2)
 

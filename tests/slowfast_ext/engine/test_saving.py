@@ -181,10 +181,10 @@ def test_a_ledger_or_a_validation_that_cannot_be_written_ends_nothing(toy_cfg):
     cfg = toy_cfg("SOLVER.MAX_EPOCH", "1")
     for name in ("ledger_train.csv", "ledger_val.csv", "checkpoints/validations.json"):
         Path(cfg.OUTPUT_DIR, name, "is a folder").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"last save failed: cannot write .*validations\.json"):
+    with pytest.raises(InputError, match=r"last save failed: .*validations\.json could not be written"):
         train(cfg)
     assert checkpoint.list_checkpoints(cfg.OUTPUT_DIR)
-    assert log_of(cfg).count("cannot write") >= 3
+    assert log_of(cfg).count("cannot write") == 2
 
 
 def test_validations_come_back_up_to_an_epoch(tmp_path):
