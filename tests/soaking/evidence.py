@@ -1,6 +1,7 @@
 """What a training leaves behind: processes, shared memory, half files, and its last checkpoint."""
 
 import os
+import re
 import time
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import torch
 from soaking.runs import EPOCHS, Attempt
 
 _SHARED = Path("/dev/shm")
+# 32 bytes with which glibc's sem_open begins: a process that is killed in it leaves them, and nobody can know.
+_BEGUN_SEMAPHORE = re.compile(r"sem\.[A-Za-z0-9]{6}")
 # What a checkpoint holds of the training itself; the rest names folders and times.
 _COMPARED = ("epoch", "model_state", "ema_state", "optimizer_state")
 
@@ -43,7 +46,7 @@ def shared_memory(user: int | None) -> set[str]:
     user, found = os.getuid() if user is None else user, set()
     for path in _SHARED.iterdir():
         with suppress(OSError):
-            if path.stat().st_uid == user:
+            if path.stat().st_uid == user and not _BEGUN_SEMAPHORE.fullmatch(path.name):
                 found.add(path.name)
     return found
 

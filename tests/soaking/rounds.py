@@ -26,7 +26,8 @@ _USER = 61_234
 # A training that is left in peace takes a few seconds.
 _MOST_SECONDS = 90.0
 _MOST_MOMENTS = 12  # of a round; then it may end in peace
-_SECONDS_TO_CLEAN_UP = 10.0
+# What started the ranks may have been killed: they notice it within DIST_TIMEOUT, and end what they do.
+_SECONDS_TO_CLEAN_UP = 30.0
 
 
 class Soak:
@@ -132,6 +133,7 @@ class Soak:
             self._expect(False, scenario, f"{what}: hangs, {self._phases.describe()}, {states}", attempt)
             attempt.end()
         left = left_behind(attempt, self._shared_before, _SECONDS_TO_CLEAN_UP)
+        self._shared_before |= shared_memory(self._user)  # told once
         self._expect(not left, scenario, f"{what}: left behind: {'; '.join(left)}", attempt)
         for pid in processes_of(attempt):
             attempt.signal(9, pid)
