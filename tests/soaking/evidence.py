@@ -14,7 +14,7 @@ import torch
 from soaking.runs import EPOCHS, Attempt
 
 _SHARED = Path("/dev/shm")
-# 32 bytes with which glibc's sem_open begins: a process that is killed in it leaves them, and nobody can know.
+# 32 bytes with which glibc's sem_open begins: a process that is killed in it leaves them.
 _BEGUN_SEMAPHORE = re.compile(r"sem\.[A-Za-z0-9]{6}")
 # What a checkpoint holds of the training itself; the rest names folders and times.
 _COMPARED = ("epoch", "model_state", "ema_state", "optimizer_state")

@@ -43,8 +43,10 @@ def _kill_all(attempt: Attempt, rng: Random, disk: Disk) -> bool:
 
 
 def _kill_a_rank(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    attempt.signal(signal.SIGKILL, rng.choice(attempt.phases.ranks))
-    return True
+    ranks = attempt.phases.ranks
+    if ranks:
+        attempt.signal(signal.SIGKILL, rng.choice(ranks))
+    return bool(ranks)
 
 
 def _kill_the_command(attempt: Attempt, rng: Random, disk: Disk) -> bool:
@@ -53,12 +55,15 @@ def _kill_the_command(attempt: Attempt, rng: Random, disk: Disk) -> bool:
 
 
 def _stop_a_rank(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    attempt.signal(signal.SIGSTOP, rng.choice(attempt.phases.ranks))
-    return True
+    ranks = attempt.phases.ranks
+    if ranks:
+        attempt.signal(signal.SIGSTOP, rng.choice(ranks))
+    return bool(ranks)
 
 
 def _pause_a_rank(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    return _pause(attempt, rng.choice(attempt.phases.ranks), rng)
+    ranks = attempt.phases.ranks
+    return bool(ranks) and _pause(attempt, rng.choice(ranks), rng)
 
 
 def _pause_a_worker(attempt: Attempt, rng: Random, disk: Disk) -> bool:
