@@ -58,12 +58,12 @@ def _load(name: str) -> Callable[[], int | None]:
     Libraries lose an interrupt that comes while they are imported, or fail in strange ways.
     """
     module, function = COMMANDS[name][0].split(":")
-    with loading():
+    with libraries_load():
         return getattr(importlib.import_module(module), function)
 
 
 @contextmanager
-def loading() -> Iterator[None]:
+def libraries_load() -> Iterator[None]:
     """Within, libraries are imported: Ctrl-C takes effect at the end."""
     if threading.current_thread() is not threading.main_thread():
         yield

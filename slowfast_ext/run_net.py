@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from slowfast_ext.cli import loading
+from slowfast_ext.cli import libraries_load
 from slowfast_ext.host.command_line import parse_args
 from vtn.errors import InputError
 
@@ -12,7 +12,7 @@ def run_net(argv: Sequence[str] | None = None) -> None:
     """Train and test what each config asks for (TRAIN.ENABLE, TEST.ENABLE)."""
     args = parse_args(argv)  # first: --help needs no PySlowFast
 
-    with loading():
+    with libraries_load():
         from slowfast_ext.config import load_config
         from slowfast_ext.distributed import launch_job
         from slowfast_ext.host import get_host
