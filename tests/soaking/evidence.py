@@ -1,7 +1,6 @@
 """What a training leaves behind: processes, shared memory, half files, and its last checkpoint."""
 
 import os
-import re
 import time
 import zipfile
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ import torch
 from soaking.runs import EPOCHS, Attempt
 
 _SHARED = Path("/dev/shm")
-# 32 bytes with which glibc's sem_open begins: a process that is killed in it leaves them.
-_BEGUN_SEMAPHORE = re.compile(r"sem\.[A-Za-z0-9]{6}")
+# A semaphore has a name for some microseconds: a process that is killed in them leaves 32 bytes.
+_SEMAPHORE = "sem."
 # What a checkpoint holds of the training itself; the rest names folders and times.
 _COMPARED = ("epoch", "model_state", "ema_state", "optimizer_state")
 
@@ -46,17 +45,26 @@ def shared_memory(user: int | None) -> set[str]:
     user, found = os.getuid() if user is None else user, set()
     for path in _SHARED.iterdir():
         with suppress(OSError):
-            if path.stat().st_uid == user and not _BEGUN_SEMAPHORE.fullmatch(path.name):
+            if path.stat().st_uid == user:
                 found.add(path.name)
     return found
 
 
-def left_behind(attempt: Attempt, shared_before: set[str], seconds: float) -> list[str]:
-    """What is still there so many seconds after the command has ended, in words."""
+def left_behind(attempt: Attempt, shared_before: set[str], seconds: float, *, killed: bool) -> list[str]:
+    """What is still there so many seconds after the command has ended, in words.
+
+    Args:
+        attempt: Has ended.
+        shared_before: Files that were in shared memory before it.
+        seconds: How long its processes may take.
+        killed: Whether all were killed: then one semaphore with a name is nobody's fault.
+    """
     deadline = time.monotonic() + seconds
     while True:
         found = [f"process {pid} ({_command_of(pid)})" for pid in processes_of(attempt)]
-        found += [f"/dev/shm/{name}" for name in shared_memory(attempt.user) - shared_before]
+        shared = shared_memory(attempt.user) - shared_before
+        if not (killed and len(shared) == 1 and next(iter(shared)).startswith(_SEMAPHORE)):
+            found += [f"/dev/shm/{name}" for name in shared]
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.02)
