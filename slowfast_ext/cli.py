@@ -20,6 +20,10 @@ COMMANDS = {
         "slowfast_ext.report.show_augmentation:show_augmentation",
         "draw what training does to a clip",
     ),
+    "repeat_step": (
+        "slowfast_ext.repeat_step:repeat_step",
+        "look into a step without a finite loss",
+    ),
     "benchmark": (
         "slowfast_ext.benchmark:benchmark",
         "models side by side; the paper's tables beside our counts",

@@ -49,6 +49,8 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.TRAIN.PRECISION = "float32"  # of training and validation
     cfg.TEST.PRECISION = "float32"
     cfg.TRAIN.ACCUMULATE_STEPS = 1  # parts of a batch, computed one after the other to save memory
+    # at a step whose loss or gradient is not finite: stop | skip, leave the step out and go on
+    cfg.TRAIN.NONFINITE = "stop"
     cfg.TRAIN.EMA_DECAY = 0.0  # above 0: weights are averaged over the steps; the average is what is tested
     cfg.SOLVER.FUSED = False  # PyTorch's fused optimizers: one pass over all weights
     cfg.DATA_LOADER.VIDEO_TIMEOUT = 300.0  # seconds a worker may take for a video before it counts as failed

@@ -37,6 +37,8 @@ def check_steps(cfg: CfgNode) -> None:
     for name, section in (("TRAIN", cfg.TRAIN), ("TEST", cfg.TEST)):
         _check_precision(cfg, f"{name}.PRECISION", section.PRECISION, used=section.ENABLE)
     _check_accumulation(cfg)
+    if cfg.TRAIN.NONFINITE not in ("stop", "skip"):
+        raise InputError(f"TRAIN.NONFINITE is {cfg.TRAIN.NONFINITE!r}: it must be 'stop' or 'skip'")
     if not 0.0 <= cfg.TRAIN.EMA_DECAY < 1.0:
         raise InputError(
             f"TRAIN.EMA_DECAY is {cfg.TRAIN.EMA_DECAY}: it must be 0 (no average) or more, but below 1"

@@ -126,9 +126,9 @@ def on_backend(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.cuda() if dist.get_backend() == "nccl" else tensor
 
 
-def seed_everything(seed: int) -> None:
+def seed_everything(seed: int, process: int | None = None) -> None:
     """Seed Python, NumPy and PyTorch; every process gets random numbers of its own."""
-    seed = (seed * 1009 + rank()) % 2**32
+    seed = (seed * 1009 + (rank() if process is None else process)) % 2**32
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -34,6 +34,7 @@ LAYERS = [
     [
         "cli",
         "run_net",
+        "repeat_step",
         "doctor",
         "doctor_machine",
         "benchmark",

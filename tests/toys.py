@@ -13,6 +13,7 @@ from tiny_runs import stats
 from torch import nn
 
 from slowfast_ext.data.ledger import FAILED, USED, encode_outcome
+from slowfast_ext.distributed import rank
 from slowfast_ext.host import get_host
 
 FEATURES, CLASSES = 4, 7
@@ -116,7 +117,14 @@ class ToyNan(ToyLinear):
         return x * float("nan") if self.steps > 2 else x
 
 
-MODELS = (ToyLinear, ToyNorm, ToyDropout, ToyNan)
+class ToyNanInOne(ToyNan):
+    """The same, in the second process alone."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return super().features(x) if rank() == 1 else x
+
+
+MODELS = (ToyLinear, ToyNorm, ToyDropout, ToyNan, ToyNanInOne)
 
 
 def register_toys() -> None:

@@ -21,6 +21,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 from torch.utils.data._utils import signal_handling
 
+from vtn.errors import InputError
+
 # Seconds that a worker is given to die by itself after its queue fell silent.
 POLL_SECONDS = 1.0
 # Those that ask a training to end; SIGUSR1 is what Slurm sends before time is up.
@@ -28,6 +30,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
 # Memory may run out, or a person may kill a process: only a video that does it again is to blame.
 _DEATHS = 2
+# Workers that die at no item, one after the other, before a batch has come, are not started again.
+_STARTS_IN_VAIN = 5
 
 
 class Watched(Dataset):
@@ -84,8 +88,9 @@ def load_batches(
     """Load batches in the order given, batch i by worker i modulo num_workers.
 
     A worker that dies on an item twice, or is longer than `timeout` at one, costs that item's video: it is
-    reported, and the others are loaded by new workers. With no workers there is nothing to survive: what
-    kills or stops the reading of a file then does it to this process.
+    reported, and the others are loaded by new workers; so is all if one dies that is at no item. With no
+    workers there is nothing to survive: what kills or stops the reading of a file then does it to this
+    process.
 
     Args:
         dataset: Items by number.
@@ -101,8 +106,9 @@ def load_batches(
 
     Raises:
         Whatever the data set raises in a worker.
+        InputError: If workers die, again and again, before they load anything.
     """
-    remaining, deaths = [list(batch) for batch in batches], Counter()
+    remaining, deaths, in_vain = [list(batch) for batch in batches], Counter(), 0
     while remaining:
         watched = Watched(dataset, num_workers)
         loader = DataLoader(
@@ -120,6 +126,12 @@ def load_batches(
             if loaded is not None:
                 yield loaded
         remaining = remaining[done:]
+        in_vain = 0 if done or culprits else in_vain + 1
+        if in_vain == _STARTS_IN_VAIN:
+            raise InputError(
+                f"{num_workers} processes that load videos have died {in_vain} times before they loaded any: "
+                "type a smaller DATA_LOADER.NUM_WORKERS, if memory runs out"
+            )
         for item, reason in given_up(culprits, deaths):
             failed(item, reason)
             remaining = [[other for other in batch if not same_video(item, other)] for batch in remaining]
@@ -143,6 +155,7 @@ def until_trouble(
     if loader.num_workers:
         _silence_pytorch()
     workers: dict[int, Any] = {}
+    ended = False
     try:
         with interrupts_wait():
             batches = iter(loader)
@@ -164,16 +177,17 @@ def until_trouble(
                 dead = _has_died(workers, wait=0.0 if silence else POLL_SECONDS)
                 culprits += _find_culprits(watched, workers, timeout)
                 if not culprits and (dead or not silence):
-                    if loader.in_order:
+                    if loader.in_order and not dead:
                         raise
-                    return  # somebody ended a process that was at no task
+                    ended = True
+                    return  # somebody ended a process that was at no item
                 continue
             yield loaded
             if not loader.in_order:
                 # The others need not fall silent for one that is dead or hangs.
                 culprits += _find_culprits(watched, workers, timeout)
     finally:
-        if culprits or not loader.in_order:
+        if culprits or ended or not loader.in_order:
             _end(workers.values())
 
 

@@ -1,5 +1,6 @@
 """A model in training: with its optimizer, its scaler and the average of its weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from slowfast_ext.distributed import device_of, unwrap
 from slowfast_ext.engine.ema import make_average
 from slowfast_ext.engine.mixing import Mixing
+from slowfast_ext.engine.nonfinite import StepGuard
 from slowfast_ext.engine.optimizer import make_optimizer
 from slowfast_ext.engine.precision import make_scaler
 from slowfast_ext.engine.start import Source
@@ -31,6 +33,7 @@ class Learner:
         scaler: Of float16; does nothing in other precisions.
         ema: Average of the weights over the steps, see ema.py.
         device: Where the model is.
+        guard: Keeps steps without a finite loss from changing anything.
     """
 
     model: nn.Module
@@ -40,6 +43,7 @@ class Learner:
     scaler: torch.amp.GradScaler
     ema: ModelEmaV3 | None
     device: torch.device
+    guard: StepGuard
 
     @property
     def average(self) -> nn.Module | None:
@@ -71,8 +75,13 @@ class Learner:
         return checkpoint_state(self.model, self.optimizer, epoch, cfg, self.scaler, average=self.average)
 
 
-def make_learner(model: nn.Module, cfg: CfgNode) -> Learner:
-    """Make all that trains a model; the model is already where it is to be trained.
+def make_learner(model: nn.Module, cfg: CfgNode, paths: Sequence[str] = ()) -> Learner:
+    """Make all that trains a model.
+
+    Args:
+        model: Already where it is to be trained, and wrapped if there are several processes.
+        cfg: A complete configuration.
+        paths: File of each video of the training list, by which a message names it.
 
     Raises:
         InputError: If the model cannot be trained in the way that TRAIN and SOLVER ask for.
@@ -81,12 +90,15 @@ def make_learner(model: nn.Module, cfg: CfgNode) -> Learner:
     if not cfg.MODEL.ACT_CHECKPOINT:  # which forgets more, and looks at what it keeps once only
         forget_activations(unwrap(model))
     ema = make_average(unwrap(model), cfg)  # first: it refuses a model in which nothing is trained
+    optimizer, scaler = make_optimizer(model, cfg), make_scaler(cfg.TRAIN.PRECISION, device)
+    average = None if ema is None else ema.module
     return Learner(
         model=model,
-        optimizer=make_optimizer(model, cfg),
+        optimizer=optimizer,
         mix=Mixing(cfg),
         loss_function=get_host().get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean"),
-        scaler=make_scaler(cfg.TRAIN.PRECISION, device),
+        scaler=scaler,
         ema=ema,
         device=device,
+        guard=StepGuard(model, optimizer, scaler, average, cfg, paths),
     )

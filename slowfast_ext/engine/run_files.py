@@ -8,6 +8,7 @@ from fvcore.common.config import CfgNode
 from torch import nn
 
 from slowfast_ext.distributed import is_master, unwrap
+from slowfast_ext.engine.nonfinite import NonFiniteError
 from slowfast_ext.engine.start import Source
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
@@ -33,6 +34,8 @@ def training_record(cfg: CfgNode, source: Source | None) -> Iterator[None]:
     write_training_config(cfg, source)
     try:
         yield
+    except NonFiniteError:
+        raise  # something was trained
     except InputError:
         if is_master() and _saved(cfg) == saved:
             for path in set(_records(folder)) - set(before):

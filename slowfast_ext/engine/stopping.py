@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +12,8 @@ from slowfast_ext.data.supervisor import STOP_SIGNALS
 
 # The bits that processes tell each other in every step: a checkpoint is due, or 1 << n: signal n has come.
 SAVE = 1
+# A terminal signals every process, and what started them passes its own on: soon after, it is the same one.
+_SAME_SIGNAL_SECONDS = 1.0
 
 
 class Stopped(SystemExit):
@@ -33,7 +36,7 @@ class Noted:
     """
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number, self._came = 0, 0.0
 
     @property
     def bits(self) -> int:
@@ -42,6 +45,10 @@ class Noted:
 
     def take(self, number: int, frame: FrameType | None) -> None:
         """Note a signal; a second one ends the process at once, whatever it is doing."""
+        now, before = time.monotonic(), self._came
+        self._came = now
+        if number == self.number and now - before < _SAME_SIGNAL_SECONDS:
+            return
         if self.number:
             text = f"\n{signal.Signals(number).name}: left at once, as a second signal asks\n"
             os.write(2, text.encode())  # print() may be what was interrupted

@@ -8,9 +8,9 @@ left to the loader, see slowfast_ext/data/loader.py.
 
 import contextlib
 import math
-from datetime import datetime
 from typing import Any
 
+import torch
 from torch import nn
 
 from slowfast_ext.data.build import construct_loader, shuffle_dataset
@@ -24,6 +24,7 @@ from slowfast_ext.engine.compilation import compile_parts
 from slowfast_ext.engine.facts import log_model_info
 from slowfast_ext.engine.learner import Learner, make_learner
 from slowfast_ext.engine.mixing import comparable
+from slowfast_ext.engine.nonfinite import Attempt
 from slowfast_ext.engine.pace import Pace, with_bar
 from slowfast_ext.engine.precision import computing_in
 from slowfast_ext.engine.run_files import training_record
@@ -49,7 +50,7 @@ def train(cfg) -> None:
     Raises:
         InputError: On a list, checkpoint or value that cannot be used, and at the end if the last checkpoint
             could not be written.
-        RuntimeError: If the loss becomes NaN; the last checkpoint stays.
+        NonFiniteError: At a step without a finite loss, see nonfinite.py; the last checkpoint stays.
         Stopped: If SIGTERM, SIGINT or SIGUSR1 has come; all is saved.
     """
     host = get_host()
@@ -71,7 +72,7 @@ def _train(cfg, source: start.Source | None, noted: Noted) -> str:
     train_loader, val_loader = construct_loader(cfg, "train"), construct_loader(cfg, "val")
     model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=True)
-    learner = make_learner(model, cfg)
+    learner = make_learner(model, cfg, train_loader.ledger.paths)
     begin = find_begin(cfg, source, learner, train_loader)
     for trained in learner.models:
         compile_parts(trained, cfg)
@@ -174,6 +175,7 @@ def train_epoch(session: Session, epoch: int, begun: dict[str, Any] | None = Non
     batches = with_bar(loader, num_batches, f"epoch {epoch + 1}/{cfg.SOLVER.MAX_EPOCH}", iteration)
     for loaded in pace.over(batches):
         if loader.agreed:
+            learner.guard.settle()
             counted += _record(tally, meter, lr)
             session.answer(Place(epoch, iteration), session.progress(iteration))
         lr = host.get_epoch_lr(epoch + iteration / num_batches, cfg)
@@ -187,13 +189,16 @@ def train_epoch(session: Session, epoch: int, begun: dict[str, Any] | None = Non
             session.board.draw_training(epoch * num_batches + iteration, counted, lr, pace.read())
             counted = []
         meter.iter_toc()
-        meter.log_iter_stats(epoch, iteration - 1)
+        if meter.num_samples:  # none if all steps so far were left out
+            meter.log_iter_stats(epoch, iteration - 1)
         meter.iter_tic()
+    learner.guard.settle()
     counted += _record(tally, meter, lr)
     session.board.draw_training(epoch * num_batches + iteration, counted, lr, pace.read())
     share_buffers(learner.models)
     progress = session.progress(iteration)
-    meter.log_epoch_stats(epoch)
+    if meter.num_samples:
+        meter.log_epoch_stats(epoch)
     meter.reset()
     if signal_in(loader.agreed):
         session.answer(Place(epoch, iteration), progress)
@@ -203,7 +208,7 @@ def train_epoch(session: Session, epoch: int, begun: dict[str, Any] | None = Non
 def train_step(
     loaded: Any, learner: Learner, tally: Tally, cfg, *, epoch: int = 0, iteration: int = 0
 ) -> None:
-    """Update the weights once; nothing is read from the device.
+    """Update the weights once, if the loss is finite; on a GPU nothing of this step is read.
 
     Args:
         loaded: A batch of this process, as its loader gives it.
@@ -212,30 +217,48 @@ def train_step(
         cfg: Keys TRAIN.{ACCUMULATE_STEPS, PRECISION} and SOLVER.CLIP_GRAD_{VAL, L2NORM}.
         epoch: From 0; it decides with `iteration` how clips are mixed.
         iteration: Of the epoch, from 0.
+
+    Raises:
+        NonFiniteError: If the run ends at this step, or on a GPU at the one before.
     """
-    model, optimizer, scaler = learner.model, learner.optimizer, learner.scaler
-    count = cfg.TRAIN.ACCUMULATE_STEPS
-    optimizer.zero_grad()
+    learner.guard.begin(Attempt(loaded, epoch, iteration))
+    learner.optimizer.zero_grad()
+    compute_gradients(loaded, learner, tally, cfg, epoch, iteration)
+    learner.scaler.unscale_(learner.optimizer)
+    # DistributedDataParallel has averaged the gradients, so all processes have the same norm.
+    grad_norm = norm_of_gradients(learner.model)
+    learner.guard.take(grad_norm, lambda: _update(learner, cfg))
+    tally.end_step(grad_norm)
+
+
+def compute_gradients(loaded: Any, learner: Learner, tally: Tally, cfg, epoch: int, iteration: int) -> None:
+    """The forward and backward passes of `train_step`: gradients are added to those that are there."""
+    model, count = learner.model, cfg.TRAIN.ACCUMULATE_STEPS
     for number, part in enumerate(split_batch(loaded, count)):
         batch = learner.mix(Batch(part, learner.device), epoch, iteration * count + number)
         with _exchanging_gradients(model, number + 1 == count):
             with computing_in(cfg.TRAIN.PRECISION, learner.device):
                 logits = model(batch.inputs)
-            loss = learner.loss_function(logits.float(), batch.labels)
-            scaler.scale(loss / count).backward()
+            loss = learner.guard.watch(learner.loss_function(logits.float(), batch.labels))
+            learner.scaler.scale(loss / count).backward()
         tally.count(*comparable(logits.detach(), batch.labels, cfg), loss)
-    scaler.unscale_(optimizer)
-    # DistributedDataParallel has averaged the gradients, so all processes have the same norm.
-    grad_norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+def norm_of_gradients(model: nn.Module) -> torch.Tensor:
+    """Of all weights that have one, together."""
+    return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+def _update(learner: Learner, cfg) -> None:
+    """Change weights, optimizer, scaler and average by the gradients."""
     if cfg.SOLVER.CLIP_GRAD_VAL:
-        nn.utils.clip_grad_value_(model.parameters(), cfg.SOLVER.CLIP_GRAD_VAL)
+        nn.utils.clip_grad_value_(learner.model.parameters(), cfg.SOLVER.CLIP_GRAD_VAL)
     if cfg.SOLVER.CLIP_GRAD_L2NORM:
-        nn.utils.clip_grad_norm_(model.parameters(), cfg.SOLVER.CLIP_GRAD_L2NORM)
-    scaler.step(optimizer)
-    scaler.update()
+        nn.utils.clip_grad_norm_(learner.model.parameters(), cfg.SOLVER.CLIP_GRAD_L2NORM)
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
     if learner.ema is not None:
-        learner.ema.update(unwrap(model))
-    tally.end_step(grad_norm)
+        learner.ema.update(unwrap(learner.model))
 
 
 def _exchanging_gradients(model: nn.Module, exchange: bool) -> contextlib.AbstractContextManager:
@@ -245,14 +268,8 @@ def _exchanging_gradients(model: nn.Module, exchange: bool) -> contextlib.Abstra
 
 
 def _record(tally: Tally, meter, lr: float) -> list[Counted]:
-    """Hand what was counted since the last time to the meter, and return it.
-
-    Raises:
-        RuntimeError: If a loss is NaN.
-    """
-    counted = tally.read()
+    """Hand the steps since the last time that have a finite loss to the meter, and return them."""
+    counted = [step for step in tally.read() if math.isfinite(step.loss)]
     for step in counted:
-        if math.isnan(step.loss):
-            raise RuntimeError(f"ERROR: Got NaN losses {datetime.now()}")
         meter.update_stats(step.top1_error, step.top5_error, step.loss, lr, step.grad_norm, step.videos)
     return counted

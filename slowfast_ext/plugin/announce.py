@@ -1,5 +1,6 @@
 """How a log begins: the device, then which PySlowFast is running and what was cured."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -29,7 +30,8 @@ def _say_once(record: logging.LogRecord) -> None:
 
 @functools.cache
 def _tell(reason: str) -> None:
-    sys.stderr.write(f"lines are missing in the log, which cannot be written ({reason})\n")
+    with contextlib.suppress(OSError):  # the screen may be a file on the same disk
+        sys.stderr.write(f"lines are missing in the log, which cannot be written ({reason})\n")
 
 
 @functools.cache

@@ -229,9 +229,16 @@ FAULTS = [
     Fault(
         "a process that ended at no task ends the work",
         SUPERVISOR,
-        "                    if loader.in_order:\n                        raise\n",
+        "                    if loader.in_order and not dead:\n                        raise\n",
         "                    raise\n",
         f"{TESTS}/test_tasks.py::test_a_process_that_somebody_ends_between_tasks_costs_nothing",
+    ),
+    Fault(
+        "a worker that was at no item ends the run when it is killed",
+        SUPERVISOR,
+        "if loader.in_order and not dead:",
+        "if loader.in_order:",
+        f"{TESTS}/test_loader.py -k idle",
     ),
     Fault(
         "a task waits behind a long one",

@@ -15,6 +15,7 @@ _BOARD = "slowfast_ext/engine/board.py"
 _LEARNER = "slowfast_ext/engine/learner.py"
 _OPTIMIZER = "slowfast_ext/engine/optimizer.py"
 _TALLY = "slowfast_ext/engine/tally.py"
+_NONFINITE = "slowfast_ext/engine/nonfinite.py"
 _TESTS = "tests/slowfast_ext/engine"
 _BY_HAND = f"{_TESTS}/test_train.py"
 _TWO = f"{_TESTS}/test_two_processes.py"
@@ -44,14 +45,14 @@ FAULTS = [
     Fault(
         "gradients are clipped after the step",
         _TRAIN,
-        "    scaler.unscale_(optimizer)\n",
-        "    scaler.unscale_(optimizer)\n    optimizer.step()\n    optimizer.zero_grad()\n",
+        "    learner.scaler.unscale_(learner.optimizer)\n",
+        "    learner.optimizer.step()\n    learner.optimizer.zero_grad()\n",
         f"{_BY_HAND} -k clipped",
     ),
     Fault(
         "gradients of earlier steps are kept",
         _TRAIN,
-        "    optimizer.zero_grad()\n",
+        "    learner.optimizer.zero_grad()\n",
         "",
         f"{_BY_HAND} -k fresh_gradients",
     ),
@@ -78,10 +79,73 @@ FAULTS = [
     ),
     Fault(
         "a loss that is no number goes on",
-        _TRAIN,
-        "if math.isnan(step.loss):",
-        "if False:",
+        _NONFINITE,
+        "            if ends:\n",
+        "            if False:\n",
         f"{_BY_HAND} -k no_number",
+    ),
+    Fault(
+        "a step that is not finite is taken",
+        _NONFINITE,
+        "            if bool(undone):",
+        "            if False:",
+        f"{_TESTS}/test_nonfinite.py -k changes_nothing",
+    ),
+    Fault(
+        "statistics keep a step that is not finite",
+        _NONFINITE,
+        "        self._before = _copied(unwrap(self._model).buffers())\n",
+        "        self._before = []\n",
+        f"{_TESTS}/test_nonfinite.py -k changes_nothing",
+    ),
+    Fault(
+        "what a step changes is put back without its average",
+        _NONFINITE,
+        "(*weights, *states, *averages, *scale)",
+        "(*weights, *states, *scale)",
+        f"{_TESTS}/test_nonfinite.py -k changes_nothing",
+    ),
+    Fault(
+        "momentum that is born in a step that is not finite stays",
+        _NONFINITE,
+        "        _put_back(undone, [(tensor, torch.zeros_like(tensor)) for tensor in born])\n",
+        "",
+        f"{_TESTS}/test_nonfinite.py -k first_step",
+    ),
+    Fault(
+        "after a step that ends the run, others change the weights",
+        _NONFINITE,
+        "self._ends = self._ends | (self",
+        "self._ends = (self",
+        f"{_TESTS}/test_nonfinite.py -k stays_as_it_was",
+    ),
+    Fault(
+        "steps are left out for ever",
+        _NONFINITE,
+        "(self._excess >= MOST_LEFT_OUT)",
+        "(self._excess < 0)",
+        f"{_TESTS}/test_nonfinite.py -k ends_when",
+    ),
+    Fault(
+        "a loss without a gradient of its own is not noticed",
+        _NONFINITE,
+        "return loss * (1 + 0 * loss.detach())",
+        "return loss",
+        f"{_TESTS}/test_nonfinite.py -k gradient_of_its_own",
+    ),
+    Fault(
+        "float16's scaler is not told that a step is left out",
+        _NONFINITE,
+        "                self._scaler.update(self._scaler.get_scale())  # stays, and expects a next step\n",
+        "",
+        f"{_TESTS}/test_nonfinite.py -k scaler",
+    ),
+    Fault(
+        "another step is repeated",
+        "slowfast_ext/engine/repeat.py",
+        "seed_step(cfg, step.epoch, step.iteration, process)",
+        "seed_step(cfg, step.epoch, step.iteration + 1, process)",
+        f"{_TESTS}/test_repeat_step.py -k exactly",
     ),
     Fault(
         "training goes on in evaluation mode",
@@ -240,8 +304,8 @@ FAULTS = [
     Fault(
         "parts of a batch are not averaged",
         _TRAIN,
-        "scaler.scale(loss / count).backward()",
-        "scaler.scale(loss).backward()",
+        "learner.scaler.scale(loss / count).backward()",
+        "learner.scaler.scale(loss).backward()",
         f"{_TESTS}/test_accumulation.py",
     ),
     Fault(
@@ -254,7 +318,7 @@ FAULTS = [
     Fault(
         "gradients are clipped before they are scaled back",
         _TRAIN,
-        "    scaler.unscale_(optimizer)\n",
+        "    learner.scaler.unscale_(learner.optimizer)\n",
         "",
         f"{_TESTS}/test_precision.py -k scaling",
     ),
@@ -345,8 +409,8 @@ FAULTS = [
     Fault(
         "all processes draw the same numbers",
         _COMMON,
-        "(seed * 1009 + rank())",
-        "(seed * 1009)",
+        "(rank() if process is None else process)",
+        "0",
         f"{_TWO} -k random_numbers",
     ),
     Fault(

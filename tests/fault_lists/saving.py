@@ -31,8 +31,8 @@ FAULTS = [
     Fault(
         "every step of an epoch has the same random numbers",
         _SEEDS,
-        "cfg.RNG_SEED, epoch, iteration))",
-        "cfg.RNG_SEED, epoch))",
+        "cfg.RNG_SEED, epoch, iteration), process)",
+        "cfg.RNG_SEED, epoch), process)",
         "tests/slowfast_ext/engine/test_resuming.py -k numbers_of_its_own",
     ),
     Fault(

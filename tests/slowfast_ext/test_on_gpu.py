@@ -1,6 +1,8 @@
 """What only a GPU can show: `make test-gpu`. Elsewhere these tests are skipped, and said to be."""
 
+import dataclasses
 import json
+import math
 
 import pytest
 import torch
@@ -128,6 +130,28 @@ def test_a_training_step_never_waits(name, word, demo_cfg):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(tally.read()) == 3
+
+
+@pytest.mark.parametrize("keys", ["sgd", "adamw", "adamw SOLVER.FUSED True"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_that_is_not_finite_changes_nothing(name, keys, demo_cfg):
+    """A first step is taken, the second is not finite, the third is taken: as if there were two."""
+    keys = f"SOLVER.OPTIMIZING_METHOD {keys} TRAIN.EMA_DECAY 0.9 TRAIN.NONFINITE skip".split()
+    cfg = demo_cfg(name, *ONE_GPU, *NO_DROPOUT, *keys)
+    loaded, found = batch_of(cfg), []
+    for broken in (False, True):
+        torch.manual_seed(0)
+        learner, tally = make_learner(make_model(cfg).train(), cfg), Tally(all_processes=True)
+        train_step(loaded, learner, tally, cfg, iteration=0)
+        if broken:
+            bad = dataclasses.replace(learner, loss_function=lambda logits, labels: logits.sum() * math.inf)
+            train_step(loaded, bad, tally, cfg, iteration=1)
+        train_step(loaded, learner, tally, cfg, iteration=2)
+        learner.guard.settle()
+        found.append([*learner.model.state_dict().values(), *learner.average.state_dict().values()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)  # GPUs add up in any order
+        assert other.isfinite().all()
 
 
 def test_batches_come_in_pinned_memory(tiny_cfg):

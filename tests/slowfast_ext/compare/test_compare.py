@@ -191,7 +191,7 @@ def test_trainings_that_are_cut_short_and_one_that_fails(configs, data_dir, tmp_
     assert "failed: Wild, clip: training: " in printed
     rows, expected = rows_of(cut), rows_of(whole)
     assert [row["status"] for row in rows.values()] == ["ok", "ok", "failed"]
-    assert "NaN" in rows["Wild", "clip"]["reason"]
+    assert "TRAIN.NONFINITE" in rows["Wild", "clip"]["reason"]
     for name in ("Mine", "I3D"):
         # Not best_epoch: a kill between the checkpoint of an epoch and its validation loses that validation.
         same = ("top1", "mean_class", "epochs", "num_videos")

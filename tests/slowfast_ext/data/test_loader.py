@@ -11,6 +11,7 @@ from torch import distributed as dist
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from videos import make_video
 
+from slowfast_ext.data import supervisor
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
@@ -225,6 +226,30 @@ def test_a_worker_that_dies_before_anyone_looks(tmp_path, monkeypatch):
     loader = build(Poison({0: "once"}, tmp_path), batch_size=6, num_workers=2)
     assert sorted(items(loader)) == list(range(12))
     assert len(begun) == 3  # both items of the first video have killed a worker
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_idle_workers_that_somebody_kills_are_replaced_and_nothing_is_lost(tmp_path, monkeypatch, train):
+    begin, begun, found = DataLoader.__iter__, [], []
+    monkeypatch.setattr(DataLoader, "__iter__", lambda self: begun.append(begin(self)) or begun[-1])
+    loader = build(Poison({}, tmp_path), train=train, batch_size=2, num_workers=2)
+    expected = list(loader.sampler)
+    for number, batch in enumerate(loader):
+        found += batch[2].tolist()
+        if number == 0:
+            time.sleep(0.5)  # they have loaded ahead, and wait
+            for worker in begun[0]._workers:
+                os.kill(worker.pid, signal.SIGKILL)
+    assert found == expected
+    assert len(begun) == 2
+    assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
+
+
+def test_workers_that_never_load_anything_end_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "_live_as_long_as", lambda parent, worker: os._exit(1))
+    loader = build(Poison({}, tmp_path), batch_size=4, num_workers=1)
+    with pytest.raises(InputError, match="1 processes that load videos have died 5 times before they loaded"):
+        list(loader)
 
 
 def test_a_bug_is_not_taken_for_a_poisonous_file(tmp_path):

@@ -3,7 +3,8 @@
 No GPU is needed: the tensors here have a shape and the device "cuda", and no values, so models of full size
 take no memory. What asks for a value fails, and so does what computes with tensors of two devices. A GPU also
 waits where something is copied to it or from it, so copies are counted: only the batch may move, and what is
-erased in it, and none of them may be waited for.
+erased in it, and none of them may be waited for. What says whether a step is finite is sent to the host
+without waiting, which needs a GPU, and read one step later: here it is caught when it is sent.
 
 PyTorch's backward pass asks a real GPU for its streams. So there it is replaced: each weight gets a gradient
 of its shape. The whole step, with the real backward pass, is taken once more on the device "cpu", where
@@ -23,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from slowfast_ext.config import load_config
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.packing import pack_pathways
+from slowfast_ext.engine import nonfinite
 from slowfast_ext.engine import train as training
 from slowfast_ext.engine.learner import make_learner
 from slowfast_ext.engine.precision import make_scaler
@@ -83,6 +85,7 @@ def fake(monkeypatch):
     """PyTorch takes the tensors for those of a GPU that is there; yields what counts the copies."""
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    monkeypatch.setattr(nonfinite, "SentNumbers", Caught)
     with FakeTensorMode(allow_non_fake_inputs=True), Copies(readable=True) as copies:
         yield copies
 
@@ -93,6 +96,18 @@ def pinned(monkeypatch):
     tensors = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self, *_: tensors.append(self) or self)
     return tensors
+
+
+class Caught:
+    """In the place of what sends numbers from the device."""
+
+    def __init__(self, numbers: torch.Tensor) -> None:
+        assert numbers.device == GPU
+        assert numbers.shape[0] >= 4  # of one part of a batch
+
+    def read(self) -> list[float]:
+        """The step was finite."""
+        return [0.0, 0.0, 1.0, 1.0]
 
 
 def moved(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
@@ -203,6 +218,7 @@ def test_a_training_step_reads_nothing_and_copies_the_batch_alone(name, take_ste
         ("Demo/I3D", f"{EVERYTHING} SOLVER.OPTIMIZING_METHOD sgd"),
         ("Demo/VTN", f"{EVERYTHING} TRAIN.PRECISION float16 SOLVER.FUSED True"),
         ("Demo/VTN", "TRAIN.ACCUMULATE_STEPS 2"),
+        ("Demo/VTN", f"{EVERYTHING} SOLVER.FUSED True TRAIN.NONFINITE skip"),
     ],
 )
 def test_neither_does_one_with_other_keys(name, keys, take_steps):
@@ -242,8 +258,9 @@ def test_float16_reads_whether_gradients_overflowed_unless_the_optimizer_is_fuse
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_backward_pass_reads_nothing(name, steps):
+def test_a_backward_pass_reads_nothing(name, steps, monkeypatch):
     """On the device "cpu", where the numbers of frames would be read: VTN counts them itself here."""
+    monkeypatch.setattr(nonfinite, "can_look", lambda device: False)
     model, cfg = steps(name, f"{EVERYTHING} SOLVER.OPTIMIZING_METHOD sgd")
     with FakeTensorMode(allow_non_fake_inputs=True), Copies(readable=False) as copies:
         learner, tally = learner_on(torch.device("cpu"), model, cfg), Tally(all_processes=True)

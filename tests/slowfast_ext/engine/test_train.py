@@ -6,6 +6,7 @@ import pytest
 import torch
 from toys import ToyLinear, errors, initial_weights, items_of, logged, table, train_steps
 
+from slowfast_ext.engine.nonfinite import NonFiniteError
 from slowfast_ext.host import checkpoint
 from slowfast_ext.plugin.loops import train
 
@@ -90,7 +91,7 @@ def test_errors_and_loss_in_the_log_are_those_of_the_logits(toy_cfg):
 def test_a_loss_that_is_no_number_ends_the_run(toy_cfg):
     """The second epoch's first step gives it: the first epoch's checkpoint stays the last."""
     cfg = toy_cfg("MODEL.MODEL_NAME", "ToyNan", "SOLVER.MAX_EPOCH", "3")
-    with pytest.raises(RuntimeError, match="NaN"):
+    with pytest.raises(NonFiniteError, match="the loss is nan in epoch 2, iteration 1,"):
         train(cfg)
     assert checkpoint.list_checkpoints(cfg.OUTPUT_DIR) == [checkpoint.checkpoint_path(cfg.OUTPUT_DIR, 1)]
     assert len(train_steps()) == 3

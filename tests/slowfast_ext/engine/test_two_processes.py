@@ -1,6 +1,7 @@
 """Two processes count, sum and average as one would: real ones, started once for all tests here."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from two_processes import work
 
 from slowfast_ext.config import load_config
 from slowfast_ext.distributed import launch_job
+from slowfast_ext.engine.step_file import read_failed_step
 from slowfast_ext.host import checkpoint
 
 
@@ -69,3 +71,20 @@ def test_precise_statistics_are_averaged_over_both(two):
     assert not torch.allclose(halves[0].mean(0), halves[1].mean(0), atol=0.1)
     variances = [half.var(0, correction=0) for half in halves]
     torch.testing.assert_close(found["norm.running_var"], (variances[0] + variances[1]) / 2)
+
+
+@pytest.mark.parametrize("kind", ["plain", "scaled"])
+def test_a_step_that_is_not_finite_in_one_process_ends_both(kind, two):
+    """In the third step: its loss is a number in the first process alone, which ends with the same words."""
+    (told, first), (same, second) = (seen["ends"][kind] for seen in two.seen)
+    assert told == same
+    names = ", ".join(f"{item}.mp4" for item in second)
+    assert told.startswith(
+        f"the loss is nan in epoch 2, iteration 1, with the videos {names}; it has changed"
+    )
+    folder = f"{two.cfg.OUTPUT_DIR}/{kind}"
+    step, _ = read_failed_step(f"{folder}/nonfinite_step.pyth")
+    assert [share.items.tolist() for share in step.shares] == [first, second]
+    assert [math.isnan(share.losses[0]) for share in step.shares] == [False, True]
+    before = torch.load(checkpoint.checkpoint_path(folder, 1), weights_only=True)["model_state"]
+    assert all(torch.equal(step.model_state[name], tensor) for name, tensor in before.items())
