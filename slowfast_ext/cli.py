@@ -3,10 +3,13 @@
 This file loads none of them, and no PyTorch, so that Ctrl-C is answered from the first moment.
 """
 
+import contextlib
 import importlib
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 # What each is: the module and its function, and a line for the list of commands.
 COMMANDS = {
@@ -25,6 +28,10 @@ COMMANDS = {
     "demo": ("slowfast_ext.demo.command:demonstrate", "see it all work, without data or GPU"),
     "doctor": ("slowfast_ext.doctor:main", "what this machine has, and what is broken in it"),
 }
+
+
+# torchrun ends all processes of a machine when one has ended: the others give the first one time to speak.
+_SECONDS_TO_SPEAK = 10.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -74,7 +81,8 @@ def run_safely(command: Callable[[], int | None]) -> None:
         text = (
             "interrupted: the same command continues from what was saved so far, such as the last checkpoint"
         )
-        print(f"\n{text}", file=sys.stderr)
+        with only_first_speaks():
+            print(f"\n{text}", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         from vtn.errors import InputError  # not above: it loads PyTorch
@@ -82,7 +90,26 @@ def run_safely(command: Callable[[], int | None]) -> None:
         if not isinstance(error, InputError):
             raise
         sys.stdout.flush()  # what is still to be shown comes before it
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        with only_first_speaks():
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
     if status:
         raise SystemExit(status)
+
+
+@contextlib.contextmanager
+def only_first_speaks() -> Iterator[None]:
+    """Within, of the processes that torchrun has started on a machine only the first writes to the screen."""
+    if not os.environ.get("LOCAL_RANK", "").strip("0"):
+        yield
+        return
+    try:
+        with (
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            yield
+    except SystemExit:
+        time.sleep(_SECONDS_TO_SPEAK)
+        raise
