@@ -21,6 +21,7 @@ AREAS = (
     "inflate",
     "compare",
     "augment",
+    "launch",
 )
 
 

@@ -10,8 +10,8 @@ from toys import TOY, errors, logged, table
 from two_processes import work
 
 from slowfast_ext.config import load_config
-from slowfast_ext.distributed import launch_job
 from slowfast_ext.host import checkpoint
+from slowfast_ext.launch import launch_job
 
 
 @pytest.fixture(scope="module")
