@@ -45,19 +45,11 @@ def run(folder: Path, out: Path, commands: list[list[str]], *keys: str) -> Path:
     paths = ["DATA.PATH_TO_DATA_DIR", str(folder), "OUTPUT_DIR", str(out)]
     started = []
     for before, flags in commands:
-        words = [
-            *before,
-            "tools/run_net.py",
-            "--cfg",
-            str(folder / "tiny.yaml"),
-            *flags,
-            *paths,
-            *KEYS,
-            *keys,
-        ]
+        words = [*before, "tools/run_net.py", "--cfg", str(folder / "tiny.yaml"), *flags]
+        words += [*paths, *KEYS, *keys]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        started.append(subprocess.Popen(words, cwd=ROOT, env=environment, **pipes))
+        started.append(subprocess.Popen([*words, *paths, *KEYS, *keys], cwd=ROOT, env=environment, **pipes))
     for process in started:
         said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said[-3000:]
