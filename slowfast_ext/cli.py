@@ -110,6 +110,7 @@ def only_first_speaks() -> Iterator[None]:
             contextlib.redirect_stderr(nowhere),
         ):
             yield
-    except SystemExit:
-        time.sleep(_SECONDS_TO_SPEAK)
+    except SystemExit as end:
+        if end.code:
+            time.sleep(_SECONDS_TO_SPEAK)
         raise

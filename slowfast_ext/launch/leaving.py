@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import os
 import signal
-import sys
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +18,7 @@ _KEPT = b"multiprocessing.resource_tracker"
 
 def leave_at_once(status: int) -> NoReturn:
     """End this process and what it has started, from any thread, whatever the others are doing."""
-    with contextlib.suppress(Exception):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    # Nothing is flushed: another thread may be in the middle of writing, for ever.
     kill_all(descendants(os.getpid()))
     os._exit(status)
 
@@ -31,6 +29,14 @@ def die_of(number: int) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)
+
+
+def whereabouts() -> str:
+    """Names where process ids mean the same: containers of one machine may share its name, but not those."""
+    with contextlib.suppress(OSError):
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink(_PROC / 'self/ns/pid')}"
+    return f"unknown {uuid.uuid4().hex}"
 
 
 def start_time(pid: int) -> str | None:

@@ -20,7 +20,7 @@ from urllib.parse import urlparse
 from torch import distributed as dist
 
 from slowfast_ext.files import write_text
-from slowfast_ext.launch.leaving import start_time
+from slowfast_ext.launch.leaving import start_time, whereabouts
 from slowfast_ext.launch.place import Place, name_of
 from vtn.errors import InputError
 
@@ -176,7 +176,7 @@ def gather(store: dist.Store, place: Place, seconds: float) -> str:
             run = name if ticket in tickets else None
         if run and not announced:
             store.set(f"{run}/beat/{place.rank}", "0")
-            here = [socket.gethostname(), os.getpid(), start_time(os.getpid())]
+            here = socket.gethostname(), os.getpid(), whereabouts(), start_time(os.getpid())
             store.set(f"{run}/here/{place.rank}", json.dumps(here))
             announced = True
         if run and store.check([f"{run}/here/{r}" for r in ranks]):
@@ -201,12 +201,28 @@ def _who_is_missing(store: dist.Store, run: str | None, place: Place, seconds: f
     )
 
 
-def peers_of(store: dist.Store, run: str, place: Place) -> dict[int, tuple[str, int, str | None]]:
-    """Host, process id and beginning of each other process, by its rank."""
-    ranks = [r for r in range(place.world_size) if r != place.rank]
-    return {r: tuple(json.loads(store.get(f"{run}/here/{r}"))) for r in ranks}
+@dataclass(frozen=True)
+class Peer:
+    """Another process of a run.
+
+    Attributes:
+        who: As sentences name it.
+        pid: Its process id.
+        whereabouts: Where that means something, see leaving.whereabouts.
+        started: When it began, see leaving.start_time.
+    """
+
+    who: str
+    pid: int
+    whereabouts: str
+    started: str | None
 
 
-def describe_peer(rank: int, place: Place, peer: tuple[str, int, str | None]) -> str:
-    """A process as sentences name it."""
-    return name_of(rank, place.world_size, *peer[:2])
+def peers_of(store: dist.Store, run: str, place: Place) -> dict[int, Peer]:
+    """The other processes by their ranks, as they have introduced themselves in `gather`."""
+    found = {}
+    for rank in range(place.world_size):
+        if rank != place.rank:
+            host, pid, *others = json.loads(store.get(f"{run}/here/{rank}"))
+            found[rank] = Peer(name_of(rank, place.world_size, host, pid), pid, *others)
+    return found

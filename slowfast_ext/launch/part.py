@@ -107,6 +107,7 @@ def _fail(error: BaseException, watch: Watch, store: dist.Store, run: str, tell:
     except RuntimeError:
         agreed = news
     watch.leave(news[0], store)
+    sys.stdout.flush()
     if agreed == news and news[0] == 1:
         tell.show(error)
     tell(store, *agreed)
@@ -145,8 +146,7 @@ class _Telling:
         if self._folder is not None and is_running(os.getppid()):
             _write_once(self._folder / TOLD, json.dumps([status, sentence]))
         elif self._is_first(store):
-            sys.stderr.write(f"error: {sentence}\n")
-            sys.stderr.flush()
+            os.write(2, f"error: {sentence}\n".encode())  # another thread may hold sys.stderr for ever
         else:
             time.sleep(_SECONDS_TO_SPEAK)
 

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,8 +16,8 @@ from datetime import datetime, timedelta
 
 from torch import distributed as dist
 
-from slowfast_ext.launch.leaving import kill_all, leave_at_once, start_time
-from slowfast_ext.launch.meeting import Address, describe_peer, peers_of
+from slowfast_ext.launch.leaving import kill_all, leave_at_once, start_time, whereabouts
+from slowfast_ext.launch.meeting import Address, Peer, peers_of
 from slowfast_ext.launch.place import Place
 
 # One that fell silent, and all others, have ended after DIST_TIMEOUT; this share of it passes in silence.
@@ -29,16 +28,13 @@ _LEFT = "left "
 
 
 @dataclass
-class _Peer:
-    """Another process, as it was last heard of."""
+class _Heard:
+    """What was last heard of another process, when, and how many seconds ago as this process counts them."""
 
-    who: str
-    host: str
-    pid: int
-    started: str | None
+    peer: Peer
     last: str = ""
     silent: float = 0.0
-    heard: datetime = field(default_factory=datetime.now)
+    at: datetime = field(default_factory=datetime.now)
 
 
 def news_key(run: str) -> str:
@@ -83,10 +79,7 @@ class Watch:
         self._count, self._status = 0, None
         self._stopped, self._parent = threading.Event(), parent
         self._store = address.connect(timeout)
-        self._peers = {
-            rank: _Peer(describe_peer(rank, place, peer), *peer)
-            for rank, peer in peers_of(self._store, run, place).items()
-        }
+        self._others = {rank: _Heard(peer) for rank, peer in peers_of(self._store, run, place).items()}
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -109,7 +102,7 @@ class Watch:
         """Wait until all have left with status 0; one that does not come is news, and ends this process."""
         while True:
             try:
-                last = _last_signs(store, self._run, list(self._peers))
+                last = _last_signs(store, self._run, list(self._others))
             except RuntimeError:  # of the process that kept the store: it has seen all leave
                 return
             if all(sign == f"{_LEFT}0" for sign in last):
@@ -144,33 +137,37 @@ class Watch:
         self._store.set(f"{self._run}/beat/{self._place.rank}", sign)
         if self._store.check([news_key(self._run)]):
             return tuple(json.loads(self._store.get(news_key(self._run))))
-        signs = _last_signs(self._store, self._run, list(self._peers))
-        for peer, last in zip(self._peers.values(), signs, strict=True):
-            if last == f"{_LEFT}0":
+        signs = _last_signs(self._store, self._run, list(self._others))
+        for rank, sign in zip(self._others, signs, strict=True):
+            heard = self._others[rank]
+            if sign == f"{_LEFT}0":
                 continue
-            if last != peer.last and not last.startswith(_LEFT):
-                peer.silent, peer.heard = 0.0, datetime.now()
+            if sign != heard.last and not sign.startswith(_LEFT):
+                heard.silent, heard.at = 0.0, datetime.now()
             else:
-                peer.silent += passed
-            peer.last = last
-            if sentence := self._what_is_wrong_with(peer):
+                heard.silent += passed
+            heard.last = sign
+            if sentence := self._what_is_wrong_with(rank):
                 return agree_on_news(self._store, self._run, 1, sentence)
         return None
 
-    def _what_is_wrong_with(self, peer: _Peer) -> str | None:
-        since = f"{peer.heard:%H:%M:%S}"
-        here = peer.host == socket.gethostname()
-        if peer.silent > self._limit and peer.last.startswith(_LEFT):
-            return f"{peer.who} left with status {peer.last.removeprefix(_LEFT)} after {since}"
-        if self._looks_for_the_dead and here and peer.started != start_time(peer.pid):
+    def _what_is_wrong_with(self, rank: int) -> str | None:
+        heard = self._others[rank]
+        peer, since = heard.peer, f"{heard.at:%H:%M:%S}"
+        here = peer.whereabouts == whereabouts()
+        lives = here and peer.started == start_time(peer.pid)
+        if self._looks_for_the_dead and here and not lives:
             # It may have left by the rules since its sign was read.
-            said = _last_signs(self._store, self._run, [r for r, p in self._peers.items() if p is peer])
-            return None if said[0].startswith(_LEFT) else f"{peer.who} ended without a word after {since}"
-        if peer.silent > self._limit:
-            if here and peer.started == start_time(peer.pid):
-                kill_all([peer.pid])  # one that is stopped ends in no other way
-            return f"{peer.who} gives no sign of life since {since} (DIST_TIMEOUT is {self._timeout:g} s)"
-        return None
+            if _last_signs(self._store, self._run, [rank])[0].startswith(_LEFT):
+                return None
+            return f"{peer.who} ended without a word after {since}"
+        if heard.silent <= self._limit:
+            return None
+        if heard.last.startswith(_LEFT):
+            return f"{peer.who} left with status {heard.last.removeprefix(_LEFT)} after {since}"
+        if lives:
+            kill_all([peer.pid])  # one that is stopped ends in no other way
+        return f"{peer.who} gives no sign of life since {since} (DIST_TIMEOUT is {self._timeout:g} s)"
 
     def _reconnect(self) -> tuple[int, str] | None:
         """A connection broke: try once more; returns status and sentence if nobody answers."""

@@ -55,15 +55,15 @@ FAULTS = [
     Fault(
         "silence is not counted",
         _WATCH,
-        "peer.silent += passed",
-        "peer.silent += 0.0",
+        "heard.silent += passed",
+        "heard.silent += 0.0",
         f"{_TESTS}/test_watch.py -k silent",
     ),
     Fault(
         "signs of life are not looked at",
         _WATCH,
-        "if last != peer.last and not last",
-        "if False and not last",
+        "if sign != heard.last and not sign",
+        "if False and not sign",
         f"{_TESTS}/test_watch.py -k gives_signs",
     ),
     Fault(
@@ -76,14 +76,14 @@ FAULTS = [
     Fault(
         "a process number that was given out again is taken for the same process",
         _WATCH,
-        "here and peer.started != start_time(peer.pid)",
-        "here and start_time(peer.pid) is None",
+        "here and peer.started == start_time(peer.pid)",
+        "here and start_time(peer.pid) is not None",
         f"{_TESTS}/test_watch.py -k gone_from_this_machine",
     ),
     Fault(
         "one that has left by the rules is missed",
         _WATCH,
-        '            if last == f"{_LEFT}0":\n                continue\n',
+        '            if sign == f"{_LEFT}0":\n                continue\n',
         "",
         f"{_TESTS}/test_watch.py -k by_the_rules",
     ),

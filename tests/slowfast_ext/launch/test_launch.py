@@ -187,7 +187,7 @@ def test_a_process_of_another_machine_is_named_on_both(how, start, tmp_path, fre
         assert process.returncode == 1, out
         assert f"error: rank 1 of 2 (host {HOST}, process id {pids[1]}) {said}" in out
         assert out.count("\n") == 1, out
-    assert time.monotonic() - began < 6 + 5 + 5  # DIST_TIMEOUT, what a launcher waits, and a busy machine
+    assert time.monotonic() - began < 30  # of which DIST_TIMEOUT is 6, on a busy machine
     assert all_gone(pids)
 
 

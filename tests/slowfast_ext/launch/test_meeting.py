@@ -1,5 +1,6 @@
 """Processes find each other in a store that may hold what earlier ones have left; here they are threads."""
 
+import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from torch import distributed as dist
 
+from slowfast_ext.launch.leaving import start_time
 from slowfast_ext.launch.meeting import Address, Alone, gather, meeting_point, peers_of, serve
 from slowfast_ext.launch.place import Place
 from vtn import InputError
@@ -50,9 +52,9 @@ def test_one_that_comes_late_is_not_taken_for_the_one_before(address):
 
 def test_the_others_know_host_and_process(address):
     run, _ = meet(address[0], [0, 1], 2)
-    (peer,) = peers_of(address[1], run, Place(0, 2, 0, 2)).items()
-    assert peer[0] == 1
-    assert peer[1][0] == socket.gethostname()
+    ((rank, peer),) = peers_of(address[1], run, Place(0, 2, 0, 2)).items()
+    assert (rank, peer.pid, peer.started) == (1, os.getpid(), start_time(os.getpid()))
+    assert peer.who == f"rank 1 of 2 (host {socket.gethostname()}, process id {os.getpid()})"
 
 
 def test_who_has_not_come_is_named(address):

@@ -87,7 +87,7 @@ def test_a_stopped_process_ends_all(start, tmp_path):
     began = time.monotonic()
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert time.monotonic() - began < 6 + 5
+    assert time.monotonic() - began < 20  # torchrun alone waits 30 s for one that does not end
     assert out.count(f"process id {pids[1]}) gives no sign of life since") == 1
     assert all_gone(pids)
 
