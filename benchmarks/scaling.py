@@ -34,6 +34,7 @@ _CONFIG = _ROOT / "configs" / "Kinetics" / "VTN_ViT_B.yaml"
 _KEYS = "VTN.PRETRAINED False".split()
 # A pass back computes the gradients of the inputs and those of the weights.
 _PASSES, _BACK = 3, 2 / 3
+MARKS = "<!-- benchmarks/scaling.py wrote this -->", "<!-- until here -->"
 COLUMNS = [
     Column("gpus", "GPUs"),
     Column("batch", "videos in a step of all"),
@@ -212,20 +213,29 @@ def page(counted: Counted, assumed: Assumed) -> str:
     return "\n".join([*parts, "".join(f"- {line}\n" for line in facts(counted, assumed))])
 
 
+def put_into(text: str, tables: str) -> str:
+    """A page with other tables between its marks."""
+    before, _, rest = text.partition(MARKS[0])
+    return f"{before}{MARKS[0]}\n\n{tables}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Compute the tables, print them, and write what they rest on as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     for name, default in vars(Assumed()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     parser.add_argument("--out", type=Path, default=_RESULTS / "scaling.json")
+    parser.add_argument("--page", type=Path, help="put the tables into this page, between its two marks")
     args = vars(parser.parse_args(argv))
-    out = args.pop("out")
+    out, into = args.pop("out"), args.pop("page")
     check_out(out)
     counted, assumed = count(), Assumed(**args)
     record = {"counted": vars(counted), "assumed": vars(assumed), "tables": tables(counted, assumed)}
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(page(counted, assumed))
     print(f"Written to {out}")
+    if into is not None:
+        into.write_text(put_into(into.read_text(), page(counted, assumed)))
 
 
 if __name__ == "__main__":

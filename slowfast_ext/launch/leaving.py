@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import uuid
@@ -31,6 +32,7 @@ def die_of(number: int) -> NoReturn:
     os._exit(128 + number)
 
 
+@functools.cache
 def whereabouts() -> str:
     """Names where process ids mean the same: containers of one machine may share its name, but not those."""
     with contextlib.suppress(OSError):

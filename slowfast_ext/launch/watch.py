@@ -148,15 +148,21 @@ class Watch:
                 heard.silent += passed
             heard.last = sign
             if sentence := self._what_is_wrong_with(rank):
-                return agree_on_news(self._store, self._run, 1, sentence)
+                news = agree_on_news(self._store, self._run, 1, sentence)
+                if self._looks_for_the_dead and self._lives_here(rank):
+                    kill_all([heard.peer.pid])  # one that is stopped ends in no other way
+                return news
         return None
+
+    def _lives_here(self, rank: int) -> bool:
+        peer = self._others[rank].peer
+        return peer.whereabouts == whereabouts() and peer.started == start_time(peer.pid)
 
     def _what_is_wrong_with(self, rank: int) -> str | None:
         heard = self._others[rank]
         peer, since = heard.peer, f"{heard.at:%H:%M:%S}"
         here = peer.whereabouts == whereabouts()
-        lives = here and peer.started == start_time(peer.pid)
-        if self._looks_for_the_dead and here and not lives:
+        if self._looks_for_the_dead and here and not self._lives_here(rank):
             # It may have left by the rules since its sign was read.
             if _last_signs(self._store, self._run, [rank])[0].startswith(_LEFT):
                 return None
@@ -165,8 +171,6 @@ class Watch:
             return None
         if heard.last.startswith(_LEFT):
             return f"{peer.who} left with status {heard.last.removeprefix(_LEFT)} after {since}"
-        if lives:
-            kill_all([peer.pid])  # one that is stopped ends in no other way
         return f"{peer.who} gives no sign of life since {since} (DIST_TIMEOUT is {self._timeout:g} s)"
 
     def _reconnect(self) -> tuple[int, str] | None:

@@ -76,8 +76,8 @@ FAULTS = [
     Fault(
         "a process number that was given out again is taken for the same process",
         _WATCH,
-        "here and peer.started == start_time(peer.pid)",
-        "here and start_time(peer.pid) is not None",
+        "whereabouts() and peer.started == start_time(peer.pid)",
+        "whereabouts() and start_time(peer.pid) is not None",
         f"{_TESTS}/test_watch.py -k gone_from_this_machine",
     ),
     Fault(
