@@ -24,8 +24,9 @@ def model_of(**options) -> vtn.VTN:
 
 
 def watched(model: nn.Module) -> tuple[nn.Module, list[int], list[int]]:
-    """The model wrapped; bytes of each bucket that is sent, and how many weights had gradients by then."""
+    """The model wrapped; bytes of each bucket that is sent, and how many gradients were there by then."""
     together, sent, arrived, done = train_together(model), [], [], []
+    together.register_forward_pre_hook(lambda *args: arrived.clear())
     for weight in model.parameters():
         if weight.requires_grad:
             weight.register_post_accumulate_grad_hook(lambda weight: arrived.append(weight))

@@ -29,14 +29,14 @@ def watching(store, monkeypatch):
 
     def leave(status: int) -> None:
         ended.append(status)
-        raise SystemExit  # ends the thread
+        started[0]._stopped.set()  # in place of the process, the thread ends
 
     monkeypatch.setattr(module, "leave_at_once", leave)
 
     def begin(pid: int = 4711, where: str = "elsewhere", began: str | None = None, **options):
-        store.set(f"{RUN}/here/1", json.dumps(["box", pid, where, began]))
         for rank in range(2):
             store.set(f"{RUN}/beat/{rank}", "0")
+            store.set(f"{RUN}/here/{rank}", json.dumps(["box", pid, where, began]))
         options = {"parent": os.getppid(), "looks_for_the_dead": False} | options
         address, place = Address("127.0.0.1", store.port), Place(0, 2, 0, 1)
         tell = lambda store, status, sentence: said.append(sentence)  # noqa: E731
