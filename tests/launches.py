@@ -1,5 +1,6 @@
 """How tests start processes by torchrun, and whether processes are there."""
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -30,3 +31,14 @@ def all_gone(pids: list[int], seconds: float = 10) -> bool:
     while any(map(is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not any(map(is_alive, pids))
+
+
+def children_of(pid: int, word: str = "") -> list[int]:
+    """Process ids of the children of a process whose command line has a word in it."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid and word in (folder / "cmdline").read_text():
+                found.append(int(folder.name))
+    return sorted(found)

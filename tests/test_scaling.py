@@ -41,9 +41,7 @@ def test_what_the_backward_pass_does_not_hide_of_the_exchange():
     assert row["exchange_s"] == pytest.approx(0.01875)
     assert (row["step_s"], row["limit"]) == (pytest.approx(0.0015 + 0.01875 - 0.001), "exchange")
     assert row["efficiency"] == pytest.approx(0.0015 / 0.01925)
-    assert scaling.row_of(8, 8, COUNTED, ASSUMED)["exchange_s"] == pytest.approx(
-        0.00175
-    )
+    assert scaling.row_of(8, 8, COUNTED, ASSUMED)["exchange_s"] == pytest.approx(0.00175)
 
 
 def test_a_loader_that_is_slower():

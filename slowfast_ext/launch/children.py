@@ -138,7 +138,12 @@ class Children:
             store.set_timeout(timedelta(seconds=_GRACE_SECONDS))
             if store.check(["welcome"]):
                 run = json.loads(store.get("welcome"))[0]
-                agree_on_news(store, run, 1, self.sentence_of(rank))
+                agree_on_news(store, run, self.status, self.sentence_of(rank))
+
+    @property
+    def status(self) -> int:
+        """What the run ends with when a process has failed: its own status if it had one."""
+        return max(1, self.failed[1])
 
     def sentence_of(self, rank: int) -> str:
         """What became of a process."""
@@ -221,8 +226,7 @@ def _tell_of(children: Children, folder: Path) -> None:
             raise KeyboardInterrupt
         raise SystemExit(128 + children.signals[0])
     if children.failed is not None:
-        rank, exit_code = children.failed
-        _end_with(exit_code if exit_code > 0 else 1, children.sentence_of(rank))
+        _end_with(children.status, children.sentence_of(children.failed[0]))
     stopped = [code for code in children.exit_codes if code]
     if stopped:
         raise SystemExit(stopped[0])

@@ -11,7 +11,7 @@ import time
 import launched
 import pytest
 import torch
-from launches import all_gone, is_alive, pid_in
+from launches import all_gone, children_of, is_alive, pid_in
 
 from slowfast_ext.launch.children import places_of
 from vtn import InputError
@@ -127,7 +127,10 @@ def test_a_signal_ends_those_that_do_not_handle_it(number, start, tmp_path):
 @pytest.mark.slow
 def test_a_signal_while_processes_start_is_not_lost(start):
     process = start("work")
-    time.sleep(4)  # PyTorch is being loaded, here or there
+    deadline = time.monotonic() + 60
+    while not children_of(process.pid, "spawn_main") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)  # PyTorch is being loaded there
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130, out

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from launches import TORCHRUN, all_gone, pid_in
+from launches import TORCHRUN, all_gone, children_of, pid_in
 from tiny_runs import ROOT, stats
 
 ALONE = [*TORCHRUN, "--standalone", "--nproc_per_node", "2"]
@@ -130,10 +130,7 @@ def test_a_restart_goes_on_from_the_last_checkpoint(tiny_config, data_dir, tmp_p
     deadline = time.monotonic() + 120
     while not first.is_file() and time.monotonic() < deadline:
         time.sleep(0.02)
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True
-    ).stdout.split()
-    os.kill(int(children[-1]), signal.SIGKILL)
+    os.kill(children_of(process.pid, "run_net.py")[-1], signal.SIGKILL)
     assert process.wait(300) == 0, (tmp_path / "said").read_text()[-3000:]
     log = (out / "stdout.log").read_text()
     starts = [line.rpartition(" ")[2] for line in log.splitlines() if "Start epoch: " in line]
