@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from torch import distributed as dist
 
 from slowfast_ext.distributed import num_processes, world_size
 from slowfast_ext.launch.leaving import die_of, kill_all, leaving_nobody_behind
 from slowfast_ext.launch.meeting import Address, Alone, meeting_point
-from slowfast_ext.launch.part import TOLD, TRACEBACK, take_part
+from slowfast_ext.launch.part import TOLD, TRACEBACK, run_key, started_key, take_part
 from slowfast_ext.launch.place import Place, name_of
-from slowfast_ext.launch.watch import agree_on_news
+from slowfast_ext.launch.watch import agree_on_news, read_news
 from vtn.errors import InputError
 
 # Those with which people, terminals and schedulers ask a run to stop.
@@ -77,7 +78,8 @@ class Children:
         address: Where they meet.
 
     Attributes:
-        failed: The first one that failed, if any, and its exit code.
+        failed: Rank and exit code of the first one that failed, if any.
+        news: Status and sentence with which the run ends if a process of any machine has failed.
         signals: Numbers of the signals that came for this process.
     """
 
@@ -85,7 +87,9 @@ class Children:
         self._places, self._address = places, address
         self._processes: list[Any] = []
         self._signalled_at = float("-inf")
+        self._store: dist.Store | None = None
         self.failed: tuple[int, int] | None = None
+        self.news: tuple[int, str] | None = None
         self.signals: list[int] = []
 
     @property
@@ -113,32 +117,45 @@ class Children:
                     process.join()
 
     def _wait(self) -> None:
-        while alive := [process for process in self._processes if process.is_alive()]:
-            wait([process.sentinel for process in alive], timeout=1.0)
+        while True:
+            alive = [process for process in self._processes if process.is_alive()]
             for place, process in zip(self._places, self._processes, strict=True):
-                if process.exitcode and not self._was_asked(process.exitcode):
+                if self.failed is None and process.exitcode and not self._was_asked(process.exitcode):
                     self.failed = place.rank, process.exitcode
-                    self._say_what_became_of(place.rank)
-                    deadline = time.monotonic() + _GRACE_SECONDS
-                    for other in alive:
-                        other.join(max(0.0, deadline - time.monotonic()))
-                    return
+            self._exchange_news()
+            if self.failed or self.news:
+                deadline = time.monotonic() + _GRACE_SECONDS
+                for process in alive:
+                    process.join(max(0.0, deadline - time.monotonic()))
+                return
+            if not alive:
+                return
+            wait([process.sentinel for process in alive], timeout=1.0)
+
+    def _exchange_news(self) -> None:
+        """Learn why the run ends on another machine; tell the others if a process has failed here.
+
+        One that was stopped cannot end by itself, and none of its machine may be left to say so.
+        """
+        with contextlib.suppress(RuntimeError):
+            if self._store is None:
+                self._store = self._address.connect(_GRACE_SECONDS)
+                # They wait for an answer for as long as they wait for signs of life.
+                self._store.set_timeout(timedelta(seconds=_GRACE_SECONDS))
+            key = run_key(self._places[0].rank, self._processes[0].pid)
+            if not self._store.check([key]):
+                return
+            run = self._store.get(key).decode()
+            if self.failed:
+                self.news = agree_on_news(self._store, run, self.status, self.sentence_of(self.failed[0]))
+            else:
+                self.news = read_news(self._store, run)
 
     def _was_asked(self, exit_code: int) -> bool:
         """Whether a process has ended as one does that was told to stop; the others then end, too."""
         if exit_code > 128:
             return exit_code - 128 in PASSED_ON
         return -exit_code in self.signals
-
-    def _say_what_became_of(self, rank: int) -> None:
-        """Tell those of other machines, unless the process itself has said why it ended."""
-        # They wait for an answer for as long as they wait for signs of life.
-        with contextlib.suppress(RuntimeError, ValueError):
-            store = self._address.connect(_GRACE_SECONDS)
-            store.set_timeout(timedelta(seconds=_GRACE_SECONDS))
-            if store.check(["welcome"]):
-                run = json.loads(store.get("welcome"))[0]
-                agree_on_news(store, run, self.status, self.sentence_of(rank))
 
     @property
     def status(self) -> int:
@@ -180,23 +197,28 @@ class Children:
             return
         self._signalled_at = now
         self.signals.append(number)
-        alive = [process.pid for process in self._processes if process.is_alive()]
-        if not self._all_have_started(alive):
-            kill_all(alive)  # nothing has been computed yet
+        if len(self._processes) < len(self._places):
+            return  # `run` looks at what has been noted
+        if not self._all_have_started():
+            self._kill()  # nothing has been computed yet
             return
-        for pid in alive:
-            with contextlib.suppress(OSError):
-                os.kill(pid, number)
+        for process in self._processes:
+            if process.is_alive():
+                os.kill(process.pid, number)
         if len(self.signals) > 1:
             deadline = time.monotonic() + _SAME_SIGNAL_SECONDS
             while time.monotonic() < deadline and any(process.is_alive() for process in self._processes):
                 time.sleep(0.05)
             self._kill()
 
-    def _all_have_started(self, pids: list[int]) -> bool:
+    def _all_have_started(self) -> bool:
         with contextlib.suppress(RuntimeError):
             store = self._address.connect(_GRACE_SECONDS)
-            return all(store.check([f"started/{pid}"]) for pid in pids)
+            keys = [
+                started_key(place.rank, process.pid)
+                for place, process in zip(self._places, self._processes, strict=True)
+            ]
+            return store.check(keys)
         return False
 
 
@@ -216,11 +238,13 @@ def _tell_of(children: Children, folder: Path) -> None:
         text = (folder / TRACEBACK).read_text(encoding="utf-8")
         rank = children.failed[0] if children.failed else 0
         raise torch.multiprocessing.ProcessRaisedException(f"in one of the processes:\n\n{text}", rank, 0)
+    news = children.news
     if (folder / TOLD).is_file():
-        status, sentence = json.loads((folder / TOLD).read_text(encoding="utf-8"))
-        if status == 2:
-            raise InputError(sentence)
-        _end_with(status, sentence)
+        news = json.loads((folder / TOLD).read_text(encoding="utf-8"))
+    if news is not None:
+        if news[0] == 2:
+            raise InputError(news[1])
+        _end_with(*news)
     if children.signals and any(children.exit_codes):
         if signal.SIGINT in children.signals and 128 + signal.SIGINT not in children.exit_codes:
             raise KeyboardInterrupt

@@ -27,6 +27,16 @@ TOLD, TRACEBACK = "told.json", "traceback.txt"  # what a process leaves for the 
 _SECONDS_TO_SPEAK = 1.0
 
 
+def started_key(rank: int, pid: int) -> str:
+    """Where a process says that it can be signalled."""
+    return f"started/{rank}/{pid}"
+
+
+def run_key(rank: int, pid: int) -> str:
+    """Where a process says to the one that started it which name the run has."""
+    return f"run/{rank}/{pid}"
+
+
 def take_part(cfg, func: Callable, place: Place, address: Address, parent: int, folder: Path | None) -> None:
     """Call `func(cfg)` as one of several processes; where one of them fails, all of them end.
 
@@ -81,8 +91,9 @@ def _meet(cfg, place: Place, address: Address, tell: "_Telling") -> tuple[dist.S
     store = None
     try:
         store = address.connect(seconds)
-        store.set(f"started/{os.getpid()}", "")
+        store.set(started_key(place.rank, os.getpid()), "")
         run = gather(store, place, seconds)
+        store.set(run_key(place.rank, os.getpid()), run)
     except (Alone, dist.DistError) as error:
         tell(store, 1, str(error) if isinstance(error, Alone) else f"the other processes are gone ({error})")
         leave_at_once(1)

@@ -37,14 +37,19 @@ class _Heard:
     at: datetime = field(default_factory=datetime.now)
 
 
-def news_key(run: str) -> str:
+def _news_key(run: str) -> str:
     """Where the first one that knows why a run ends writes status and sentence."""
     return f"{run}/news"
 
 
 def agree_on_news(store: dist.Store, run: str, status: int, sentence: str) -> tuple[int, str]:
     """Say why the run ends, unless another process has said it before; returns what was said first."""
-    return tuple(json.loads(store.compare_set(news_key(run), "", json.dumps([status, sentence]))))
+    return tuple(json.loads(store.compare_set(_news_key(run), "", json.dumps([status, sentence]))))
+
+
+def read_news(store: dist.Store, run: str) -> tuple[int, str] | None:
+    """Status and sentence with which a run ends, if it does."""
+    return tuple(json.loads(store.get(_news_key(run)))) if store.check([_news_key(run)]) else None
 
 
 class Watch:
@@ -135,8 +140,8 @@ class Watch:
         self._count += 1
         sign = str(self._count) if self._status is None else f"{_LEFT}{self._status}"
         self._store.set(f"{self._run}/beat/{self._place.rank}", sign)
-        if self._store.check([news_key(self._run)]):
-            return tuple(json.loads(self._store.get(news_key(self._run))))
+        if news := read_news(self._store, self._run):
+            return news
         signs = _last_signs(self._store, self._run, list(self._others))
         for rank, sign in zip(self._others, signs, strict=True):
             heard = self._others[rank]

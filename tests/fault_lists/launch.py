@@ -33,7 +33,7 @@ FAULTS = [
     Fault(
         "signals are not passed on",
         _CHILDREN,
-        "                os.kill(pid, number)\n",
+        "                os.kill(process.pid, number)\n",
         "                pass\n",
         f"{_TESTS}/test_launch.py -k goes_on_to_all",
     ),
