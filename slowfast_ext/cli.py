@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run_command(name: str) -> None:
     """Run one of COMMANDS with the arguments in sys.argv, as a person sees it: see `run_safely`."""
+    # A page of C++ frames for each connection that ends; PyTorch reads this once, when it is loaded.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     run_safely(lambda: _load(name)())
 
 

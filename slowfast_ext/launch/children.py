@@ -137,19 +137,20 @@ class Children:
 
         One that was stopped cannot end by itself, and none of its machine may be left to say so.
         """
+        store, self._store = self._store, None  # one that is broken is not asked again
         with contextlib.suppress(RuntimeError):
-            if self._store is None:
-                self._store = self._address.connect(_GRACE_SECONDS)
-                # They wait for an answer for as long as they wait for signs of life.
-                self._store.set_timeout(timedelta(seconds=_GRACE_SECONDS))
+            if store is None:
+                store = self._address.connect(_GRACE_SECONDS)
+                # Signals wait for its answers.
+                store.set_timeout(timedelta(seconds=_GRACE_SECONDS))
             key = run_key(self._places[0].rank, self._processes[0].pid)
-            if not self._store.check([key]):
-                return
-            run = self._store.get(key).decode()
-            if self.failed:
-                self.news = agree_on_news(self._store, run, self.status, self.sentence_of(self.failed[0]))
-            else:
-                self.news = read_news(self._store, run)
+            if store.check([key]):
+                run = store.get(key).decode()
+                if self.failed:
+                    self.news = agree_on_news(store, run, self.status, self.sentence_of(self.failed[0]))
+                else:
+                    self.news = read_news(store, run)
+            self._store = store
 
     def _was_asked(self, exit_code: int) -> bool:
         """Whether a process has ended as one does that was told to stop; the others then end, too."""

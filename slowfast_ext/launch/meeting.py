@@ -5,6 +5,7 @@ the training before the test. So every run of the processes agrees on a name tha
 """
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -48,8 +49,8 @@ class Address:
         while True:
             try:
                 # Tried in Python first: PyTorch writes a page of lines for each attempt that fails.
-                with socket.create_connection((self.host, self.port), timeout=seconds):
-                    break
+                _knock(self.host, self.port, seconds)
+                break
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise Alone(
@@ -63,6 +64,18 @@ class Address:
             )
         except RuntimeError:
             raise Alone(f"what answers at {self.host}:{self.port} is no store of a run") from None
+
+
+def _knock(host: str, port: int, seconds: float) -> None:
+    """Connect, and hang up.
+
+    Raises:
+        OSError: If nobody answers.
+    """
+    with socket.create_connection((host, port), timeout=seconds) as connection:
+        # Linux connects a socket to itself where nobody listens at a port that it may give to the socket.
+        if connection.getsockname() == connection.getpeername():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
 @functools.cache
@@ -140,8 +153,8 @@ def _announced_in(path: Path, place: Place, seconds: float) -> Iterator[Address]
         with contextlib.suppress(OSError, ValueError):
             host, port = path.read_text(encoding="utf-8").split()
             # A file of a run that is gone names a port at which nobody is.
-            with contextlib.closing(socket.create_connection((host, int(port)), timeout=seconds)):
-                break
+            _knock(host, int(port), seconds)
+            break
         if time.monotonic() > deadline:
             raise Alone(f"the first machine has not come to {path} within {seconds:g} s")
         time.sleep(_POLL_SECONDS)

@@ -47,9 +47,8 @@ FAULTS = [
     Fault(
         "the file of a run that is gone is believed",
         _MEETING,
-        "            with contextlib.closing(socket.create_connection((host, int(port)), timeout=seconds)):\n"
-        "                break\n",
-        "            break\n",
+        "            _knock(host, int(port), seconds)\n",
+        "",
         f"{_TESTS}/test_meeting.py -k file",
     ),
     Fault(

@@ -1,5 +1,6 @@
 """Launching functions of tests/launched.py, here or as a command."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -36,6 +37,7 @@ def start(tmp_path) -> Iterator[Callable[..., subprocess.Popen]]:
         words = [*(before or [sys.executable]), str(SCRIPT), name, str(tmp_path)]
         words += [str(processes), str(timeout), *machines]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as slowfast_ext/cli.py does
         process = subprocess.Popen(
             words,
             stdout=subprocess.PIPE,
@@ -49,8 +51,8 @@ def start(tmp_path) -> Iterator[Callable[..., subprocess.Popen]]:
 
     yield run
     for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, 9)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)  # what it has started, too
         process.communicate()
 
 

@@ -201,8 +201,8 @@ def test_a_whole_machine_that_is_gone_ends_the_other(shard, start, tmp_path, fre
     where = f"tcp://127.0.0.1:{free_port}"
     both = [start("work_on", str(number), "2", where, processes=1, timeout=6) for number in range(2)]
     pids = [pid_in(tmp_path / f"rank{rank}") for rank in range(2)]
-    both[shard].kill()
-    os.kill(pids[shard], signal.SIGKILL)
+    os.killpg(both[shard].pid, signal.SIGKILL)
+    assert all_gone([pids[shard]])
     out, _ = both[1 - shard].communicate(timeout=60)
     assert both[1 - shard].returncode == 1
     who = f"rank 1 of 2 (host {HOST}, process id {pids[1]})"
