@@ -3,12 +3,14 @@
 This file loads none of them, and no PyTorch, so that Ctrl-C is answered from the first moment.
 """
 
+import contextlib
 import importlib
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 # What each is: the module and its function, and a line for the list of commands.
 COMMANDS = {
@@ -33,6 +35,10 @@ COMMANDS = {
 }
 
 
+# torchrun ends all processes of a machine when one has ended: the others give the first one time to speak.
+_SECONDS_TO_SPEAK = 10.0
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The program `vtn`: its first argument names a command, the others are the command's."""
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -49,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run_command(name: str) -> None:
     """Run one of COMMANDS with the arguments in sys.argv, as a person sees it: see `run_safely`."""
+    # A page of C++ frames for each connection that ends; PyTorch reads this once, when it is loaded.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     run_safely(lambda: _load(name)())
 
 
@@ -62,7 +70,7 @@ def _load(name: str) -> Callable[[], int | None]:
         return getattr(importlib.import_module(module), function)
 
 
-@contextmanager
+@contextlib.contextmanager
 def libraries_load() -> Iterator[None]:
     """Within, libraries are imported: Ctrl-C takes effect at the end."""
     if threading.current_thread() is not threading.main_thread():
@@ -90,7 +98,8 @@ def run_safely(command: Callable[[], int | None]) -> None:
         text = (
             "interrupted: the same command continues from what was saved so far, such as the last checkpoint"
         )
-        print(f"\n{text}", file=sys.stderr)
+        with only_first_speaks():
+            print(f"\n{text}", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         from vtn.errors import InputError  # not above: it loads PyTorch
@@ -98,7 +107,27 @@ def run_safely(command: Callable[[], int | None]) -> None:
         if not isinstance(error, InputError):
             raise
         sys.stdout.flush()  # what is still to be shown comes before it
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        with only_first_speaks():
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
     if status:
         raise SystemExit(status)
+
+
+@contextlib.contextmanager
+def only_first_speaks() -> Iterator[None]:
+    """Within, of the processes that torchrun has started on a machine only the first writes to the screen."""
+    if not os.environ.get("LOCAL_RANK", "").strip("0"):
+        yield
+        return
+    try:
+        with (
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            yield
+    except SystemExit as end:
+        if end.code:
+            time.sleep(_SECONDS_TO_SPEAK)
+        raise

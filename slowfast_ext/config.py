@@ -16,6 +16,7 @@ from slowfast_ext.config_check import check_config
 from slowfast_ext.config_limits import check_limits, check_mains_loops
 from slowfast_ext.distributed import visible_gpus
 from slowfast_ext.host import get_host
+from slowfast_ext.launch.place import torchrun_place
 from vtn.backbone import normalization
 from vtn.errors import InputError
 
@@ -53,6 +54,8 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.TRAIN.NONFINITE = "stop"
     cfg.TRAIN.EMA_DECAY = 0.0  # above 0: weights are averaged over the steps; the average is what is tested
     cfg.SOLVER.FUSED = False  # PyTorch's fused optimizers: one pass over all weights
+    # Seconds within which all processes of a run have ended if one dies, hangs or does not come.
+    cfg.DIST_TIMEOUT = 60.0
     cfg.DATA_LOADER.VIDEO_TIMEOUT = 300.0  # seconds a worker may take for a video before it counts as failed
     cfg.TENSORBOARD.WANDB = False  # its curves go to Weights & Biases too
     # Image network whose weights, repeated over time, a ResNet (i3d, c2d, slow) starts from: a timm name, or
@@ -126,7 +129,12 @@ def _merged(path: str | os.PathLike, overrides: Sequence[str]) -> tuple[CfgNode,
 
 
 def load_config(
-    path: str | os.PathLike, overrides: Sequence[str] = (), *, num_shards: int = 1, shard_id: int = 0
+    path: str | os.PathLike,
+    overrides: Sequence[str] = (),
+    *,
+    num_shards: int = 1,
+    shard_id: int = 0,
+    processes: int | None = None,
 ) -> CfgNode:
     """Read one YAML (with `_BASE_`), apply overrides, check everything.
 
@@ -138,6 +146,8 @@ def load_config(
         overrides: Keys and values in turn, e.g. ["NUM_GPUS", "0"].
         num_shards: Machines.
         shard_id: This machine, from 0.
+        processes: Those that torchrun has started on this machine: they win over NUM_GPUS and
+            VTN.CPU_PROCESSES of the file.
 
     Returns:
         A complete, frozen configuration.
@@ -147,6 +157,8 @@ def load_config(
     """
     cfg, file, command_line = _merged(path, overrides)
     cfg.NUM_SHARDS, cfg.SHARD_ID = num_shards, shard_id
+    if processes is not None:
+        _use_processes(cfg, processes, command_line)
     _use_own_datasets(cfg)
     get_host().finalize_cfg(cfg)
     check_limits(cfg)
@@ -182,6 +194,10 @@ def adapt_loaded_config(cfg: CfgNode, path: str | os.PathLike | None, overrides:
     """
     file, command_line = (_read_yaml(path) if path else {}), _pairs_to_tree(overrides)
     _use_visible_gpus(cfg, given={*file, *command_line})
+    place = torchrun_place()
+    if place is not None:
+        cfg.NUM_SHARDS, cfg.SHARD_ID = place.num_shards, place.shard_id
+        _use_processes(cfg, place.local_world_size, command_line)
     _use_own_datasets(cfg)
     check_mains_loops(cfg)
     check_config(cfg)
@@ -192,6 +208,30 @@ def _use_visible_gpus(cfg: CfgNode, given: set[str]) -> None:
     """Set NUM_GPUS to all that PyTorch sees unless it is among the `given` keys, in place."""
     if "NUM_GPUS" not in given:
         cfg.NUM_GPUS = visible_gpus()
+
+
+def _use_processes(cfg: CfgNode, processes: int, command_line: dict[str, Any]) -> None:
+    """Set NUM_GPUS or VTN.CPU_PROCESSES to the number that torchrun has started on this machine, in place."""
+    on_cpu = cfg.NUM_GPUS == 0
+    key, typed = "NUM_GPUS", command_line.get("NUM_GPUS")
+    if on_cpu:
+        key, typed = "VTN.CPU_PROCESSES", command_line.get("VTN", {}).get("CPU_PROCESSES")
+    if typed not in (None, processes):
+        raise InputError(
+            f"{key} is {typed}, but torchrun has started {processes} processes on this machine: leave the "
+            f"key out, or give torchrun --nproc_per_node {typed}"
+        )
+    if on_cpu:
+        cfg.VTN.CPU_PROCESSES = processes
+        return
+    found = visible_gpus()
+    if found < processes:
+        fewer = f"give torchrun --nproc_per_node {found}, or " if found else ""
+        raise InputError(
+            f"torchrun has started {processes} processes on this machine, but PyTorch sees {found} CUDA "
+            f"device{'s' * (found != 1)}: {fewer}add `NUM_GPUS 0` to the command to run on the CPU"
+        )
+    cfg.NUM_GPUS = processes
 
 
 def _use_own_datasets(cfg: CfgNode) -> None:

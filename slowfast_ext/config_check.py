@@ -61,6 +61,7 @@ def _check_devices(cfg: CfgNode) -> None:
             f"add `NUM_GPUS {found}` to the command{' to run on the CPU' if not found else ''}"
         )
     _require(cfg.VTN.CPU_PROCESSES >= 1, "VTN.CPU_PROCESSES", cfg.VTN.CPU_PROCESSES, "at least 1")
+    _require(cfg.DIST_TIMEOUT >= 1, "DIST_TIMEOUT", cfg.DIST_TIMEOUT, "at least 1 second")
     _require(0 <= cfg.SHARD_ID < cfg.NUM_SHARDS, "--shard_id", cfg.SHARD_ID, f"in [0, {cfg.NUM_SHARDS})")
 
 

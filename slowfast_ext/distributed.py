@@ -8,9 +8,7 @@ import functools
 import os
 import random
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,65 +162,48 @@ def run_process(
     num_shards: int,
     backend: str,
     cfg,
-    told: str = "",
 ) -> None:
-    """Body of one process: join the group, call `func(cfg)`, leave.
+    """Body of one process of PySlowFast's own launchers: join the group, call `func(cfg)`, leave.
 
-    Bad input ends the process with status 2 instead of a traceback. Its sentence goes to the file `told`, for
-    the process that started this one and can show it last, or to the screen.
+    Bad input ends the process with status 2 instead of a traceback.
     """
     settle(cfg)
-    if on_cpu():
-        # Left alone, every process would take all cores and they would starve each other.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // num_proc))
-    else:
-        torch.cuda.set_device(local_rank)
+    use_device(local_rank, num_proc)
     join_group(local_rank, num_proc, shard_id, num_shards, init_method, "gloo" if on_cpu() else backend)
     try:
         func(cfg)
     except InputError as error:
-        if told:
-            Path(told).write_text(str(error), encoding="utf-8")
-        else:
-            sys.stderr.write(f"error: {error}\n")  # main silences print() in all processes but one
-            sys.stderr.flush()
+        sys.stderr.write(f"error: {error}\n")  # main silences print() in all processes but one
+        sys.stderr.flush()
         os._exit(2)
     finally:
         dist.destroy_process_group()
 
 
-def launch_job(cfg, init_method: str, func: Callable) -> None:
-    """Call `func(cfg)` in as many processes as `cfg` asks for, and wait for them.
+def use_device(local_rank: int, local_world_size: int) -> None:
+    """Take this process's GPU, or its share of the cores: left alone, each would take all of them."""
+    if on_cpu():
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_world_size))
+    else:
+        torch.cuda.set_device(local_rank)
+
+
+def train_together(
+    model: nn.Module, *, find_unused_parameters: bool = False
+) -> nn.parallel.DistributedDataParallel:
+    """Wrap a model, on its device, so that the gradients of all processes are averaged in its backward pass.
+
+    They travel in buckets, while the backward pass goes on; they lie in the buckets, which saves as much
+    memory as they need. `static_graph` is not promised, because parts of a batch may be accumulated.
 
     Args:
-        cfg: Keys NUM_GPUS, VTN.CPU_PROCESSES, NUM_SHARDS, SHARD_ID, DIST_BACKEND.
-        init_method: Where the processes meet, such as tcp://localhost:9999 or file:///shared/name.
-        func: Module-level function, so that a spawned process can find it.
-
-    Raises:
-        InputError: That of a process that failed on bad input.
-        SystemExit: If a process ended without a word, with its status.
+        model: Its trained weights, those that require gradients now, are the same ones in every process.
+        find_unused_parameters: Some get no gradient in some steps; to look for them takes time in each.
     """
-    if world_size(cfg) == 1:
-        settle(cfg)
-        func(cfg)
-        return
-    if cfg.NUM_SHARDS == 1 and init_method.startswith("file://"):
-        # One that is left from processes that are gone sends the new ones to addresses where nobody is.
-        Path(init_method.removeprefix("file://")).unlink(missing_ok=True)
-    procs = num_processes(cfg)
-    with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "error.txt"
-        args = (procs, func, init_method, cfg.SHARD_ID, cfg.NUM_SHARDS, cfg.DIST_BACKEND, cfg, str(told))
-        try:
-            torch.multiprocessing.spawn(run_process, nprocs=procs, args=args)
-        except (
-            torch.multiprocessing.ProcessExitedException,
-            torch.multiprocessing.ProcessRaisedException,
-        ) as error:
-            # Where one fails on bad input, another may lose its connection first.
-            if told.is_file():
-                raise InputError(told.read_text(encoding="utf-8")) from None
-            if isinstance(error, torch.multiprocessing.ProcessRaisedException):
-                raise
-            raise SystemExit(error.exit_code if error.exit_code > 0 else 1) from None
+    device = next(model.parameters()).device
+    return nn.parallel.DistributedDataParallel(
+        model,
+        device_ids=[device] if device.type == "cuda" else None,
+        find_unused_parameters=find_unused_parameters,
+        gradient_as_bucket_view=True,
+    )

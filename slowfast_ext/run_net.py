@@ -1,29 +1,29 @@
 """Train and test what configurations ask for."""
 
+import argparse
 import os
 from collections.abc import Sequence
 
-from slowfast_ext.cli import libraries_load
+from slowfast_ext.cli import libraries_load, only_first_speaks
 from slowfast_ext.host.command_line import parse_args
 from vtn.errors import InputError
 
 
 def run_net(argv: Sequence[str] | None = None) -> None:
     """Train and test what each config asks for (TRAIN.ENABLE, TEST.ENABLE)."""
-    args = parse_args(argv)  # first: --help needs no PySlowFast
+    with only_first_speaks():
+        args = parse_args(argv)  # first: --help needs no PySlowFast
 
     with libraries_load():
         from slowfast_ext.config import load_config
         from slowfast_ext.data.build import require_lists
-        from slowfast_ext.distributed import launch_job
         from slowfast_ext.host import get_host
+        from slowfast_ext.launch import launch_job
         from slowfast_ext.plugin.loops import test, train
 
         get_host()
-    configs = [
-        load_config(path, args.opts, num_shards=args.num_shards, shard_id=args.shard_id)
-        for path in args.cfg_files
-    ]
+    where = _where(args)
+    configs = [load_config(path, args.opts, **where) for path in args.cfg_files]
     for path, cfg in zip(args.cfg_files, configs, strict=True):
         if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
             raise InputError(
@@ -35,11 +35,31 @@ def run_net(argv: Sequence[str] | None = None) -> None:
         get_host().check_lists(cfg)
         require_lists(cfg)
     for path, cfg in zip(args.cfg_files, configs, strict=True):
-        print(f"config: {path}", flush=True)
+        with only_first_speaks():
+            print(f"config: {path}", flush=True)
         if cfg.TRAIN.ENABLE:
             launch_job(cfg, args.init_method, train)
         if cfg.TEST.ENABLE:
             launch_job(cfg, args.init_method, test)
+
+
+def _where(args: argparse.Namespace) -> dict[str, int]:
+    """Machines and processes, for load_config: those of the command line, or torchrun's."""
+    from slowfast_ext.launch.place import torchrun_place
+
+    place = torchrun_place()
+    if place is None:
+        return {"num_shards": args.num_shards, "shard_id": args.shard_id}
+    if args.launch_flags:
+        raise InputError(
+            f"{', '.join(args.launch_flags)}: torchrun has started this command, and says which machine and "
+            "process it is: leave it out, and give torchrun --nnodes, --node_rank and --master_addr"
+        )
+    return {
+        "num_shards": place.num_shards,
+        "shard_id": place.shard_id,
+        "processes": place.local_world_size,
+    }
 
 
 def _require_own_folders(cfg_files: Sequence[str], output_dirs: Sequence[str]) -> None:

@@ -60,6 +60,8 @@ def test_command_is_accepted(page, words, folder, monkeypatch):
         assert all((ROOT / word).exists() for word in words[1:])
     elif words[:2] == ["python", "tools/run_net.py"]:
         accept_run_net(words[2:], monkeypatch)
+    elif words[0] == "torchrun":
+        accept_run_net(words[words.index("tools/run_net.py") + 1 :], monkeypatch)
     elif words[:2] == ["python", "tools/benchmark.py"] and "--help" not in words:
         accept_benchmark(words[2:], monkeypatch)
     elif words[:2] == ["python", "-m"]:

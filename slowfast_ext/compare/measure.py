@@ -19,13 +19,14 @@ from torch.utils.data import default_collate
 from slowfast_ext.cli import run_safely
 from slowfast_ext.config import load_config
 from slowfast_ext.data.ledger import FAILED, OUTCOMES
-from slowfast_ext.distributed import device_of, launch_job, settle
+from slowfast_ext.distributed import device_of, settle
 from slowfast_ext.engine.compilation import compile_parts
 from slowfast_ext.engine.test import test_step
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
 from slowfast_ext.host.command_line import DEFAULT_INIT_METHOD
 from slowfast_ext.host.memory import peak_memory
+from slowfast_ext.launch import launch_job
 from slowfast_ext.models import make_model, without_published_weights
 from slowfast_ext.plugin.announce import begin_log
 from slowfast_ext.plugin.loops import test

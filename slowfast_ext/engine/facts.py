@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from torch import nn
 
 from slowfast_ext.distributed import is_master, unwrap
+from slowfast_ext.engine.exchange import log_exchange
 from slowfast_ext.engine.run_files import write_model
 from slowfast_ext.flops import count_flops, count_parameters, example_inputs, view_shape
 from slowfast_ext.host import get_host
@@ -72,7 +73,12 @@ def facts_for_log(model: nn.Module, cfg, *, train: bool) -> dict[str, int | floa
 
 
 def log_model_info(model: nn.Module, cfg, *, train: bool) -> None:
-    """Log what the model is and costs, once, and write it out; only the first process, if LOG_MODEL_INFO."""
+    """Log what the model is and costs, once, and write it out; only the first process, if LOG_MODEL_INFO.
+
+    For training, log what processes exchange, too.
+    """
+    if train:
+        log_exchange(model, cfg)
     known = len(unwrap(model).__dict__.get(_KEPT, ()))
     facts = facts_for_log(model, cfg, train=train)
     if len(unwrap(model).__dict__.get(_KEPT, ())) == known:

@@ -15,7 +15,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
     Returns:
         cfg_files (list of paths), opts (keys and values in turn, which follow the files, --opts,
-        or both), init_method, shard_id, num_shards.
+        or both), init_method, shard_id, num_shards, and launch_flags: which of these three were typed.
     """
     parser = argparse.ArgumentParser(
         description="Train and test VTN, I3D, SlowFast … on video with PySlowFast.",
@@ -23,9 +23,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "DATA.PATH_TO_DATA_DIR /data/kinetics",
     )
     parser.add_argument("--cfg", nargs="+", required=True, metavar="FILE", help="config files, run in turn")
-    parser.add_argument("--init_method", default=DEFAULT_INIT_METHOD, help="where several processes meet")
-    parser.add_argument("--shard_id", type=int, default=0, help="this machine, from 0")
-    parser.add_argument("--num_shards", type=int, default=1, help="number of machines")
+    parser.add_argument(
+        "--init_method", help=f"where several machines meet, by default {DEFAULT_INIT_METHOD}"
+    )
+    parser.add_argument("--shard_id", type=int, help="this machine, from 0")
+    parser.add_argument("--num_shards", type=int, help="number of machines")
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the config"
     )
@@ -33,6 +35,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     flags = [word for word in rest if word.startswith("--")]
     if flags:
         parser.error(f"unrecognized argument {flags[0]}")
+    defaults = {"init_method": DEFAULT_INIT_METHOD, "shard_id": 0, "num_shards": 1}
+    args.launch_flags = [f"--{name}" for name in defaults if getattr(args, name) is not None]
+    for name, value in defaults.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
     args.cfg_files, opts = split_words(args.cfg, is_config_file)
     args.opts = [*opts, *rest, *args.opts]
     return args

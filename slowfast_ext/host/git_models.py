@@ -9,7 +9,7 @@ from slowfast.models.build import MODEL_REGISTRY
 from torch import distributed as dist
 from torch import nn
 
-from slowfast_ext.distributed import device_of, unwrap
+from slowfast_ext.distributed import device_of, train_together, unwrap
 from slowfast_ext.host.heads import pool_any_length
 
 # As published; `build.build_model` is replaced by the one below.
@@ -47,7 +47,7 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
     if not dist.is_initialized():
         return model
     unused = cfg.MODEL.DETACH_FINAL_FC or cfg.MODEL.MODEL_NAME == "ContrastiveModel"
-    return nn.parallel.DistributedDataParallel(model, find_unused_parameters=unused)
+    return train_together(model, find_unused_parameters=unused)
 
 
 def _with_any_length(model: nn.Module, cfg: CfgNode) -> nn.Module:

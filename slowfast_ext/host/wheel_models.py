@@ -7,7 +7,7 @@ from slowfast.models import video_model_builder
 from torch import distributed as dist
 from torch import nn
 
-from slowfast_ext.distributed import device_of, world_size
+from slowfast_ext.distributed import device_of, train_together, world_size
 from slowfast_ext.host.heads import pool_any_length
 
 MODEL_REGISTRY = Registry("MODEL")
@@ -73,7 +73,4 @@ def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
     """
     device = torch.device("cuda", gpu_id) if gpu_id is not None else device_of(cfg)
     model = bare_model(cfg).to(device)
-    if world_size(cfg) > 1 and dist.is_initialized():
-        device_ids = [device] if device.type == "cuda" else None
-        model = nn.parallel.DistributedDataParallel(model, device_ids=device_ids)
-    return model
+    return train_together(model) if world_size(cfg) > 1 and dist.is_initialized() else model

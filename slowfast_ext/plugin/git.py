@@ -19,6 +19,8 @@ from slowfast_ext.data.dense import erases
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.flops import example_inputs, view_shape
 from slowfast_ext.host.git_cpu import in_mains_terms
+from slowfast_ext.launch import launch_job as launch_job_here
+from slowfast_ext.launch.place import torchrun_place
 from slowfast_ext.models import make_model
 from slowfast_ext.plugin import git_checkpoints
 from slowfast_ext.plugin.announce import announce_host
@@ -89,12 +91,12 @@ def _announcing(setup):
 
 
 def _launching(launch):
-    """Launch CPU processes with our launcher, since main has none for them; GPUs with main's."""
+    """Launch GPUs with main's launcher; CPU processes, and those of torchrun, with ours: main has none."""
 
     def launch_job(cfg, init_method, func, daemon=False):
-        if cfg.NUM_GPUS:
+        if cfg.NUM_GPUS and torchrun_place() is None:
             return launch(cfg, init_method, func, daemon)
-        return distributed.launch_job(cfg, init_method, functools.partial(_call_in_mains_terms, func))
+        return launch_job_here(cfg, init_method, functools.partial(_call_in_mains_terms, func))
 
     return launch_job
 

@@ -22,6 +22,7 @@ AREAS = (
     "inflate",
     "compare",
     "augment",
+    "launch",
 )
 
 

@@ -1,10 +1,9 @@
-"""Faults of the area `host`, which are also those of the processes."""
+"""Faults of the area `host`."""
 
 from fault_lists import Fault
 
 _GIT_CHECKPOINT = "slowfast_ext/host/git_checkpoint.py"
 _HEADS = "slowfast_ext/host/heads.py"
-_LAUNCH = "slowfast_ext/distributed.py"
 _LOADER = "slowfast_ext/data/build.py"
 _OPTIMIZER = "slowfast_ext/host/optimizer.py"
 _SHARES = "slowfast_ext/data/sampler.py"
@@ -77,41 +76,6 @@ FAULTS = [
         "order[rank : len(order) - len(order) % world : world]",
         "order[: len(order) // world]",
         "tests/slowfast_ext/data/test_loader.py -k cannot_be_divided",
-    ),
-    Fault(
-        "ranks of the second machine collide with the first's",
-        _LAUNCH,
-        "rank=shard_id * local_world_size + local_rank",
-        "rank=local_rank",
-        "tests/slowfast_ext/test_distributed.py -k rank",
-    ),
-    Fault(
-        "the group is as large as one machine",
-        _LAUNCH,
-        "world_size=local_world_size * num_shards",
-        "world_size=local_world_size",
-        "tests/slowfast_ext/test_distributed.py -k rank",
-    ),
-    Fault(
-        "every machine is the first",
-        _LAUNCH,
-        "init_method, cfg.SHARD_ID, cfg.NUM_SHARDS",
-        "init_method, 0, cfg.NUM_SHARDS",
-        "tests/slowfast_ext/test_distributed.py -k rank",
-    ),
-    Fault(
-        "a stale meeting place is kept",
-        _LAUNCH,
-        'Path(init_method.removeprefix("file://")).unlink(missing_ok=True)',
-        "pass",
-        "tests/slowfast_ext/test_distributed.py -k meeting",
-    ),
-    Fault(
-        "a meeting place of other machines is removed",
-        _LAUNCH,
-        "if cfg.NUM_SHARDS == 1 and init_method",
-        "if init_method",
-        "tests/slowfast_ext/test_distributed.py -k meeting",
     ),
     Fault(
         "one-dimensional weights are decayed",

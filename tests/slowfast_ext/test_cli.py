@@ -10,7 +10,7 @@ import sys
 import pytest
 from tiny_runs import ROOT
 
-from slowfast_ext import cli, distributed
+from slowfast_ext import cli, launch
 from slowfast_ext.host.command_line import parse_args
 from slowfast_ext.run_net import run_net
 from vtn import InputError
@@ -45,7 +45,7 @@ def test_two_configurations_with_one_output_folder_start_nothing(
 ):
     """Also under two names of the folder. Each with a folder of its own, both run."""
     started = []
-    monkeypatch.setattr(distributed, "launch_job", lambda cfg, init_method, func: started.append(cfg))
+    monkeypatch.setattr(launch, "launch_job", lambda cfg, init_method, func: started.append(cfg))
     other = tmp_path / "other.yaml"
     other.write_text(tiny_config.read_text() + f"OUTPUT_DIR: {tmp_path}/x/../out\n")
     tiny_config.write_text(tiny_config.read_text() + f"OUTPUT_DIR: {tmp_path}/out\n")

@@ -11,9 +11,9 @@ from toys import TOY, errors, logged, table
 from two_processes import work
 
 from slowfast_ext.config import load_config
-from slowfast_ext.distributed import launch_job
 from slowfast_ext.engine.step_file import read_failed_step
 from slowfast_ext.host import checkpoint
+from slowfast_ext.launch import launch_job
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from slowfast_ext import distributed
+from slowfast_ext import launch
 from slowfast_ext.host import get_host
 from slowfast_ext.plugin import loops
 from slowfast_ext.run_net import run_net
@@ -22,7 +22,7 @@ OWN = [
 def start(tiny_config, tmp_path, monkeypatch):
     """The command, with lists of the given rows; returns what it starts."""
     started = []
-    monkeypatch.setattr(distributed, "launch_job", lambda cfg, init_method, func: started.append(func))
+    monkeypatch.setattr(launch, "launch_job", lambda cfg, init_method, func: started.append(func))
 
     def run(rows: dict[str, list[str]], *overrides: str) -> list:
         for split, lines in rows.items():

@@ -1,0 +1,110 @@
+"""Faults of the area `launch`: processes that start, meet, watch each other and end."""
+
+from fault_lists import Fault
+
+_CHILDREN = "slowfast_ext/launch/children.py"
+_EXCHANGE = "slowfast_ext/engine/exchange.py"
+_MEETING = "slowfast_ext/launch/meeting.py"
+_WATCH = "slowfast_ext/launch/watch.py"
+_TESTS = "tests/slowfast_ext/launch"
+
+FAULTS = [
+    Fault(
+        "ranks of the second machine collide with the first's",
+        _CHILDREN,
+        "Place(cfg.SHARD_ID * here + local,",
+        "Place(local,",
+        f"{_TESTS}/test_launch.py -k rank_of_their_own",
+    ),
+    Fault(
+        "the group is as large as one machine",
+        _CHILDREN,
+        "world_size(cfg), local, here)",
+        "here, local, here)",
+        f"{_TESTS}/test_launch.py -k rank_of_their_own",
+    ),
+    Fault(
+        "workers of a killed process are left behind",
+        "slowfast_ext/launch/leaving.py",
+        "        kill_all(left)\n",
+        "",
+        f"{_TESTS}/test_launch.py -k killed_process",
+    ),
+    Fault(
+        "signals are not passed on",
+        _CHILDREN,
+        "                os.kill(process.pid, number)\n",
+        "                pass\n",
+        f"{_TESTS}/test_launch.py -k goes_on_to_all",
+    ),
+    Fault(
+        "a process takes the name of the run before",
+        _MEETING,
+        "run = name if ticket in tickets else None",
+        "run = name",
+        f"{_TESTS}/test_meeting.py -k 'agree or late'",
+    ),
+    Fault(
+        "the file of a run that is gone is believed",
+        _MEETING,
+        "            _knock(host, int(port), seconds)\n",
+        "",
+        f"{_TESTS}/test_meeting.py -k file",
+    ),
+    Fault(
+        "silence is not counted",
+        _WATCH,
+        "heard.silent += passed",
+        "heard.silent += 0.0",
+        f"{_TESTS}/test_watch.py -k silent",
+    ),
+    Fault(
+        "signs of life are not looked at",
+        _WATCH,
+        "if sign != heard.last and not sign",
+        "if False and not sign",
+        f"{_TESTS}/test_watch.py -k gives_signs",
+    ),
+    Fault(
+        "a pause of all processes counts as silence of the others",
+        _WATCH,
+        "min(now - before, 2 * self._interval)",
+        "now - before",
+        f"{_TESTS}/test_watch.py -k pause",
+    ),
+    Fault(
+        "a process number that was given out again is taken for the same process",
+        _WATCH,
+        "whereabouts() and peer.started == start_time(peer.pid)",
+        "whereabouts() and start_time(peer.pid) is not None",
+        f"{_TESTS}/test_watch.py -k gone_from_this_machine",
+    ),
+    Fault(
+        "one that has left by the rules is missed",
+        _WATCH,
+        '            if sign == f"{_LEFT}0":\n                continue\n',
+        "",
+        f"{_TESTS}/test_watch.py -k by_the_rules",
+    ),
+    Fault(
+        "frozen weights are counted as sent",
+        _EXCHANGE,
+        " if weight.requires_grad]",
+        "]",
+        "tests/slowfast_ext/engine/test_exchange.py -k 'sent'",
+    ),
+    Fault(
+        "a ring sends everything twice",
+        _EXCHANGE,
+        "2 * (num_processes - 1) * size // num_processes",
+        "2 * size",
+        "tests/slowfast_ext/engine/test_exchange.py -k ring",
+    ),
+    Fault(
+        "torchrun's number of processes is not taken",
+        "slowfast_ext/config.py",
+        "        cfg.VTN.CPU_PROCESSES = processes\n        return\n",
+        "        return\n",
+        "tests/slowfast_ext/test_config_torchrun.py",
+    ),
+]
