@@ -1,10 +1,12 @@
 """Signals: noted, answered with a checkpoint and the usual status, by real programs too."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,39 +73,46 @@ def processes_of(group: int) -> list[int]:
     return found
 
 
-def start(tiny_config, data_dir, out, *overrides) -> subprocess.Popen:
-    """A long training in a group of its own, up to its first step."""
+@contextlib.contextmanager
+def started(tiny_config, data_dir, out, *overrides) -> Iterator[subprocess.Popen]:
+    """A long training in a group of its own, up to its first step; at the end nothing of it is left."""
     keys = "ENGINE own SOLVER.MAX_EPOCH 5000 DATA_LOADER.NUM_WORKERS 1".split()
     line = command(tiny_config, data_dir, out, *keys, *overrides)
     pipe, group = subprocess.PIPE, {"start_new_session": True}
     process = subprocess.Popen(line, stdout=pipe, stderr=subprocess.STDOUT, text=True, cwd=ROOT, **group)
-    for text in process.stdout:
-        if "train_iter" in text:
-            return process
-    raise AssertionError("it has ended before its first step")
+    try:
+        for text in process.stdout:
+            if "train_iter" in text:
+                break
+        assert process.poll() is None
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_of_a_training(number, tiny_config, data_dir, tmp_path):
     """Workers that read are not disturbed, and none outlives it."""
     out = tmp_path / "out"
-    with start(tiny_config, data_dir, out) as process:
-        assert len(processes_of(process.pid)) > 1
+    with started(tiny_config, data_dir, out) as process:
         os.killpg(process.pid, number)
         printed = process.communicate(timeout=60)[0]
-    assert process.returncode == 128 + number, printed
-    last = printed.strip().splitlines()[-1]
-    assert f"Stopped by {signal.Signals(number).name} in " in last
-    assert last.endswith("the same command goes on from there")
-    assert "Traceback" not in printed
-    assert list_inside(str(out)) or list((out / "checkpoints").glob("checkpoint_epoch_*"))
-    assert not (out / "lock.json").exists()
-    assert processes_of(process.pid) == []
+        assert process.returncode == 128 + number, printed
+        last = printed.strip().splitlines()[-1]
+        assert f"Stopped by {signal.Signals(number).name} in " in last
+        assert last.endswith("the same command goes on from there")
+        assert "Traceback" not in printed
+        assert list_inside(str(out)) or list((out / "checkpoints").glob("checkpoint_epoch_*"))
+        assert not (out / "lock.json").exists()
+        assert processes_of(process.pid) == []
 
 
 def test_workers_end_with_a_training_that_is_killed(tiny_config, data_dir, tmp_path):
     out = tmp_path / "out"
-    with start(tiny_config, data_dir, out) as process:
+    with started(tiny_config, data_dir, out) as process:
         process.kill()
         process.wait()
         deadline = time.monotonic() + 10
