@@ -6,7 +6,9 @@ import runpy
 import shlex
 import shutil
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -160,6 +162,9 @@ def load(path: Path, pairs: list[str], monkeypatch, **machines: int):
             Path(value).touch()
     monkeypatch.setattr(config_steps, "cpu_has_bfloat16", lambda: True)
     monkeypatch.setenv("CXX", sys.executable)  # any program that is there
+    installed = ModuleType("wandb")  # nobody needs to have it
+    installed.__spec__ = ModuleSpec("wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", installed)
     if "NUM_GPUS" in pairs:
         monkeypatch.setattr(config_check, "visible_gpus", lambda: 8)
     return load_config(path, ["NUM_GPUS", "0", *pairs], **machines)

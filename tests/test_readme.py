@@ -90,7 +90,7 @@ def test_make_targets_exist(page):
 
 def test_every_key_of_vtn_is_in_the_table():
     cfg = type(get_cfg())()
-    for section in ("TRAIN", "TEST", "DATA", "DATA_LOADER", "MODEL", "SOLVER", "RESNET"):
+    for section in ("TRAIN", "TEST", "DATA", "DATA_LOADER", "MODEL", "SOLVER", "RESNET", "TENSORBOARD"):
         cfg[section] = type(cfg)()
     cfg.MODEL.SINGLE_PATHWAY_ARCH = []  # a list of the host's that is added to
     add_vtn_config(cfg)

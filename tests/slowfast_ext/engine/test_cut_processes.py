@@ -11,7 +11,7 @@ from tiny_runs import TINY
 from toys import TOY, ToyLinear, items_of, train_steps
 
 from slowfast_ext.config import load_config
-from slowfast_ext.distributed import launch_job
+from slowfast_ext.launch import launch_job
 from slowfast_ext.plugin.loops import train
 
 

@@ -57,7 +57,7 @@ def test_what_is_not_finite_is_named(toy_cfg, poisoned, capsys):
     text = printed(capsys, path)
     assert "Weights before the step: all finite\nInputs: finite\n" in text
     assert re.search(r"Loss: nan \(in the run: nan\)\nNorm of the gradient: nan", text)
-    assert "Forward: not finite from linear (Linear), whose input is not finite either" in text
+    assert "Forward: not finite from linear (FrugalLinear), whose input is not finite either" in text
     assert "Backward: not finite from the gradient of linear." in text
     assert "5.mp4" in re.search("Videos: (.*)", text)[1]
     assert "The step was repeated exactly" in text
