@@ -22,7 +22,7 @@ from slowfast_ext.distributed import num_processes, world_size
 from slowfast_ext.launch.leaving import die_of, kill_all, leaving_nobody_behind
 from slowfast_ext.launch.meeting import Address, Alone, meeting_point
 from slowfast_ext.launch.part import TOLD, TRACEBACK, run_key, started_key, take_part
-from slowfast_ext.launch.place import Place, name_of
+from slowfast_ext.launch.place import Rank, name_of
 from slowfast_ext.launch.watch import agree_on_news, read_news
 from vtn.errors import InputError
 
@@ -56,13 +56,13 @@ def start_processes(cfg, init_method: str, func: Callable) -> None:
         _tell_of(children, folder)
 
 
-def places_of(cfg) -> list[Place]:
+def places_of(cfg) -> list[Rank]:
     """The processes of this machine among all."""
     here = num_processes(cfg)
-    return [Place(cfg.SHARD_ID * here + local, world_size(cfg), local, here) for local in range(here)]
+    return [Rank(cfg.SHARD_ID * here + local, world_size(cfg), local, here) for local in range(here)]
 
 
-def _child(place: Place, cfg, func: Callable, address: Address, parent: int, folder: Path) -> None:
+def _child(place: Rank, cfg, func: Callable, address: Address, parent: int, folder: Path) -> None:
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)  # blocked until now: see Children.run
         take_part(cfg, func, place, address, parent, folder)
@@ -83,7 +83,7 @@ class Children:
         signals: Numbers of the signals that came for this process.
     """
 
-    def __init__(self, places: list[Place], address: Address) -> None:
+    def __init__(self, places: list[Rank], address: Address) -> None:
         self._places, self._address = places, address
         self._processes: list[Any] = []
         self._signalled_at = float("-inf")

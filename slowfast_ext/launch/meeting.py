@@ -22,7 +22,7 @@ from torch import distributed as dist
 
 from slowfast_ext.files import write_text
 from slowfast_ext.launch.leaving import start_time, whereabouts
-from slowfast_ext.launch.place import Place, name_of
+from slowfast_ext.launch.place import Rank, name_of
 from vtn.errors import InputError
 
 _POLL_SECONDS = 0.05
@@ -94,7 +94,7 @@ def serve(port: int) -> dist.TCPStore:
 
 
 @contextlib.contextmanager
-def meeting_point(init_method: str, place: Place, seconds: float) -> Iterator[Address]:
+def meeting_point(init_method: str, place: Rank, seconds: float) -> Iterator[Address]:
     """Where the processes that this one starts are to meet those of other machines.
 
     Args:
@@ -138,7 +138,7 @@ def _address_in(init_method: str) -> Address:
 
 
 @contextlib.contextmanager
-def _announced_in(path: Path, place: Place, seconds: float) -> Iterator[Address]:
+def _announced_in(path: Path, place: Rank, seconds: float) -> Iterator[Address]:
     """The address that the first machine writes into a file; another one reads it from there."""
     if place.shard_id == 0:
         address = Address(socket.gethostname(), serve(0).port)
@@ -161,7 +161,7 @@ def _announced_in(path: Path, place: Place, seconds: float) -> Iterator[Address]
     yield Address(host, int(port))
 
 
-def gather(store: dist.Store, place: Place, seconds: float) -> str:
+def gather(store: dist.Store, place: Rank, seconds: float) -> str:
     """Wait until all processes of a run are here.
 
     Args:
@@ -199,7 +199,7 @@ def gather(store: dist.Store, place: Place, seconds: float) -> str:
         time.sleep(_POLL_SECONDS)
 
 
-def _who_is_missing(store: dist.Store, run: str | None, place: Place, seconds: float) -> str:
+def _who_is_missing(store: dist.Store, run: str | None, place: Rank, seconds: float) -> str:
     missing = [0]  # it alone says which others are here
     if run:
         missing = [r for r in range(place.world_size) if not store.check([f"{run}/here/{r}"])]
@@ -231,7 +231,7 @@ class Peer:
     started: str | None
 
 
-def peers_of(store: dist.Store, run: str, place: Place) -> dict[int, Peer]:
+def peers_of(store: dist.Store, run: str, place: Rank) -> dict[int, Peer]:
     """The other processes by their ranks, as they have introduced themselves in `gather`."""
     found = {}
     for rank in range(place.world_size):

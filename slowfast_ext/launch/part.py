@@ -18,7 +18,7 @@ from torch import distributed as dist
 from slowfast_ext.distributed import on_cpu, settle, use_device
 from slowfast_ext.launch.leaving import is_running, leave_at_once
 from slowfast_ext.launch.meeting import Address, Alone, gather, serve
-from slowfast_ext.launch.place import Place, name_of, torchrun_address
+from slowfast_ext.launch.place import Rank, name_of, torchrun_address
 from slowfast_ext.launch.watch import Watch, agree_on_news
 from vtn.errors import InputError
 
@@ -37,7 +37,7 @@ def run_key(rank: int, pid: int) -> str:
     return f"run/{rank}/{pid}"
 
 
-def take_part(cfg, func: Callable, place: Place, address: Address, parent: int, folder: Path | None) -> None:
+def take_part(cfg, func: Callable, place: Rank, address: Address, parent: int, folder: Path | None) -> None:
     """Call `func(cfg)` as one of several processes; where one of them fails, all of them end.
 
     Args:
@@ -73,7 +73,7 @@ def take_part(cfg, func: Callable, place: Place, address: Address, parent: int, 
     dist.destroy_process_group()
 
 
-def take_part_of_torchrun(cfg, func: Callable, place: Place) -> None:
+def take_part_of_torchrun(cfg, func: Callable, place: Rank) -> None:
     """Call `func(cfg)` as one of the processes that torchrun has started."""
     host, port, kept = torchrun_address()
     if place.rank == 0 and not kept:
@@ -81,12 +81,12 @@ def take_part_of_torchrun(cfg, func: Callable, place: Place) -> None:
     take_part(cfg, func, place, Address(host, port), os.getppid(), None)
 
 
-def _prepare(cfg, place: Place) -> None:
+def _prepare(cfg, place: Rank) -> None:
     settle(cfg)
     use_device(place.local_rank, place.local_world_size)
 
 
-def _meet(cfg, place: Place, address: Address, tell: "_Telling") -> tuple[dist.Store, str]:
+def _meet(cfg, place: Rank, address: Address, tell: "_Telling") -> tuple[dist.Store, str]:
     seconds = cfg.DIST_TIMEOUT
     store = None
     try:
@@ -147,7 +147,7 @@ class _Telling:
         folder: Where it leaves the sentence for the process that started it; None: on the screen.
     """
 
-    def __init__(self, place: Place, folder: Path | None) -> None:
+    def __init__(self, place: Rank, folder: Path | None) -> None:
         self._place, self._folder = place, folder
         self.who = name_of(place.rank, place.world_size, socket.gethostname(), os.getpid())
         # Another one after a restart by torchrun, which keeps the store.

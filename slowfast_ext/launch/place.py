@@ -11,7 +11,7 @@ _ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """A process among those of a run.
 
     Attributes:
@@ -37,7 +37,7 @@ class Place:
         return self.rank // self.local_world_size
 
 
-def torchrun_place() -> Place | None:
+def torchrun_place() -> Rank | None:
     """The place that torchrun has given this process; None if it was not started by torchrun.
 
     Raises:
@@ -53,7 +53,7 @@ def torchrun_place() -> Place | None:
             "`unset LOCAL_RANK`"
         )
     try:
-        place = Place(*(int(os.environ[name]) for name in _NUMBERS))
+        place = Rank(*(int(os.environ[name]) for name in _NUMBERS))
     except ValueError:
         place = None
     if place is None or not _is_possible(place):
@@ -70,7 +70,7 @@ def torchrun_address() -> tuple[str, int, bool]:
     return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), kept
 
 
-def _is_possible(place: Place) -> bool:
+def _is_possible(place: Rank) -> bool:
     within = 0 <= place.rank < place.world_size and 0 <= place.local_rank < place.local_world_size
     # Machines are numbered by the number of processes of each.
     return within and place.world_size % place.local_world_size == 0

@@ -18,7 +18,7 @@ from torch import distributed as dist
 
 from slowfast_ext.launch.leaving import kill_all, leave_at_once, start_time, whereabouts
 from slowfast_ext.launch.meeting import Address, Peer, peers_of
-from slowfast_ext.launch.place import Place
+from slowfast_ext.launch.place import Rank
 
 # One that fell silent, and all others, have ended after DIST_TIMEOUT; this share of it passes in silence.
 _SHARE = 0.75
@@ -70,7 +70,7 @@ class Watch:
         self,
         address: Address,
         run: str,
-        place: Place,
+        place: Rank,
         timeout: float,
         tell: Callable[[dist.Store | None, int, str], None],
         *,

@@ -12,8 +12,8 @@ FAULTS = [
     Fault(
         "ranks of the second machine collide with the first's",
         _CHILDREN,
-        "Place(cfg.SHARD_ID * here + local,",
-        "Place(local,",
+        "Rank(cfg.SHARD_ID * here + local,",
+        "Rank(local,",
         f"{_TESTS}/test_launch.py -k rank_of_their_own",
     ),
     Fault(

@@ -10,7 +10,7 @@ from torch import distributed as dist
 
 from slowfast_ext.launch.leaving import start_time
 from slowfast_ext.launch.meeting import Address, Alone, gather, meeting_point, peers_of, serve
-from slowfast_ext.launch.place import Place
+from slowfast_ext.launch.place import Rank
 from vtn import InputError
 
 
@@ -25,7 +25,7 @@ def meet(address: Address, ranks: list[int], world_size: int, *, seconds: float 
 
     def one(rank: int) -> str:
         try:
-            return gather(address.connect(5), Place(rank, world_size, rank % here, here), seconds)
+            return gather(address.connect(5), Rank(rank, world_size, rank % here, here), seconds)
         except Alone as error:
             return str(error)
 
@@ -52,7 +52,7 @@ def test_one_that_comes_late_is_not_taken_for_the_one_before(address):
 
 def test_the_others_know_host_and_process(address):
     run, _ = meet(address[0], [0, 1], 2)
-    ((rank, peer),) = peers_of(address[1], run, Place(0, 2, 0, 2)).items()
+    ((rank, peer),) = peers_of(address[1], run, Rank(0, 2, 0, 2)).items()
     assert (rank, peer.pid, peer.started) == (1, os.getpid(), start_time(os.getpid()))
     assert peer.who == f"rank 1 of 2 (host {socket.gethostname()}, process id {os.getpid()})"
 
@@ -86,11 +86,11 @@ def test_a_port_that_another_program_has():
 @pytest.mark.parametrize("init_method", ["tcp://first", "first:9999", "udp://first:9999", "tcp://:9999"])
 def test_several_machines_need_an_address(init_method):
     with pytest.raises(InputError, match=r"several machines meet at tcp://HOST:PORT"):
-        meeting_point(init_method, Place(0, 2, 0, 1), 1).__enter__()
+        meeting_point(init_method, Rank(0, 2, 0, 1), 1).__enter__()
 
 
 def test_one_machine_needs_none():
-    with meeting_point("tcp://nowhere:1", Place(0, 2, 0, 2), 1) as address:
+    with meeting_point("tcp://nowhere:1", Rank(0, 2, 0, 2), 1) as address:
         first, second = meet(address, [0, 1], 2)
     assert first == second
 
@@ -102,8 +102,8 @@ def test_machines_meet_with_a_file(tmp_path):
         unused.bind(("127.0.0.1", 0))
         path.write_text(f"127.0.0.1 {unused.getsockname()[1]}\n")
     with pytest.raises(Alone, match=r"the first machine has not come to .*meet within 0\.3 s"):
-        meeting_point(f"file://{path}", Place(1, 2, 0, 1), 0.3).__enter__()
-    first, second = (meeting_point(f"file://{path}", Place(rank, 2, 0, 1), 1) for rank in (0, 1))
+        meeting_point(f"file://{path}", Rank(1, 2, 0, 1), 0.3).__enter__()
+    first, second = (meeting_point(f"file://{path}", Rank(rank, 2, 0, 1), 1) for rank in (0, 1))
     with first as one, second as two:
         assert one == two
     assert not path.exists()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slowfast_ext.launch.place import Place, torchrun_place
+from slowfast_ext.launch.place import Rank, torchrun_place
 from vtn import InputError
 
 ENVIRONMENT = {
@@ -36,7 +36,7 @@ def test_without_torchrun_there_is_no_place(monkeypatch, environment):
 def test_the_second_of_two_machines(environment):
     environment()
     place = torchrun_place()
-    assert place == Place(5, 6, 2, 3)
+    assert place == Rank(5, 6, 2, 3)
     assert (place.num_shards, place.shard_id) == (2, 1)
 
 

@@ -11,7 +11,7 @@ from torch import distributed as dist
 from slowfast_ext.launch import watch as module
 from slowfast_ext.launch.leaving import start_time, whereabouts
 from slowfast_ext.launch.meeting import Address
-from slowfast_ext.launch.place import Place
+from slowfast_ext.launch.place import Rank
 from slowfast_ext.launch.watch import Watch, agree_on_news
 
 RUN = "run"
@@ -38,7 +38,7 @@ def watching(store, monkeypatch):
             store.set(f"{RUN}/beat/{rank}", "0")
             store.set(f"{RUN}/here/{rank}", json.dumps(["box", pid, where, began]))
         options = {"parent": os.getppid(), "looks_for_the_dead": False} | options
-        address, place = Address("127.0.0.1", store.port), Place(0, 2, 0, 1)
+        address, place = Address("127.0.0.1", store.port), Rank(0, 2, 0, 1)
         tell = lambda store, status, sentence: said.append(sentence)  # noqa: E731
         started.append(Watch(address, RUN, place, 1.0, tell, **options))
         started[0].start()
