@@ -87,6 +87,7 @@ class Counted:
         batch: Of the configuration.
         clip_seconds, video_seconds: Of one core, to read a clip and a full video.
         cpu_step: Seconds of a step with one clip on the CPU that was measured; None if it was not.
+        shown_seconds: By which a step of two processes on a CPU is longer for their exchange.
     """
 
     gflops: float
@@ -97,13 +98,14 @@ class Counted:
     clip_seconds: float
     video_seconds: float
     cpu_step: float | None
+    shown_seconds: float | None
 
 
-def measured(file: str, what: str, results: Path = _RESULTS) -> float | None:
-    """Our figure of the first row of results/FILE whose `what` begins so; None without such a row."""
+def measured(file: str, what: str, results: Path = _RESULTS, side: str = "ours") -> float | None:
+    """A figure of the first row of results/FILE whose `what` begins so; None without such a row."""
     path = results / file
     rows = json.loads(path.read_text())["rows"] if path.is_file() else []
-    return next((row["ours"] for row in rows if row["what"].startswith(what)), None)
+    return next((row[side] for row in rows if row["what"].startswith(what)), None)
 
 
 def count(results: Path = _RESULTS) -> Counted:
@@ -121,7 +123,13 @@ def count(results: Path = _RESULTS) -> Counted:
         clip_seconds=measured("loader.json", "training clip", results),
         video_seconds=measured("loader.json", "full video, 250 frames", results),
         cpu_step=measured("train_step.json", "step, float32: time", results),
+        shown_seconds=_shown_seconds(results),
     )
+
+
+def _shown_seconds(results: Path) -> float | None:
+    steps = [measured("processes.json", "step of 2", results, side) for side in ("ours", "theirs")]
+    return None if None in steps else steps[0] - steps[1]
 
 
 def row_of(gpus: int, batch: int, counted: Counted, assumed: Assumed) -> dict:
@@ -191,6 +199,12 @@ def facts(counted: Counted, assumed: Assumed) -> list[str]:
         lines.append(
             f"Measured: a step with one clip takes {counted.cpu_step:.1f} s on the CPU of "
             f"benchmarks/results/train_step.json, so an epoch there would take {hours:,.0f} h."
+        )
+    if counted.shown_seconds:
+        lines.append(
+            f"Measured: on the two cores of one CPU, which also had other work, two processes take "
+            f"{counted.shown_seconds:.1f} s longer for a step if they exchange these gradients by gloo "
+            "(benchmarks/processes.py)."
         )
     return [
         *lines,

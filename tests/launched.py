@@ -113,6 +113,12 @@ def work(cfg) -> None:
     time.sleep(600)
 
 
+def rest(cfg) -> None:
+    """For ever, without a handler."""
+    note(cfg)
+    time.sleep(600)
+
+
 def work_on(cfg) -> None:
     """For ever, without a handler, and with a worker."""
     worker = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)

@@ -18,6 +18,7 @@ COUNTED = scaling.Counted(
     clip_seconds=0.001,
     video_seconds=0.002,
     cpu_step=None,
+    shown_seconds=None,
 )
 ASSUMED = scaling.Assumed(
     videos=1600, val_videos=100, tflops=4.0, share=1.0, cores=2, inside=1000.0, between=100.0, per_machine=8

@@ -180,7 +180,7 @@ def test_two_machines_meet_twice(meet, start, tmp_path, free_port):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_process_of_another_machine_is_named_on_both(how, start, tmp_path, free_port):
     where = f"tcp://127.0.0.1:{free_port}"
-    both = [start("work_on", str(shard), "2", where, processes=1, timeout=6) for shard in range(2)]
+    both = [start("work_on", str(shard), "2", where, processes=1, timeout=15) for shard in range(2)]
     pids = [pid_in(tmp_path / f"rank{rank}") for rank in range(2)]
     os.kill(pids[1], how)
     began = time.monotonic()
@@ -190,7 +190,7 @@ def test_a_process_of_another_machine_is_named_on_both(how, start, tmp_path, fre
         assert process.returncode == 1, out
         assert f"error: rank 1 of 2 (host {HOST}, process id {pids[1]}) {said}" in out
         assert out.count("\n") == 1, out
-    assert time.monotonic() - began < 30  # of which DIST_TIMEOUT is 6, on a busy machine
+    assert time.monotonic() - began < 30  # of which DIST_TIMEOUT is 15, on a busy machine
     assert all_gone(pids)
 
 
@@ -199,7 +199,7 @@ def test_a_process_of_another_machine_is_named_on_both(how, start, tmp_path, fre
 def test_a_whole_machine_that_is_gone_ends_the_other(shard, start, tmp_path, free_port):
     """Launcher and process at once, as when its power fails."""
     where = f"tcp://127.0.0.1:{free_port}"
-    both = [start("work_on", str(number), "2", where, processes=1, timeout=6) for number in range(2)]
+    both = [start("work_on", str(number), "2", where, processes=1, timeout=15) for number in range(2)]
     pids = [pid_in(tmp_path / f"rank{rank}") for rank in range(2)]
     os.killpg(both[shard].pid, signal.SIGKILL)
     assert all_gone([pids[shard]])

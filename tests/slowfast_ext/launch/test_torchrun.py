@@ -99,7 +99,7 @@ def test_a_process_of_another_machine_is_named_on_both(how, start, tmp_path, fre
     for node in range(2):
         machines = ["--nnodes", "2", "--node_rank", str(node), "--nproc_per_node", "1"]
         machines += ["--master_addr", "127.0.0.1", "--master_port", str(free_port)]
-        both.append(start("work_on", before=[*TORCHRUN, *machines], timeout=6))
+        both.append(start("rest", before=[*TORCHRUN, *machines], timeout=15))
     pids = [pid_in(tmp_path / f"rank{rank}") for rank in range(2)]
     os.kill(pids[1], how)
     said = both[0].communicate(timeout=120)[0]
