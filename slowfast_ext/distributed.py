@@ -8,6 +8,7 @@ import functools
 import os
 import random
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -200,6 +201,8 @@ def train_together(
         model: Its trained weights, those that require gradients now, are the same ones in every process.
         find_unused_parameters: Some get no gradient in some steps; to look for them takes time in each.
     """
+    # Of tensors like a CLS token (1, 1, D), whose strides over one element mean nothing.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     device = next(model.parameters()).device
     return nn.parallel.DistributedDataParallel(
         model,
