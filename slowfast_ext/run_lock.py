@@ -80,7 +80,7 @@ def _refuse_if_used(path: Path) -> str:
             f"OUTPUT_DIR {folder!r} is in use by another run ({who}): wait for it, stop it, or type another "
             "OUTPUT_DIR"
         )
-    return f"The run before ({who}) has ended without leaving {path}: it is taken over"
+    return f"The run before ({who}) has ended and left {path} behind: it is taken over"
 
 
 def _this_process() -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_a_run_of_another_process_is_refused_while_it_lives(tmp_path):
         other.kill()
         other.wait()
         with alone_in_folder(str(tmp_path)) as told:
-            assert "has ended without leaving" in told
+            assert "has ended and left" in told
             assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
 
 
