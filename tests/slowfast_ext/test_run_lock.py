@@ -55,7 +55,7 @@ def test_what_a_process_that_is_gone_has_left_is_taken_over(tmp_path, entries):
     """Also where its number has been given to another process."""
     left_behind(tmp_path, **entries)
     with alone_in_folder(str(tmp_path)) as told:
-        assert f"{tmp_path / LOCK}: it is taken over" in told
+        assert f"left {tmp_path / LOCK} behind: it is taken over" in told
     assert os.listdir(tmp_path) == []
 
 
