@@ -62,10 +62,12 @@ test: $(READY)
 	SLOWFAST_HOME= $(PYTEST) -m "not slow"
 	$(if $(SLOWFAST_HOME),$(PYTEST) -m "not slow")
 
+PYTEST_SLOW := $(BIN)/python -m pytest -m slow --durations=10 -o faulthandler_timeout=1300
+
 # One after the other: some send signals and measure how soon something ends.
 test-slow: $(READY)
-	SLOWFAST_HOME= $(BIN)/python -m pytest -m slow --durations=10
-	$(if $(SLOWFAST_HOME),$(BIN)/python -m pytest -m slow --durations=10)
+	SLOWFAST_HOME= $(PYTEST_SLOW)
+	$(if $(SLOWFAST_HOME),$(PYTEST_SLOW))
 
 # On a machine with a GPU. Where that has no network, copy the folder there with `make gpu-wheels` done: it must have
 # PyTorch, torchvision, timm, transformers, matplotlib, opencv and pytest, and a Python of GPU_PYTHON's version.

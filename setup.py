@@ -41,7 +41,8 @@ setup(
             "tensorboard>=2.15",
         ],
         "test": [
-            "pytest>=8.0",
+            "pytest>=9.0",  # it ends a process whose test does not end
+            "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.9",
             "scikit-video>=1.1.11",

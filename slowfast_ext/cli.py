@@ -6,11 +6,11 @@ This file loads none of them, and no PyTorch, so that Ctrl-C is answered from th
 import contextlib
 import importlib
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+
+from slowfast_ext.processes import interrupts_wait
 
 # What each is: the module and its function, and a line for the list of commands.
 COMMANDS = {
@@ -61,29 +61,10 @@ def run_command(name: str) -> None:
 
 
 def _load(name: str) -> Callable[[], int | None]:
-    """The function of a command. Ctrl-C takes effect when it is loaded, seconds later.
-
-    Libraries lose an interrupt that comes while they are imported, or fail in strange ways.
-    """
+    """The function of a command. Ctrl-C takes effect when it is loaded, seconds later."""
     module, function = COMMANDS[name][0].split(":")
-    with libraries_load():
+    with interrupts_wait():
         return getattr(importlib.import_module(module), function)
-
-
-@contextlib.contextmanager
-def libraries_load() -> Iterator[None]:
-    """Within, libraries are imported: Ctrl-C takes effect at the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    noted: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if noted:
-            raise KeyboardInterrupt
 
 
 def run_safely(command: Callable[[], int | None]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from slowfast_ext.processes import start_time
 from vtn.errors import InputError
 
 LOCK = "lock.json"
@@ -75,7 +76,7 @@ def _refuse_if_used(path: Path) -> str:
             f"OUTPUT_DIR {folder!r} is in use by a run on the host {other['host']} ({who}): if that has "
             f"ended, remove {path}"
         )
-    if other["began"] == _began(other["pid"]) != "":
+    if other["began"] == start_time(other["pid"]):
         raise InputError(
             f"OUTPUT_DIR {folder!r} is in use by another run ({who}): wait for it, stop it, or type another "
             "OUTPUT_DIR"
@@ -89,23 +90,8 @@ def _this_process() -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": pid,
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "began": _began(pid),
+        "began": start_time(pid),
     }
-
-
-def _began(pid: int) -> str:
-    """When a process began, in a form that is only compared; empty if there is no such process."""
-    try:
-        if Path("/proc/self/stat").is_file():
-            # Its name, in brackets, may hold anything.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return "" if fields[0] in "ZX" else fields[19]
-        os.kill(pid, 0)
-    except PermissionError:
-        pass  # it is another user's
-    except (OSError, IndexError):
-        return ""
-    return "running"
 
 
 def _read(path: Path) -> dict[str, Any]:

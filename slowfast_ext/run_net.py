@@ -4,8 +4,9 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from slowfast_ext.cli import libraries_load, only_first_speaks
+from slowfast_ext.cli import only_first_speaks
 from slowfast_ext.host.command_line import parse_args
+from slowfast_ext.processes import interrupts_wait
 from vtn.errors import InputError
 
 
@@ -14,7 +15,7 @@ def run_net(argv: Sequence[str] | None = None) -> None:
     with only_first_speaks():
         args = parse_args(argv)  # first: --help needs no PySlowFast
 
-    with libraries_load():
+    with interrupts_wait():
         from slowfast_ext.config import load_config
         from slowfast_ext.data.build import require_lists
         from slowfast_ext.host import get_host

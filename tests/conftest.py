@@ -8,6 +8,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+SLOW_SECONDS = 1200
 
 
 def pytest_configure() -> None:
@@ -25,6 +26,13 @@ def pytest_report_header() -> str:
         "" if os.environ.get("SLOWFAST_HOME") else "; SLOWFAST_HOME is not set: main from git is not tested"
     )
     return f"{describe_host()}{other}"
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Slow tests may take longer than others before they count as hanging."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 def pytest_runtest_setup(item) -> None:

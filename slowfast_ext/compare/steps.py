@@ -5,8 +5,9 @@ step is left alone and one that was cut short goes on.
 """
 
 import contextlib
-import ctypes
+import functools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,14 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slowfast_ext.compare.progress import Progress, fraction_done, short_line
-from slowfast_ext.data.supervisor import interrupts_wait
 from slowfast_ext.files import write_text
+from slowfast_ext.processes import end_with, interrupts_wait
 from vtn.errors import InputError
 
 _RECORD, _LOG = "step.json", "run.log"
 _GRACE_SECONDS = 60
 _SECONDS_BETWEEN_RECORDS = 10
-_PR_SET_PDEATHSIG = 1
 _NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory", "memoryerror")
 
 
@@ -179,7 +179,7 @@ class _Attempt:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=functools.partial(_end_with, os.getpid()),
         )
 
     def _look_at(self, line: str) -> None:
@@ -197,11 +197,12 @@ class _Attempt:
         write_text(self._step.folder / _RECORD, json.dumps(self._record, indent=1) + "\n")
 
 
-def _end_with_parent() -> None:
-    """In the new process: die with the one that started it, and before it if memory runs out."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("500")
+def _end_with(parent: int) -> None:
+    """In the new process: end with the one that started it, and before it if memory runs out."""
+    end_with(parent)
+    if sys.platform == "linux":
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")
 
 
 def _wait_for_end(process: subprocess.Popen) -> None:

@@ -4,12 +4,11 @@
 """
 
 import contextlib
-import ctypes
+import copy
 import functools
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections import Counter
@@ -21,17 +20,17 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 from torch.utils.data._utils import signal_handling
 
+from slowfast_ext.processes import STOP_SIGNALS, end_with, interrupts_wait, is_stopped
 from vtn.errors import InputError
 
 # Seconds that a worker is given to die by itself after its queue fell silent.
 POLL_SECONDS = 1.0
-# Those that ask a training to end; SIGUSR1 is what Slurm sends before time is up.
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-_PR_SET_PDEATHSIG = 1
+# Seconds without any work after which workers count as hanging, if VIDEO_TIMEOUT is shorter.
+_IDLE_SECONDS = 60.0
 # Memory may run out, or a person may kill a process: only a video that does it again is to blame.
 _DEATHS = 2
-# Workers that die at no item, one after the other, before a batch has come, are not started again.
-_STARTS_IN_VAIN = 5
+# Workers that die or hang at no item, one after the other, before a result has come, are not started again.
+STARTS_IN_VAIN = 5
 
 
 class Watched(Dataset):
@@ -88,9 +87,9 @@ def load_batches(
     """Load batches in the order given, batch i by worker i modulo num_workers.
 
     A worker that dies on an item twice, or is longer than `timeout` at one, costs that item's video: it is
-    reported, and the others are loaded by new workers; so is all if one dies that is at no item. With no
-    workers there is nothing to survive: what kills or stops the reading of a file then does it to this
-    process.
+    reported, and the others are loaded by new workers. So is all if one dies or hangs that is at no item, or
+    is stopped from outside for longer than that. With no workers there is nothing to survive: what kills or
+    stops the reading of a file then does it to this process.
 
     Args:
         dataset: Items by number.
@@ -118,6 +117,7 @@ def load_batches(
             pin_memory=pin_memory,
             collate_fn=collate,
             timeout=POLL_SECONDS if num_workers else 0,
+            multiprocessing_context=survivable_context() if num_workers else None,
             worker_init_fn=functools.partial(_live_as_long_as, _lasting_process()),
         )
         done, culprits = 0, []
@@ -127,10 +127,10 @@ def load_batches(
                 yield loaded
         remaining = remaining[done:]
         in_vain = 0 if done or culprits else in_vain + 1
-        if in_vain == _STARTS_IN_VAIN:
+        if in_vain == STARTS_IN_VAIN:
             raise InputError(
-                f"{num_workers} processes that load videos have died {in_vain} times before they loaded any: "
-                "type a smaller DATA_LOADER.NUM_WORKERS, if memory runs out"
+                f"{num_workers} processes that load videos have died or hung {in_vain} times before they "
+                "loaded any: type a smaller DATA_LOADER.NUM_WORKERS, if memory runs out"
             )
         for item, reason in given_up(culprits, deaths):
             failed(item, reason)
@@ -155,7 +155,8 @@ def until_trouble(
     if loader.num_workers:
         _silence_pytorch()
     workers: dict[int, Any] = {}
-    ended = False
+    ended, idle, seen = False, 0.0, time.monotonic()
+    left = threading.Event()
     try:
         with interrupts_wait():
             batches = iter(loader)
@@ -164,6 +165,8 @@ def until_trouble(
                 workers = {process.pid: process for process in batches._workers}
         for process in workers.values():
             process._popen.terminate = process._popen.kill  # the other signal is not listened to
+        if workers:
+            threading.Thread(target=_end_the_stopped, args=(workers, timeout, left), daemon=True).start()
         while not culprits:
             try:
                 loaded = next(batches)
@@ -176,19 +179,61 @@ def until_trouble(
                 silence = isinstance(error, RuntimeError) and str(error).startswith("DataLoader timed out")
                 dead = _has_died(workers, wait=0.0 if silence else POLL_SECONDS)
                 culprits += _find_culprits(watched, workers, timeout)
-                if not culprits and (dead or not silence):
-                    if loader.in_order and not dead:
-                        raise
-                    ended = True
-                    return  # somebody ended a process that was at no item
+                # This process may itself have been stopped for an hour.
+                passed, seen = min(time.monotonic() - seen, 2 * POLL_SECONDS), time.monotonic()
+                idle = 0.0 if watched.busy() else idle + passed
+                hangs = idle > max(timeout, _IDLE_SECONDS)
+                if not (culprits or dead or silence) and loader.in_order:
+                    raise
+                ended = dead or hangs or not silence
+                if ended and not culprits:
+                    return  # a process that was at no item was ended, or hangs
                 continue
             yield loaded
+            idle, seen = 0.0, time.monotonic()
             if not loader.in_order:
                 # The others need not fall silent for one that is dead or hangs.
                 culprits += _find_culprits(watched, workers, timeout)
     finally:
+        left.set()
         if culprits or ended or not loader.in_order:
             _end(workers.values())
+
+
+def _end_the_stopped(workers: dict[int, Any], timeout: float, left: threading.Event) -> None:
+    """In a thread: end each worker that is stopped for longer than `timeout`, until this is left.
+
+    The main thread cannot: to take a batch it asks the worker for its memory, and waits for the answer.
+    """
+    stopped = Counter()
+    while not left.wait(POLL_SECONDS):
+        for pid, process in workers.items():
+            stopped[pid] = stopped[pid] + POLL_SECONDS if is_stopped(pid) else 0.0
+            if stopped[pid] > timeout:
+                process.kill()
+
+
+class _Flag:
+    """Says that workers are to end, without the lock of multiprocessing's event.
+
+    One that is killed while it holds that lock keeps the others, and the process that started it, for ever.
+    """
+
+    def __init__(self, context: multiprocessing.context.BaseContext) -> None:
+        self._value = context.RawValue("b", 0)
+
+    def set(self) -> None:
+        self._value.value = 1
+
+    def is_set(self) -> bool:
+        return bool(self._value.value)
+
+
+def survivable_context(method: str | None = None) -> multiprocessing.context.BaseContext:
+    """How a loader starts workers any of which may be killed at any moment; None is Python's own method."""
+    context = copy.copy(multiprocessing.get_context(method))
+    context.Event = functools.partial(_Flag, context)
+    return context
 
 
 def _lasting_process() -> int:
@@ -204,10 +249,8 @@ def _live_as_long_as(parent: int, worker: int) -> None:
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    if parent and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it has died before that
-            os._exit(1)
+    if parent:
+        end_with(parent)
 
 
 def _end(processes: Iterable[Any]) -> None:
@@ -243,6 +286,8 @@ def _find_culprits(watched: Watched, workers: dict[int, Any], timeout: float) ->
         if process is not None and not process.is_alive():
             reason = f"the process that read it died ({_exit(process.exitcode)})"
             found.append(Culprit(item, reason, died=True))
+        elif seconds > timeout and process is not None and is_stopped(pid):
+            found.append(Culprit(item, "the process that read it was stopped from outside", died=True))
         elif seconds > timeout:
             found.append(Culprit(item, f"reading it took longer than {timeout:g} s", died=False))
     return found
@@ -252,22 +297,3 @@ def _exit(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {-code}, {signal.Signals(-code).name}"
     return f"exit status {code}"
-
-
-@contextlib.contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C take effect at the end of the block: a process that is half started would complain of it.
-
-    Blocking the signal would not do: where there are several threads, another one gets it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    noted: list[tuple] = []
-    before = signal.signal(signal.SIGINT, lambda *signal_and_frame: noted.append(signal_and_frame))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if noted and callable(before):
-        before(*noted[0])

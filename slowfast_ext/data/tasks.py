@@ -9,7 +9,14 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
-from slowfast_ext.data.supervisor import POLL_SECONDS, Watched, given_up, until_trouble
+from slowfast_ext.data.supervisor import (
+    POLL_SECONDS,
+    STARTS_IN_VAIN,
+    Watched,
+    given_up,
+    survivable_context,
+    until_trouble,
+)
 from vtn.errors import InputError
 
 
@@ -45,7 +52,7 @@ def run_tasks(
     Raises:
         InputError: If the function raised one: it is no use to go on.
     """
-    remaining, deaths = list(range(len(tasks))), Counter()
+    remaining, deaths, in_vain = list(range(len(tasks))), Counter(), 0
     while remaining:
         watched, done, culprits = Watched(_Tasks(function, tasks), jobs), set(), []
         loader = _TaskLoader(watched, remaining, jobs)
@@ -59,8 +66,9 @@ def run_tasks(
         for item, reason in lost.items():
             yield tasks[item], Lost(reason)
         remaining = [item for item in remaining if item not in done and item not in lost]
-        if remaining and not done and not culprits:
-            raise RuntimeError("The processes that were started for the tasks ended at once.")
+        in_vain = 0 if done or culprits else in_vain + 1
+        if remaining and in_vain == STARTS_IN_VAIN:
+            raise RuntimeError(f"The processes for the tasks have died or hung {in_vain} times at no task.")
 
 
 class _Tasks(Dataset):
@@ -93,7 +101,7 @@ class _TaskLoader(DataLoader):
             in_order=False,
             timeout=POLL_SECONDS,
             worker_init_fn=_leave_signals_alone,
-            multiprocessing_context="fork",
+            multiprocessing_context=survivable_context("fork"),
         )
 
     def check_worker_number_rationality(self) -> None:

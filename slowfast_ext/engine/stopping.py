@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from slowfast_ext.data.supervisor import STOP_SIGNALS
+from slowfast_ext.processes import SAME_SIGNAL_SECONDS, STOP_SIGNALS
 
 # The bits that processes tell each other in every step: a checkpoint is due, or 1 << n: signal n has come.
 SAVE = 1
-# A terminal signals every process, and what started them passes its own on: soon after, it is the same one.
-_SAME_SIGNAL_SECONDS = 1.0
 
 
 class Stopped(SystemExit):
@@ -47,7 +45,7 @@ class Noted:
         """Note a signal; a second one ends the process at once, whatever it is doing."""
         now, before = time.monotonic(), self._came
         self._came = now
-        if number == self.number and now - before < _SAME_SIGNAL_SECONDS:
+        if number == self.number and now - before < SAME_SIGNAL_SECONDS:
             return
         if self.number:
             text = f"\n{signal.Signals(number).name}: left at once, as a second signal asks\n"

@@ -24,12 +24,9 @@ from slowfast_ext.launch.meeting import Address, Alone, meeting_point
 from slowfast_ext.launch.part import TOLD, TRACEBACK, run_key, started_key, take_part
 from slowfast_ext.launch.place import Rank, name_of
 from slowfast_ext.launch.watch import agree_on_news, read_news
+from slowfast_ext.processes import SAME_SIGNAL_SECONDS, STOP_SIGNALS
 from vtn.errors import InputError
 
-# Those with which people, terminals and schedulers ask a run to stop.
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-# A terminal and a scheduler signal every process, and so does this one: soon after, it is the same signal.
-_SAME_SIGNAL_SECONDS = 1.0
 # Those that are left when one has failed are given so long to end by themselves.
 _GRACE_SECONDS = 5.0
 
@@ -64,7 +61,7 @@ def places_of(cfg) -> list[Rank]:
 
 def _child(place: Rank, cfg, func: Callable, address: Address, parent: int, folder: Path) -> None:
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)  # blocked until now: see Children.run
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # blocked until now: see Children.run
         take_part(cfg, func, place, address, parent, folder)
     except KeyboardInterrupt:
         die_of(signal.SIGINT)
@@ -155,7 +152,7 @@ class Children:
     def _was_asked(self, exit_code: int) -> bool:
         """Whether a process has ended as one does that was told to stop; the others then end, too."""
         if exit_code > 128:
-            return exit_code - 128 in PASSED_ON
+            return exit_code - 128 in STOP_SIGNALS
         return -exit_code in self.signals
 
     @property
@@ -184,7 +181,7 @@ class Children:
         if threading.current_thread() is not threading.main_thread():
             yield  # Python gives signals to the main thread alone
             return
-        before = {number: signal.signal(number, self._pass_on) for number in PASSED_ON}
+        before = {number: signal.signal(number, self._pass_on) for number in STOP_SIGNALS}
         try:
             yield
         finally:
@@ -194,7 +191,7 @@ class Children:
     def _pass_on(self, number: int, frame: Any) -> None:
         """Handle a signal: they save and leave at the first one, at once at the second."""
         now = time.monotonic()
-        if now - self._signalled_at < _SAME_SIGNAL_SECONDS and number in self.signals:
+        if now - self._signalled_at < SAME_SIGNAL_SECONDS and number in self.signals:
             return
         self._signalled_at = now
         self.signals.append(number)
@@ -207,7 +204,7 @@ class Children:
             if process.is_alive():
                 os.kill(process.pid, number)
         if len(self.signals) > 1:
-            deadline = time.monotonic() + _SAME_SIGNAL_SECONDS
+            deadline = time.monotonic() + SAME_SIGNAL_SECONDS
             while time.monotonic() < deadline and any(process.is_alive() for process in self._processes):
                 time.sleep(0.05)
             self._kill()
@@ -226,7 +223,7 @@ class Children:
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Processes that are started within block the signals, too; none is lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:

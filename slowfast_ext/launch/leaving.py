@@ -8,11 +8,11 @@ import signal
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
+from slowfast_ext.processes import PROC, process_status
+
 _PR_SET_CHILD_SUBREAPER = 36
-_PROC = Path("/proc")
 # It ends by itself when nobody needs it, and then removes what killed processes have left in shared memory.
 _KEPT = b"multiprocessing.resource_tracker"
 
@@ -36,37 +36,17 @@ def die_of(number: int) -> NoReturn:
 def whereabouts() -> str:
     """Names where process ids mean the same: containers of one machine may share its name, but not those."""
     with contextlib.suppress(OSError):
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink(_PROC / 'self/ns/pid')}"
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink(PROC / 'self/ns/pid')}"
     return f"unknown {uuid.uuid4().hex}"
-
-
-def start_time(pid: int) -> str | None:
-    """When a process of this machine began; None if it has ended. Process ids are given out again."""
-    fields = _stat(pid)
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this machine has neither ended nor been stopped."""
-    return _stat(pid)[0] not in "ZXTt"
-
-
-def _stat(pid: int) -> list[str]:
-    """What Linux says of a process, from its state on."""
-    try:
-        # The name, in parentheses, may hold spaces.
-        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ["X"]
 
 
 def descendants(pid: int) -> list[int]:
     """The processes that a process has started, and those that they have; empty where there is no /proc."""
     children = defaultdict(list)
-    for folder in _PROC.glob("[0-9]*"):
+    for folder in PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError):
-            parent = int(_stat(int(folder.name))[1])
+            parent = int(process_status(int(folder.name))[1])
             if _KEPT not in (folder / "cmdline").read_bytes():
                 children[parent].append(int(folder.name))
     found, waiting = [], [pid]

@@ -21,8 +21,9 @@ from urllib.parse import urlparse
 from torch import distributed as dist
 
 from slowfast_ext.files import write_text
-from slowfast_ext.launch.leaving import start_time, whereabouts
+from slowfast_ext.launch.leaving import whereabouts
 from slowfast_ext.launch.place import Rank, name_of
+from slowfast_ext.processes import start_time
 from vtn.errors import InputError
 
 _POLL_SECONDS = 0.05
@@ -222,7 +223,7 @@ class Peer:
         who: As sentences name it.
         pid: Its process id.
         whereabouts: Where that means something, see leaving.whereabouts.
-        started: When it began, see leaving.start_time.
+        started: When it began, see processes.start_time.
     """
 
     who: str

@@ -16,10 +16,11 @@ from pathlib import Path
 from torch import distributed as dist
 
 from slowfast_ext.distributed import on_cpu, settle, use_device
-from slowfast_ext.launch.leaving import is_running, leave_at_once
+from slowfast_ext.launch.leaving import leave_at_once
 from slowfast_ext.launch.meeting import Address, Alone, gather, serve
 from slowfast_ext.launch.place import Rank, name_of, torchrun_address
 from slowfast_ext.launch.watch import Watch, agree_on_news
+from slowfast_ext.processes import is_running
 from vtn.errors import InputError
 
 TOLD, TRACEBACK = "told.json", "traceback.txt"  # what a process leaves for the one that started it

@@ -16,9 +16,10 @@ from datetime import datetime, timedelta
 
 from torch import distributed as dist
 
-from slowfast_ext.launch.leaving import kill_all, leave_at_once, start_time, whereabouts
+from slowfast_ext.launch.leaving import kill_all, leave_at_once, whereabouts
 from slowfast_ext.launch.meeting import Address, Peer, peers_of
 from slowfast_ext.launch.place import Rank
+from slowfast_ext.processes import start_time
 
 # One that fell silent, and all others, have ended after DIST_TIMEOUT; this share of it passes in silence.
 _SHARE = 0.75

@@ -37,8 +37,8 @@ FAULTS = [
     Fault(
         "a command outlives the comparison that was killed",
         f"{COMPARE}/steps.py",
-        'preexec_fn=_end_with_parent if sys.platform == "linux" else None',
-        "preexec_fn=None",
+        "    end_with(parent)\n",
+        "",
         f"{TESTS}/test_steps.py::test_a_killed_comparison_leaves_no_process",
     ),
     Fault(

@@ -130,7 +130,7 @@ def test_a_damaged_record_is_named(tmp_path):
 def test_a_killed_comparison_leaves_no_process(tmp_path):
     """SIGKILL gives no time to end anything."""
     pid_file = tmp_path / "pid"
-    child = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    child = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     program = (
         "import sys\nfrom pathlib import Path\n"
         "from slowfast_ext.compare.steps import Step, run_step\n"

@@ -163,9 +163,11 @@ class Poison(Dataset):
 
     def __getitem__(self, item: int):
         harm = self.harm.get(item // 2)
-        if harm == "once" and not (self.folder / str(item)).exists():
+        if harm in ("once", "stop once") and not (self.folder / str(item)).exists():
             (self.folder / str(item)).touch()
-            harm = "die"
+            harm = {"once": "die", "stop once": "stop"}[harm]
+        if harm == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
         if harm == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if harm == "hang":
@@ -245,10 +247,54 @@ def test_idle_workers_that_somebody_kills_are_replaced_and_nothing_is_lost(tmp_p
     assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_idle_workers_that_somebody_stops_are_replaced(tmp_path, monkeypatch, train):
+    """As by SIGSTOP: this process would wait for the memory that they have sent word of."""
+    begin, begun, found = DataLoader.__iter__, [], []
+    monkeypatch.setattr(DataLoader, "__iter__", lambda self: begun.append(begin(self)) or begun[-1])
+    loader = build(Poison({}, tmp_path), train=train, batch_size=2, num_workers=2, timeout=2.0)
+    expected = list(loader.sampler)
+    for number, batch in enumerate(loader):
+        found += batch[2].tolist()
+        if number == 0:
+            time.sleep(0.5)  # they have loaded ahead, and wait
+            for worker in begun[0]._workers:
+                os.kill(worker.pid, signal.SIGSTOP)
+    assert found == expected
+    assert len(begun) == 2
+    assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
+
+
+def test_a_worker_that_is_stopped_at_a_video_does_not_cost_it(tmp_path):
+    loader = build(Poison({2: "stop once"}, tmp_path), batch_size=4, num_workers=2, timeout=2.0)
+    assert sorted(items(loader)) == list(range(12))
+    assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
+
+
+def test_a_worker_that_hangs_before_its_first_video_is_replaced(tmp_path, monkeypatch):
+    """A process that is forked while a thread holds a lock may wait for it for ever."""
+    monkeypatch.setattr(supervisor, "_IDLE_SECONDS", 2.0)
+    prepare, hung = supervisor._live_as_long_as, tmp_path / "hung"
+
+    def hang_once(parent: int, worker: int) -> None:
+        prepare(parent, worker)
+        if worker == 0 and not hung.exists():
+            hung.touch()
+            time.sleep(1000)
+
+    monkeypatch.setattr(supervisor, "_live_as_long_as", hang_once)
+    loader = build(Poison({}, tmp_path), batch_size=2, num_workers=2, timeout=2.0)
+    assert sorted(items(loader)) == list(range(12))
+    assert hung.exists()
+    assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
+
+
 def test_workers_that_never_load_anything_end_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(supervisor, "_live_as_long_as", lambda parent, worker: os._exit(1))
     loader = build(Poison({}, tmp_path), batch_size=4, num_workers=1)
-    with pytest.raises(InputError, match="1 processes that load videos have died 5 times before they loaded"):
+    with pytest.raises(
+        InputError, match="1 processes that load videos have died or hung 5 times before they"
+    ):
         list(loader)
 
 

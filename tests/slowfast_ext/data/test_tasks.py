@@ -1,8 +1,11 @@
 """Tasks that die, hang or raise are named, and all others are done."""
 
+import gc
 import os
 import signal
+import threading
 import time
+from multiprocessing import synchronize
 
 import pytest
 from torch.utils.data import DataLoader
@@ -141,6 +144,34 @@ def test_no_process_is_left_when_nobody_asks_for_more(tmp_path):
     for process in {first, *(int(path.name) for path in tmp_path.iterdir())}:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+def locks() -> dict[int, synchronize.SemLock]:
+    """All that processes share to wait for each other, by their identity."""
+    return {id(one): one for one in gc.get_objects() if issubclass(type(one), synchronize.SemLock)}
+
+
+def test_a_process_that_dies_while_it_holds_all_locks(tmp_path):
+    """Whatever processes share may be held by one that is killed: nobody may wait for that for ever."""
+    of_others = locks()
+
+    def die_once(task: int) -> int:
+        (tmp_path / f"{task}-{os.getpid()}").touch()
+        if task == 3 and len(list(tmp_path.glob("3-*"))) == 1:
+            for number, lock in locks().items():
+                if number not in of_others:
+                    lock._semlock.acquire(False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task
+
+    given = []
+    thread = threading.Thread(
+        target=lambda: given.extend(task for task, _ in run_tasks(die_once, range(8), jobs=2, timeout=60)),
+        daemon=True,  # one that waits for ever must not keep the tests
+    )
+    thread.start()
+    thread.join(60)
+    assert sorted(given) == list(range(8))
 
 
 def test_a_process_that_somebody_ends_between_tasks_costs_nothing(tmp_path):

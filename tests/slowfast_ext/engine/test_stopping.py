@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from launches import children_of
 from tiny_runs import ROOT, command
 
 from slowfast_ext.engine import stopping
@@ -113,6 +114,10 @@ def test_a_signal_to_all_processes_of_a_training(number, tiny_config, data_dir, 
 def test_workers_end_with_a_training_that_is_killed(tiny_config, data_dir, tmp_path):
     out = tmp_path / "out"
     with started(tiny_config, data_dir, out) as process:
+        workers = children_of(process.pid, "run_net")
+        assert workers
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)  # or it might notice by itself, seconds later
         process.kill()
         process.wait()
         deadline = time.monotonic() + 10

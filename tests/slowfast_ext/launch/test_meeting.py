@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from torch import distributed as dist
 
-from slowfast_ext.launch.leaving import start_time
 from slowfast_ext.launch.meeting import Address, Alone, gather, meeting_point, peers_of, serve
 from slowfast_ext.launch.place import Rank
+from slowfast_ext.processes import start_time
 from vtn import InputError
 
 

@@ -9,10 +9,11 @@ import pytest
 from torch import distributed as dist
 
 from slowfast_ext.launch import watch as module
-from slowfast_ext.launch.leaving import start_time, whereabouts
+from slowfast_ext.launch.leaving import whereabouts
 from slowfast_ext.launch.meeting import Address
 from slowfast_ext.launch.place import Rank
 from slowfast_ext.launch.watch import Watch, agree_on_news
+from slowfast_ext.processes import start_time
 
 RUN = "run"
 

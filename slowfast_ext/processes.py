@@ -1,0 +1,82 @@
+"""Processes of this machine and the signals they get. It loads no PyTorch: commands begin with it."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+# With these people, terminals and schedulers ask a run to end; Slurm sends SIGUSR1 before time is up.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+# A terminal signals every process, and what started them passes its own on: soon after, it is the same one.
+SAME_SIGNAL_SECONDS = 1.0
+PROC = Path("/proc")
+_PR_SET_PDEATHSIG = 1
+
+
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C take effect at the end of the block.
+
+    A process that is half started would complain of it, and libraries that are being imported lose it or fail
+    in strange ways. Blocking the signal would not do: where there are several threads, another one gets it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[tuple] = []
+    before = signal.signal(signal.SIGINT, lambda *signal_and_frame: noted.append(signal_and_frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if noted and callable(before):
+            before(*noted[0])
+
+
+def end_with(parent: int) -> None:
+    """In a new process: be killed when the thread of `parent` that started it ends; on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it has ended before that
+            os._exit(1)
+
+
+def start_time(pid: int) -> str | None:
+    """When a process began, in a form that is only compared, as process ids are given out again.
+
+    Returns:
+        None if it has ended; elsewhere than on Linux nothing else is known.
+    """
+    if PROC.joinpath("self/stat").is_file():
+        fields = process_status(pid)
+        return None if fields[0] in "ZX" else fields[19]
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        pass  # it is another user's
+    except OSError:
+        return None
+    return "unknown"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has neither ended nor been stopped; on Linux."""
+    return process_status(pid)[0] not in "ZXTt"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process has been stopped, as by SIGSTOP, and not by a debugger; on Linux."""
+    return process_status(pid)[0] == "T"
+
+
+def process_status(pid: int) -> list[str]:
+    """What Linux says of a process, from its state on: X if there is none, Z if it waits to be asked for."""
+    try:
+        # The name, in parentheses, may hold anything.
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["X"]
