@@ -3,6 +3,7 @@
 import contextlib
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -63,6 +64,17 @@ def seconds_per_video(batches: Iterable, videos: int) -> float:
 def ratio(row: dict, *, inverse: bool = False) -> dict:
     """The ratio that the target is about: ours / theirs, or how many times faster ours is."""
     return {"ratio": row["theirs"] / row["ours"] if inverse else row["ours"] / row["theirs"]}
+
+
+@contextlib.contextmanager
+def on_one_core() -> Iterator[None]:
+    """Within, this process and those that it starts share one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ and 30 frames per second). Prints a table, and writes it as JSON.
 """
 
 import argparse
+import contextlib
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from common import (
     forget_peak,
     in_new_process,
     in_turn,
+    on_one_core,
     peak_mib,
     ratio,
     resident_mib,
@@ -63,8 +65,8 @@ def write_lists(folder: Path, videos: list[Path]) -> None:
         (folder / f"{split}.csv").write_text("".join(f"{path} 0\n" for path in videos))
 
 
-def full_video(folder: Path, videos: list[Path], what: str) -> dict:
-    """250 frames of each video, from one worker, against libav in this process."""
+def full_video(folder: Path, videos: list[Path], what: str) -> list[dict]:
+    """250 frames of each video, from one worker on one core and on two, against libav in this process."""
     again = max(1, 30 // len(videos))  # long enough for the start of the worker not to count
     write_lists(folder, videos * again)
     cfg = config(folder)
@@ -80,9 +82,15 @@ def full_video(folder: Path, videos: list[Path], what: str) -> dict:
             decode_only(path)
         return (time.perf_counter() - started) / len(videos)
 
-    row = in_turn(lambda: seconds_per_video(loader, len(dataset)), libav)
-    common = {"against": FULL, "unit": "s per video", "better": "lower", "target": "<= 2.0"}
-    return {"what": f"full video, 250 frames to a 224 crop, one worker: {what}"} | common | row | ratio(row)
+    rows = []
+    for cores, where in (("one core", on_one_core), ("two cores", contextlib.nullcontext)):
+        with where():
+            row = in_turn(lambda: seconds_per_video(loader, len(dataset)), libav)
+        target = "<= 2.0" if cores == "one core" else "<= 1.5"
+        common = {"against": FULL, "unit": "s per video", "better": "lower", "target": target}
+        name = f"full video, 250 frames to a 224 crop, one worker on {cores}: {what}"
+        rows.append({"what": name} | common | row | ratio(row))
+    return rows
 
 
 def thirty_views(folder: Path, videos: list[Path]) -> dict:
@@ -106,7 +114,7 @@ def thirty_views(folder: Path, videos: list[Path]) -> dict:
 
 
 def training_clip(folder: Path, videos: list[Path]) -> list[dict]:
-    """16 random frames of each video, in this process on one thread."""
+    """16 random frames of each video, in this process on one core."""
     write_lists(folder, videos)
     cfg = config(folder)
     dataset, host = Vtnkinetics(cfg, "train"), Kinetics(cfg, "train")
@@ -127,7 +135,8 @@ def training_clip(folder: Path, videos: list[Path]) -> list[dict]:
         (HOST, theirs, ">= 2", True),
         (FULL, libav, "<= 0.7", False),
     ):
-        row = in_turn(ours, other)
+        with on_one_core():
+            row = in_turn(ours, other)
         common = {"against": against, "unit": "s per clip", "better": "lower", "target": target}
         rows.append({"what": what} | common | row | ratio(row, inverse=faster))
     return rows
@@ -232,8 +241,8 @@ def main(argv: list[str] | None = None) -> None:
         folder, bikes = Path(temporary), real_clip("bikes.mp4")
         videos = make_videos(folder, NUM_VIDEOS)
         for measure in (
-            lambda: [full_video(folder, videos, "ten videos of 340x256")],
-            lambda: [full_video(folder, [bikes], "bikes.mp4, 640x272")],
+            lambda: full_video(folder, videos, "ten videos of 340x256"),
+            lambda: full_video(folder, [bikes], "bikes.mp4, 640x272"),
             lambda: training_clip(folder, videos),
             lambda: [thirty_views(folder, videos[:2])],
             lambda: [short_video(folder, videos[0])],

@@ -13,6 +13,7 @@ def make_data_config(folder: Path) -> CfgNode:
     return CfgNode(
         {
             "RNG_SEED": 3,
+            "NUM_GPUS": 0,
             "DATA": {
                 "PATH_TO_DATA_DIR": str(folder),
                 "PATH_PREFIX": "",
@@ -49,6 +50,6 @@ def make_data_config(folder: Path) -> CfgNode:
                 "MULTI_PATHWAY_ARCH": ["slowfast"],
             },
             "SLOWFAST": {"ALPHA": 4},
-            "VTN": {"AUTHORS_PROTOCOL": False},
+            "VTN": {"AUTHORS_PROTOCOL": False, "CPU_PROCESSES": 1},
         }
     )

@@ -7,6 +7,7 @@ Legend: T frames of a clip, C side of the crop, n distinct frames of all clips o
 video in a batch of training.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
+from torch.utils.data import get_worker_info
 
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
 from slowfast_ext.data.packing import require_packing
 from slowfast_ext.data.shared_memory import Segment, allocate
 from slowfast_ext.data.video_list import read_video_list
+from slowfast_ext.distributed import num_processes
 from slowfast_ext.video import VideoError, VideoReader, sampling
 from slowfast_ext.video.augment import ClipAugmentation, Draw, seed_of
 from slowfast_ext.video.probing import VideoInfo
@@ -178,7 +181,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
         if self._last_decoded is not None and self._last_decoded[0] == video:
             return self._last_decoded[1]
         self._last_decoded = None  # before the next video is decoded, or there would be two in memory
-        reader = VideoReader(self.paths[video])
+        reader = VideoReader(self.paths[video], two_threads=_has_spare_cores(self.cfg))
         decoded = reader.with_repair(lambda: self._read(video, reader))
         if self.num_views > 1:
             self._last_decoded = (video, decoded)
@@ -263,6 +266,13 @@ class Vtnkinetics(torch.utils.data.Dataset):
             flip=data.RANDOM_FLIP,
             rng=rng,
         )
+
+
+def _has_spare_cores(cfg: CfgNode) -> bool:
+    """Whether this process may use more cores than there are processes that read videos."""
+    worker = get_worker_info()
+    readers = num_processes(cfg) * (worker.num_workers if worker else 1)
+    return readers < (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
 def _augmentation(cfg: CfgNode) -> ClipAugmentation | None:

@@ -17,6 +17,7 @@ import av
 import numpy as np
 import torch
 
+from slowfast_ext.video.ahead import ahead
 from slowfast_ext.video.convert import Converter, ToPicture, room_for_pictures
 from slowfast_ext.video.file import VideoFile, VideoLike
 from slowfast_ext.video.missing import clause_of_undecodable
@@ -81,6 +82,8 @@ def decode_frames(
     info: VideoInfo,
     damage: Damage | None = None,
     to_picture: ToPicture | None = None,
+    *,
+    two_threads: bool = False,
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Decode the frames asked for one by one, each once, in rising order unless the file forbids it.
 
@@ -90,6 +93,7 @@ def decode_frames(
         info: What probe_video(video) or repair_video returned.
         damage: Gets what is found damaged on the way, in these frames or in others that they depend on.
         to_picture: What turns a frame into a picture, None where it cannot; a Converter if not given.
+        two_threads: Decode the next frames in another thread meanwhile: for whoever has a core to spare.
 
     Yields:
         The number, and the picture, (H, W, 3) uint8, RGB. The picture is the caller's until the next one is
@@ -105,7 +109,8 @@ def decode_frames(
         return
     missing = set(wanted)
     to_picture = to_picture or Converter(info)
-    for number, frame in _decode(video, wanted, info, Damage() if damage is None else damage):
+    frames = _decode(video, wanted, info, Damage() if damage is None else damage)
+    for number, frame in ahead(frames) if two_threads else frames:
         picture = to_picture(frame) if number in missing else None
         if picture is not None:
             missing.discard(number)

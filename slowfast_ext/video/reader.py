@@ -27,6 +27,7 @@ class VideoReader:
 
     Args:
         video: The file: its path, or a file object as VideoFile takes it.
+        two_threads: Whether `decode` uses two: for whoever has a core to spare.
 
     Attributes:
         video: The file.
@@ -36,10 +37,10 @@ class VideoReader:
         VideoError: If the file is no video or nothing of it can be decoded.
     """
 
-    def __init__(self, video: VideoLike) -> None:
+    def __init__(self, video: VideoLike, *, two_threads: bool = False) -> None:
         self.video = VideoFile.of(video)
         self.info: VideoInfo = probe_video(self.video)
-        self._damage = Damage()
+        self._damage, self._two_threads = Damage(), two_threads
 
     @property
     def num_frames(self) -> int:
@@ -120,7 +121,8 @@ class VideoReader:
             VideoError: If the file cannot be read.
             MissingFrames: After all others, if a frame cannot be decoded: `with_repair` sees to it.
         """
-        return decode_frames(self.video, frame_indices, self.info, self._damage, to_picture)
+        given = self.video, frame_indices, self.info, self._damage, to_picture
+        return decode_frames(*given, two_threads=self._two_threads)
 
     def with_repair(self, work: Callable[[], T]) -> T:
         """Do work that decodes frames; if some turn out to be missing, do it again without them.

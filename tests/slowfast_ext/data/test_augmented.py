@@ -120,9 +120,9 @@ def test_samples_are_clips_of_one_decoding(cfg, monkeypatch):
     first = batches(cfg)[0]
     decoded = []
 
-    def spy(video, indices, info, *more):
+    def spy(video, indices, info, *more, **options):
         decoded.append(video.path.name)
-        return decode_frames(video, indices, info, *more)
+        return decode_frames(video, indices, info, *more, **options)
 
     monkeypatch.setattr(reader_module, "decode_frames", spy)
     cfg.AUG.NUM_SAMPLE = 3

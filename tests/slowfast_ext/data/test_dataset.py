@@ -145,9 +145,9 @@ def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(cfg, mode, tmp
 def test_one_decoding_serves_all_views_of_a_video(cfg, monkeypatch):
     decoded = []
 
-    def spy(video, indices, info, *more):
+    def spy(video, indices, info, *more, **options):
         decoded.append(video.path.name)
-        return decode_frames(video, indices, info, *more)
+        return decode_frames(video, indices, info, *more, **options)
 
     monkeypatch.setattr(reader_module, "decode_frames", spy)
     dataset = Vtnkinetics(cfg, "test")
@@ -272,7 +272,7 @@ def test_an_unreadable_video_keeps_the_shape_of_a_batch(cfg, tmp_path):
 
 
 def test_other_errors_are_not_taken_for_a_bad_video(cfg, monkeypatch):
-    def broken(*_):
+    def broken(*_, **options):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(reader_module, "decode_frames", broken)

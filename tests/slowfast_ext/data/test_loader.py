@@ -49,9 +49,9 @@ def count_decodes(monkeypatch) -> Counter:
     """A counter that after `tell` holds how often each file was decoded, in whatever process."""
     read, write = os.pipe()
 
-    def spy(video, numbers, info, *more):
+    def spy(video, numbers, info, *more, **options):
         os.write(write, f"{video.path.name}\n".encode())
-        return decode_frames(video, numbers, info, *more)
+        return decode_frames(video, numbers, info, *more, **options)
 
     monkeypatch.setattr(reader_module, "decode_frames", spy)
 
