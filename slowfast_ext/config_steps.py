@@ -3,29 +3,15 @@
 import importlib.util
 import os
 import shutil
-from pathlib import Path
 
 import torch
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.distributed import on_cpu, world_size
+from slowfast_ext.processor import cpu_has_bfloat16
 from vtn.errors import InputError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-_CPUINFO = Path("/proc/cpuinfo")
-# Instructions that multiply bfloat16: without them it is slower than float32. AVX-512, AMX, ARM.
-_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether this machine's processor multiplies in bfloat16."""
-    if hasattr(torch.cpu, "get_capabilities"):
-        found = torch.cpu.get_capabilities()
-        if any(found.get(name, False) for name in _BFLOAT16):
-            return True
-    # PyTorch before 2.12 does not say, and some virtual machines hide what it asks for.
-    flags = _CPUINFO.read_text(encoding="utf-8", errors="replace").split() if _CPUINFO.is_file() else []
-    return any(name in flags for name in _BFLOAT16)
 
 
 def check_steps(cfg: CfgNode) -> None:

@@ -5,6 +5,8 @@ import functools
 import torch
 from torch import nn
 
+from slowfast_ext.processor import cpu_multiplies_tiles
+
 _LOW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -15,7 +17,7 @@ def computing_in(precision: str, device: torch.device) -> torch.autocast:
         precision: float32, bfloat16 or float16, as TRAIN.PRECISION and TEST.PRECISION have it.
         device: Where the model is.
     """
-    if device.type == "cpu" and precision in _LOW and not _multiplies_tiles():
+    if device.type == "cpu" and precision in _LOW and not cpu_multiplies_tiles():
         _attend_in_float32()
     return torch.autocast(device.type, _LOW.get(precision), enabled=precision in _LOW)
 
@@ -23,15 +25,6 @@ def computing_in(precision: str, device: torch.device) -> torch.autocast:
 def make_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
     """Make what keeps small gradients from vanishing in float16; for other precisions it does nothing."""
     return torch.amp.GradScaler(device.type, enabled=precision == "float16")
-
-
-def _multiplies_tiles() -> bool:
-    """Whether the processor has AMX, for which PyTorch's attention has a way of its own."""
-    return (
-        torch.cpu.get_capabilities().get("amx_bf16", False)
-        if hasattr(torch.cpu, "get_capabilities")
-        else False
-    )
 
 
 @functools.cache

@@ -20,7 +20,7 @@ def processor(monkeypatch, tmp_path):
     def pretend(capabilities: dict, flags: str) -> None:
         (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags} sse2\n")
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-        monkeypatch.setattr(config_steps, "_CPUINFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr("slowfast_ext.processor._CPUINFO", tmp_path / "cpuinfo")
 
     return pretend
 

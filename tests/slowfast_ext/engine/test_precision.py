@@ -159,7 +159,7 @@ def test_the_scaler_goes_on_where_it_was(toy_cfg, scaled, tmp_path):
 
 def test_attention_stays_in_float32_on_a_cpu_without_amx(tiny_cfg, monkeypatch):
     """Also in layers that gradient checkpointing computes again, whose dtypes PyTorch compares."""
-    monkeypatch.setattr(precision, "_multiplies_tiles", lambda: False)
+    monkeypatch.setattr(precision, "cpu_multiplies_tiles", lambda: False)
     q = torch.randn(2, 3, 5, 8).bfloat16()
     mask = torch.randn(5, 5).bfloat16()
     with precision.computing_in("bfloat16", torch.device("cpu")):
