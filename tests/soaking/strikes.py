@@ -10,6 +10,8 @@ from random import Random
 from soaking.disk import Disk
 from soaking.runs import Attempt
 
+Deliver = Callable[[Attempt, Random, Disk], bool]
+
 
 @dataclass(frozen=True)
 class Strike:
@@ -25,7 +27,7 @@ class Strike:
     """
 
     name: str
-    deliver: Callable[[Attempt, Random, Disk], bool]
+    deliver: Deliver
     statuses: tuple[int, ...] = ()
     quiet: bool = True
     processes: int = 1
@@ -42,58 +44,56 @@ def _kill_all(attempt: Attempt, rng: Random, disk: Disk) -> bool:
     return True
 
 
-def _kill_a_rank(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    ranks = attempt.phases.ranks
-    if ranks:
-        attempt.signal(signal.SIGKILL, rng.choice(ranks))
-    return bool(ranks)
-
-
 def _kill_the_command(attempt: Attempt, rng: Random, disk: Disk) -> bool:
     attempt.signal(signal.SIGKILL)
     return True
 
 
-def _stop_a_rank(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    ranks = attempt.phases.ranks
-    if ranks:
-        attempt.signal(signal.SIGSTOP, rng.choice(ranks))
-    return bool(ranks)
+def _ranks(attempt: Attempt) -> list[int]:
+    return attempt.phases.ranks
 
 
-def _pause_a_rank(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    ranks = attempt.phases.ranks
-    return bool(ranks) and _pause(attempt, rng.choice(ranks), rng)
+def _workers(attempt: Attempt) -> list[int]:
+    return attempt.phases.workers()
 
 
-def _pause_a_worker(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    workers = attempt.phases.workers()
-    return bool(workers) and _pause(attempt, rng.choice(workers), rng)
+def _kill(attempt: Attempt, pid: int, rng: Random) -> None:
+    attempt.signal(signal.SIGKILL, pid)
 
 
-def _pause(attempt: Attempt, pid: int, rng: Random) -> bool:
+def _stop(attempt: Attempt, pid: int, rng: Random) -> None:
+    attempt.signal(signal.SIGSTOP, pid)
+
+
+def _pause(attempt: Attempt, pid: int, rng: Random) -> None:
     attempt.signal(signal.SIGSTOP, pid)
     time.sleep(rng.uniform(0.05, 0.6))
     attempt.signal(signal.SIGCONT, pid)
-    return True
 
 
-def _kill_a_worker(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    workers = attempt.phases.workers()
-    if workers:
-        attempt.signal(signal.SIGKILL, rng.choice(workers))
-    return bool(workers)
+def _freeze(attempt: Attempt, pid: int, rng: Random) -> None:
+    attempt.signal(signal.SIGSTOP, pid)
+    time.sleep(rng.uniform(0, 0.3))
+
+
+def _to_one(found: Callable[[Attempt], list[int]], act: Callable[[Attempt, int, Random], None]) -> Deliver:
+    """Do it to one of some processes, if there are any."""
+
+    def deliver(attempt: Attempt, rng: Random, disk: Disk) -> bool:
+        pids = found(attempt)
+        if pids:
+            act(attempt, rng.choice(pids), rng)
+        return bool(pids)
+
+    return deliver
 
 
 def _freeze_a_worker_and_kill_all(attempt: Attempt, rng: Random, disk: Disk) -> bool:
-    workers = attempt.phases.workers()
-    if workers:
-        attempt.signal(signal.SIGSTOP, rng.choice(workers))
-        time.sleep(rng.uniform(0, 0.3))
+    _to_one(_workers, _freeze)(attempt, rng, disk)
     return _kill_all(attempt, rng, disk)
 
 
-def _signalling(number: int, *, group: bool) -> Callable[[Attempt, Random, Disk], bool]:
+def _signalling(number: int, *, group: bool) -> Deliver:
     def deliver(attempt: Attempt, rng: Random, disk: Disk) -> bool:
         attempt.signal(number, group=group)
         return True
@@ -130,12 +130,12 @@ def _take_permission_away(attempt: Attempt, rng: Random, disk: Disk) -> bool:
 _KILLED = (-signal.SIGKILL,)
 STRIKES = [
     Strike("all killed", _kill_all, _KILLED, weight=4),
-    Strike("a rank killed", _kill_a_rank, (1,), processes=2, weight=3),
+    Strike("a rank killed", _to_one(_ranks, _kill), (1,), processes=2, weight=3),
     Strike("the launcher killed", _kill_the_command, _KILLED, processes=2),
-    Strike("a rank stopped for ever", _stop_a_rank, (1,), processes=2),
-    Strike("a rank stopped for a while", _pause_a_rank),
-    Strike("a worker killed", _kill_a_worker, weight=3),
-    Strike("a worker stopped for a while", _pause_a_worker),
+    Strike("a rank stopped for ever", _to_one(_ranks, _stop), (1,), processes=2),
+    Strike("a rank stopped for a while", _to_one(_ranks, _pause)),
+    Strike("a worker killed", _to_one(_workers, _kill), weight=3),
+    Strike("a worker stopped for a while", _to_one(_workers, _pause)),
     Strike("a worker stopped, then all killed", _freeze_a_worker_and_kill_all, _KILLED),
     Strike("SIGTERM", _signalling(signal.SIGTERM, group=False), (143,)),
     Strike("SIGTERM to all", _signalling(signal.SIGTERM, group=True), (143,)),
