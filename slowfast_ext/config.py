@@ -14,7 +14,7 @@ from fvcore.common.config import CfgNode
 
 from slowfast_ext.config_check import check_config
 from slowfast_ext.config_limits import check_limits, check_mains_loops
-from slowfast_ext.distributed import visible_gpus
+from slowfast_ext.distributed import use_processes, use_visible_gpus
 from slowfast_ext.host import get_host
 from slowfast_ext.launch.place import torchrun_place
 from vtn.backbone import normalization
@@ -124,7 +124,7 @@ def _merged(path: str | os.PathLike, overrides: Sequence[str]) -> tuple[CfgNode,
     file, command_line = _read_yaml(path), _pairs_to_tree(overrides)
     _merge(cfg, file, source=str(path))
     _merge(cfg, command_line, source="the command line")
-    _use_visible_gpus(cfg, given={*file, *command_line})
+    use_visible_gpus(cfg, given={*file, *command_line})
     return cfg, file, command_line
 
 
@@ -158,7 +158,7 @@ def load_config(
     cfg, file, command_line = _merged(path, overrides)
     cfg.NUM_SHARDS, cfg.SHARD_ID = num_shards, shard_id
     if processes is not None:
-        _use_processes(cfg, processes, command_line)
+        use_processes(cfg, processes, command_line)
     _use_own_datasets(cfg)
     get_host().finalize_cfg(cfg)
     check_limits(cfg)
@@ -193,45 +193,15 @@ def adapt_loaded_config(cfg: CfgNode, path: str | os.PathLike | None, overrides:
         InputError: Names the key and the value.
     """
     file, command_line = (_read_yaml(path) if path else {}), _pairs_to_tree(overrides)
-    _use_visible_gpus(cfg, given={*file, *command_line})
+    use_visible_gpus(cfg, given={*file, *command_line})
     place = torchrun_place()
     if place is not None:
         cfg.NUM_SHARDS, cfg.SHARD_ID = place.num_shards, place.shard_id
-        _use_processes(cfg, place.local_world_size, command_line)
+        use_processes(cfg, place.local_world_size, command_line)
     _use_own_datasets(cfg)
     check_mains_loops(cfg)
     check_config(cfg)
     _set_normalization(cfg, given={*file.get("DATA", {}), *command_line.get("DATA", {})})
-
-
-def _use_visible_gpus(cfg: CfgNode, given: set[str]) -> None:
-    """Set NUM_GPUS to all that PyTorch sees unless it is among the `given` keys, in place."""
-    if "NUM_GPUS" not in given:
-        cfg.NUM_GPUS = visible_gpus()
-
-
-def _use_processes(cfg: CfgNode, processes: int, command_line: dict[str, Any]) -> None:
-    """Set NUM_GPUS or VTN.CPU_PROCESSES to the number that torchrun has started on this machine, in place."""
-    on_cpu = cfg.NUM_GPUS == 0
-    key, typed = "NUM_GPUS", command_line.get("NUM_GPUS")
-    if on_cpu:
-        key, typed = "VTN.CPU_PROCESSES", command_line.get("VTN", {}).get("CPU_PROCESSES")
-    if typed not in (None, processes):
-        raise InputError(
-            f"{key} is {typed}, but torchrun has started {processes} processes on this machine: leave the "
-            f"key out, or give torchrun --nproc_per_node {typed}"
-        )
-    if on_cpu:
-        cfg.VTN.CPU_PROCESSES = processes
-        return
-    found = visible_gpus()
-    if found < processes:
-        fewer = f"give torchrun --nproc_per_node {found}, or " if found else ""
-        raise InputError(
-            f"torchrun has started {processes} processes on this machine, but PyTorch sees {found} CUDA "
-            f"device{'s' * (found != 1)}: {fewer}add `NUM_GPUS 0` to the command to run on the CPU"
-        )
-    cfg.NUM_GPUS = processes
 
 
 def _use_own_datasets(cfg: CfgNode) -> None:

@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,45 @@ def num_processes(cfg) -> int:
 def world_size(cfg) -> int:
     """Processes on all machines."""
     return num_processes(cfg) * cfg.NUM_SHARDS
+
+
+def use_visible_gpus(cfg, given: set[str]) -> None:
+    """Set NUM_GPUS to all that PyTorch sees unless it is among the `given` keys, in place."""
+    if "NUM_GPUS" not in given:
+        cfg.NUM_GPUS = visible_gpus()
+
+
+def use_processes(cfg, processes: int, typed: Mapping[str, Any]) -> None:
+    """Set NUM_GPUS or VTN.CPU_PROCESSES to the number that torchrun has started on this machine, in place.
+
+    Args:
+        cfg: NUM_GPUS says whether the run is one on the CPU.
+        processes: Those that torchrun has started here.
+        typed: The keys of the command line, as a tree.
+
+    Raises:
+        InputError: If another number was typed, or there are fewer GPUs.
+    """
+    on_the_cpu = cfg.NUM_GPUS == 0
+    key, number = "NUM_GPUS", typed.get("NUM_GPUS")
+    if on_the_cpu:
+        key, number = "VTN.CPU_PROCESSES", typed.get("VTN", {}).get("CPU_PROCESSES")
+    if number not in (None, processes):
+        raise InputError(
+            f"{key} is {number}, but torchrun has started {processes} processes on this machine: leave the "
+            f"key out, or give torchrun --nproc_per_node {number}"
+        )
+    if on_the_cpu:
+        cfg.VTN.CPU_PROCESSES = processes
+        return
+    found = visible_gpus()
+    if found < processes:
+        fewer = f"give torchrun --nproc_per_node {found}, or " if found else ""
+        raise InputError(
+            f"torchrun has started {processes} processes on this machine, but PyTorch sees {found} CUDA "
+            f"device{'s' * (found != 1)}: {fewer}add `NUM_GPUS 0` to the command to run on the CPU"
+        )
+    cfg.NUM_GPUS = processes
 
 
 def settle(cfg) -> None:
@@ -99,8 +138,7 @@ def all_reduce_sum(values: list[float]) -> list[float]:
 def agree(number: int, op: dist.ReduceOp) -> int:
     """Combine a number over all processes, on their CPUs: through NCCL a GPU would be waited for."""
     tensor = torch.tensor(int(number))
-    group = _group_of_cpus(dist.group.WORLD) if dist.get_backend() == "nccl" else None
-    dist.all_reduce(tensor, op, group=group)
+    dist.all_reduce(tensor, op, group=_through_cpus())
     return int(tensor)
 
 
@@ -109,9 +147,30 @@ def gather_objects(value: Any) -> list[Any]:
     if not dist.is_initialized():
         return [value]
     found: list[Any] = [None] * dist.get_world_size()
-    group = _group_of_cpus(dist.group.WORLD) if dist.get_backend() == "nccl" else None
-    dist.all_gather_object(found, value, group=group)
+    dist.all_gather_object(found, value, group=_through_cpus())
     return found
+
+
+def gather_in_first(value: Any) -> list[Any]:
+    """The same in the first process, and nothing in the others, which must call it too."""
+    if not dist.is_initialized():
+        return [value]
+    found = [None] * dist.get_world_size() if is_master() else None
+    dist.gather_object(value, found, group=_through_cpus())
+    return found or []
+
+
+def said_by_first(value: Any) -> Any:
+    """What the first process gives, in all of them, which must all call it; through their CPUs."""
+    told = [value]
+    if dist.is_initialized():
+        dist.broadcast_object_list(told, group=_through_cpus())
+    return told[0]
+
+
+def _through_cpus() -> dist.ProcessGroup | None:
+    """The group of all processes that uses no GPU: None where that is the one that there is."""
+    return _group_of_cpus(dist.group.WORLD) if dist.get_backend() == "nccl" else None
 
 
 @functools.lru_cache(maxsize=1)

@@ -25,6 +25,11 @@ def write_text(path: Path, text: str) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
 
 
+def reason_of(error: BaseException) -> str:
+    """Why a file could not be written, on one line: in the words of the system where they are from it."""
+    return getattr(error, "strerror", None) or " ".join(str(error).split())
+
+
 def to_csv(rows: Iterable[Mapping[str, str | int | float | None]], keys: Sequence[str]) -> str:
     """Format rows as CSV, headed by `keys`; a value that is None or missing is left empty."""
     text = io.StringIO()

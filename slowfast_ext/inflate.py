@@ -18,8 +18,8 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from slowfast_ext.host import get_host
-from slowfast_ext.host.checkpoint import inflate_kernels, is_new_in_video, list_checkpoints
-from slowfast_ext.host.places import list_inside
+from slowfast_ext.host.checkpoint import inflate_kernels, is_new_in_video
+from slowfast_ext.host.places import list_saved
 from vtn import checkpoint as vtn_checkpoint
 from vtn.backbone import create_backbone, first_clause
 from vtn.errors import InputError
@@ -119,8 +119,7 @@ def _is_file(name: str) -> bool:
 
 def _will_be_read(cfg: CfgNode) -> bool:
     """Whether a run starts from the image network: a test and a continued training do not."""
-    saved = list_checkpoints(cfg.OUTPUT_DIR) or list_inside(cfg.OUTPUT_DIR)
-    continued = cfg.TRAIN.AUTO_RESUME and saved
+    continued = cfg.TRAIN.AUTO_RESUME and list_saved(cfg.OUTPUT_DIR)
     return cfg.TRAIN.ENABLE and not continued and not cfg.TRAIN.CHECKPOINT_FILE_PATH
 
 

@@ -1,4 +1,4 @@
-"""The one exception that means "the user gave something that cannot work", and how it quotes that."""
+"""The one exception that means "the user gave something that cannot work", and how it quotes and lists."""
 
 from collections.abc import Sequence
 
@@ -17,6 +17,12 @@ class InputError(ValueError):
     def __init__(self, message: str, *, arguments: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.arguments = tuple(arguments)
+
+
+def first_of(items: Sequence[str], limit: int) -> str:
+    """The first `limit` things in a sentence, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more
 
 
 def excerpt(text: str, limit: int = 100) -> str:

@@ -14,7 +14,7 @@ from slowfast_ext.config_adapt import on_our_data
 from slowfast_ext.data.video_list import read_video_list
 from slowfast_ext.flops import load_on_meta
 from slowfast_ext.host import get_host
-from slowfast_ext.host.checkpoint import list_checkpoints
+from slowfast_ext.host.places import list_checkpoints
 from slowfast_ext.models import build_on_meta
 from slowfast_ext.protocols import PROTOCOLS
 from slowfast_ext.recipe import CLASSES, split_class_names

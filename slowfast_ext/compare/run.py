@@ -18,7 +18,7 @@ from slowfast_ext.compare.contenders import (
 from slowfast_ext.compare.progress import Progress
 from slowfast_ext.compare.rows import COSTS_ONLY, FAILED, OK, ResultRow
 from slowfast_ext.compare.steps import Step, run_step
-from slowfast_ext.host.checkpoint import list_checkpoints
+from slowfast_ext.host.places import list_checkpoints
 from slowfast_ext.protocols import in_file_names
 from slowfast_ext.report.curves import read_curves, summarize
 from vtn.errors import InputError

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed as dist
 
+from slowfast_ext.distributed import gather_objects
 from slowfast_ext.files import to_csv, write_text
 
 USED, REPAIRED, FAILED, NOT_USED = OUTCOMES = ("used", "repaired", "failed", "not used")
@@ -82,10 +82,8 @@ class Ledger:
 
     def gather(self) -> None:
         """Collect from all processes; every process must call it."""
-        if dist.is_initialized():
-            shares: list = [None] * dist.get_world_size()
-            dist.all_gather_object(shares, self.entries)
-            self.entries = {video: entry for share in shares for video, entry in share.items()}
+        shares = gather_objects(self.entries)
+        self.entries = {video: entry for share in shares for video, entry in share.items()}
 
     def to_state(self, videos: Iterable[int] | None = None) -> dict[str, Any]:
         """What is noted of some videos, or of all, as tensors and plain values: a list may be long."""

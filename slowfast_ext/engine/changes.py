@@ -11,6 +11,7 @@ import yaml
 from fvcore.common.config import CfgNode
 
 import vtn
+from vtn.errors import first_of
 
 _PACKAGE = "vtn-pyslowfast"
 # Where the run is written, and on how many machines.
@@ -52,10 +53,9 @@ def describe_changes(run: Mapping[str, Any], cfg: CfgNode) -> list[str]:
     lines = []
     keys = list(_changed_keys(run.get("cfg", ""), cfg))
     if keys:
-        shown = ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
         lines.append(
-            f"Changed since the checkpoint: {shown}. The run goes on with the new values, so it may end "
-            "otherwise than it would have"
+            f"Changed since the checkpoint: {first_of(keys, _SHOWN)}. The run goes on with the new "
+            "values, so it may end otherwise than it would have"
         )
     before = run.get("made_with", {})
     for name, digest in made_with(cfg).items():

@@ -28,17 +28,11 @@ from fvcore.common.config import CfgNode
 from torch import distributed as dist
 from torch import nn
 
-from slowfast_ext.distributed import is_master, on_backend, unwrap
-from slowfast_ext.engine.step_file import (
-    FailedStep,
-    Share,
-    said_by_first,
-    share_of,
-    shares_of_all,
-    write_failed_step,
-)
+from slowfast_ext.distributed import gather_in_first, is_master, on_backend, said_by_first, unwrap
+from slowfast_ext.engine.step_file import FailedStep, Share, share_of, write_failed_step
+from slowfast_ext.files import reason_of
 from slowfast_ext.host import get_host
-from vtn.errors import InputError
+from vtn.errors import InputError, first_of
 
 # So many more steps may be left out than taken.
 MOST_LEFT_OUT = 20
@@ -225,7 +219,7 @@ class StepGuard:
 
     def _tell(self, attempt: Attempt, share: Share, grad_norm: float) -> None:
         """Log a step that is left out."""
-        shares, self._left_out = shares_of_all(share), self._left_out + 1
+        shares, self._left_out = gather_in_first(share), self._left_out + 1
         get_host().get_logger(__name__).warning(
             "Step left out (number %d of this run; TRAIN.NONFINITE is 'skip'): %s",
             self._left_out,
@@ -234,7 +228,7 @@ class StepGuard:
 
     def _end(self, attempt: Attempt, share: Share, grad_norm: float) -> str:
         """Write the file that repeats the step; returns the sentence with which every process ends."""
-        shares, told = shares_of_all(share), ""
+        shares, told = gather_in_first(share), ""
         if is_master():
             path = os.path.join(self._cfg.OUTPUT_DIR, "nonfinite_step.pyth")
             step = FailedStep(
@@ -247,10 +241,11 @@ class StepGuard:
                 optimizer_state=self._optimizer.state_dict(),
                 scaler_state=self._scaler.state_dict(),
             )
-            failure = write_failed_step(step, path)
-            file = f"cannot be repeated, because {path} could not be written ({failure})"
-            if failure is None:
+            try:
+                write_failed_step(step, path)
                 file = f"`python tools/repeat_step.py {path}` repeats it"
+            except OSError as error:
+                file = f"cannot be repeated, because {path} could not be written ({reason_of(error)})"
             why = "TRAIN.NONFINITE is 'stop', so the run ends here"
             if not self._stops:
                 why = f"{MOST_LEFT_OUT} more steps were left out than taken, so the run ends here"
@@ -264,8 +259,8 @@ def _sentence(attempt: Attempt, shares: Sequence[Share], grad_norm: float) -> st
     values = [loss for share in lost for loss in share.losses if not math.isfinite(loss)]
     what = f"the loss is {values[0]}" if values else f"the norm of the gradient is {grad_norm}"
     videos = list(dict.fromkeys(path for share in lost or shares for path in share.paths))
-    names = ", ".join(videos[:_NAMED]) + (f" and {len(videos) - _NAMED} more" if len(videos) > _NAMED else "")
-    return f"{what} in epoch {attempt.epoch + 1}, iteration {attempt.iteration + 1}, with the videos {names}"
+    where = f"epoch {attempt.epoch + 1}, iteration {attempt.iteration + 1}"
+    return f"{what} in {where}, with the videos {first_of(videos, _NAMED)}"
 
 
 def _count_on_device(optimizer: torch.optim.Optimizer) -> None:

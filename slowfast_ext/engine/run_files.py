@@ -12,8 +12,7 @@ from slowfast_ext.engine.nonfinite import NonFiniteError
 from slowfast_ext.engine.start import Source
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
-from slowfast_ext.host.checkpoint import list_checkpoints
-from slowfast_ext.host.places import list_inside
+from slowfast_ext.host.places import list_saved
 from vtn.errors import InputError
 
 _NAMES = ("config.yaml", "model.txt")
@@ -29,7 +28,7 @@ def training_record(cfg: CfgNode, source: Source | None) -> Iterator[None]:
         cfg: Of the training, as this process got it.
         source: What the training starts from.
     """
-    folder, saved = Path(cfg.OUTPUT_DIR), _saved(cfg)
+    folder, saved = Path(cfg.OUTPUT_DIR), list_saved(cfg.OUTPUT_DIR)
     before = {path: path.read_bytes() for path in _records(folder)}
     write_training_config(cfg, source)
     try:
@@ -37,16 +36,12 @@ def training_record(cfg: CfgNode, source: Source | None) -> Iterator[None]:
     except NonFiniteError:
         raise  # something was trained
     except InputError:
-        if is_master() and _saved(cfg) == saved:
+        if is_master() and list_saved(cfg.OUTPUT_DIR) == saved:
             for path in set(_records(folder)) - set(before):
                 path.unlink()
             for path, content in before.items():
                 path.write_bytes(content)
         raise
-
-
-def _saved(cfg: CfgNode) -> list[str]:
-    return [*list_checkpoints(cfg.OUTPUT_DIR), *list_inside(cfg.OUTPUT_DIR)]
 
 
 def _records(folder: Path) -> list[Path]:
@@ -67,7 +62,7 @@ def write_training_config(cfg: CfgNode, source: Source | None) -> None:
         source: What the training starts from.
     """
     path = Path(cfg.OUTPUT_DIR) / "config.yaml"
-    continues = source is not None and source.path in _saved(cfg)
+    continues = source is not None and source.path in list_saved(cfg.OUTPUT_DIR)
     if is_master() and continues and path.is_file() and path.read_text(encoding="utf-8") != _text(cfg):
         place = Path(source.path).stem.partition("epoch_")[2]  # of one inside an epoch with its iterations
         earlier = path.replace(path.with_name(f"config_until_epoch_{place}.yaml"))

@@ -14,9 +14,18 @@ from fvcore.common.config import CfgNode
 from slowfast_ext.distributed import is_master
 from slowfast_ext.engine.learner import Learner
 from slowfast_ext.engine.validations import Validations
+from slowfast_ext.files import reason_of
 from slowfast_ext.host import get_host
-from slowfast_ext.host.checkpoint import RUN, UNFINISHED, checkpoint_path, list_checkpoints, write_checkpoint
-from slowfast_ext.host.places import Place, best_path, inside_path, list_inside, place_of
+from slowfast_ext.host.checkpoint import RUN, UNFINISHED, write_checkpoint
+from slowfast_ext.host.places import (
+    Place,
+    best_path,
+    checkpoint_path,
+    inside_path,
+    list_checkpoints,
+    list_inside,
+    place_of,
+)
 
 _INSIDE_KEPT = 2
 _CHECKPOINT, _BEST, _VALIDATIONS = "checkpoint", "best", "validations"
@@ -145,9 +154,8 @@ class Saver:
         def attempt() -> None:
             try:
                 write()
-            except (OSError, RuntimeError) as error:
-                reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-                self.failures[kind] = f"{path} could not be written ({reason})"
+            except OSError as error:
+                self.failures[kind] = f"{path} could not be written ({reason_of(error)})"
                 text = "%s: the training goes on, and tries again next time"
                 get_host().get_logger(__name__).error(text, self.failures[kind])
             else:

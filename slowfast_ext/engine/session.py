@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.data.loader import VideoLoader
-from slowfast_ext.distributed import gather_objects, is_master
+from slowfast_ext.distributed import is_master, said_by_first
 from slowfast_ext.engine.board import Board
 from slowfast_ext.engine.changes import describe_changes, made_with
 from slowfast_ext.engine.learner import Learner
@@ -19,8 +19,7 @@ from slowfast_ext.engine.start import Source
 from slowfast_ext.engine.stopping import SAVE, Noted, Stopped, signal_in
 from slowfast_ext.engine.validations import Validations
 from slowfast_ext.host import get_host
-from slowfast_ext.host.checkpoint import list_checkpoints
-from slowfast_ext.host.places import Place, list_inside
+from slowfast_ext.host.places import Place, list_inside, list_saved
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,12 @@ def find_begin(cfg: CfgNode, source: Source | None, learner: Learner, loader: Vi
         loader: Of the training list.
     """
     logger, validations = get_host().get_logger(__name__), Validations(cfg.OUTPUT_DIR)
-    own = [*list_checkpoints(cfg.OUTPUT_DIR), *list_inside(cfg.OUTPUT_DIR)]
-    of_this_run = source is not None and source.path in own
+    of_this_run = source is not None and source.path in list_saved(cfg.OUTPUT_DIR)
     epoch, run = (-1, {}) if source is None else learner.resume(source)
     if of_this_run:
         validations.errors |= run.get("validations", {})
         validations.read(epoch + 1)
-        validations.errors = gather_objects(validations.errors)[0]
+        validations.errors = said_by_first(validations.errors)
         if "ledger" in run:
             loader.ledger.add_state(run["ledger"])
     elif is_master():

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from fvcore.common.config import CfgNode
 from torch import nn, optim
 
-from slowfast_ext.distributed import gather_objects, is_master
+from slowfast_ext.distributed import is_master, said_by_first
 from slowfast_ext.host import checkpoint, get_host
 from slowfast_ext.host.checkpoint import is_new_in_video
-from slowfast_ext.host.places import list_inside, newest_place
+from slowfast_ext.host.places import list_inside
 from slowfast_ext.models import build_on_meta, make_model, published_weights, without_published_weights
 from vtn import checkpoint as vtn_checkpoint
 
@@ -82,7 +82,7 @@ def find_training_source(cfg: CfgNode, *, inside: bool = False) -> Source | None
 
 def _newest_for_all(output_dir: str) -> str | None:
     """The file that the first process finds: all must go on from the same place."""
-    return gather_objects(newest_place(output_dir) if is_master() else None)[0]
+    return said_by_first(checkpoint.newest_place(output_dir) if is_master() else None)
 
 
 def find_test_source(cfg: CfgNode) -> Source | None:

@@ -1,17 +1,14 @@
 """A file with all that repeats one training step: plain values and tensors, so reading it runs no code."""
 
-import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import distributed as dist
 
 from slowfast_ext.data.frames import Frames
-from slowfast_ext.distributed import is_master
 from slowfast_ext.host import get_installation
+from slowfast_ext.host.checkpoint import write_checkpoint
 from vtn.checkpoint import read_checkpoint
 from vtn.errors import InputError
 
@@ -63,23 +60,6 @@ def _plain(value: Any) -> Any:
     return value.clone()
 
 
-def shares_of_all(share: Share) -> list[Share]:
-    """The shares of all processes, in the first one; nothing in the others. All must call it."""
-    if not dist.is_initialized():
-        return [share]
-    shares: list = [None] * dist.get_world_size()
-    dist.gather_object(share, shares if is_master() else None)
-    return shares if is_master() else []
-
-
-def said_by_first(text: str) -> str:
-    """What the first process says, in all of them. All must call it."""
-    told = [text]
-    if dist.is_initialized():
-        dist.broadcast_object_list(told)
-    return told[0]
-
-
 @dataclass(frozen=True)
 class FailedStep:
     """A step that gave no finite loss, and the state before it.
@@ -105,25 +85,17 @@ class FailedStep:
     scaler_state: dict[str, Any]
 
 
-def write_failed_step(step: FailedStep, path: str) -> str | None:
-    """Write the file, whole or not at all; returns why it could not be written, or None."""
+def write_failed_step(step: FailedStep, path: str) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     content = {name: getattr(step, name) for name in FailedStep.__dataclass_fields__}
     content["shares"] = [vars(share) for share in step.shares]
     content |= {"kind": _KIND, "software": f"PyTorch {torch.__version__}, {get_installation().description}"}
     content["threads"] = torch.get_num_threads()
-    part = f"{path}.part"
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(part, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # PyTorch's writer turns some errors of the system into its own
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        return getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return None
+    write_checkpoint(path, content)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from torch import nn, optim
 from slowfast_ext.distributed import is_master, unwrap
 from slowfast_ext.host import get_host
 from slowfast_ext.host.caffe2 import read_caffe2
+from slowfast_ext.host.places import checkpoint_path, list_checkpoints, list_saved
 from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
 from vtn.recipe import ENTRY
@@ -22,19 +22,6 @@ _OF_THE_MACHINE = ("fused", "foreach", "capturable")
 UNFINISHED = "unfinished.part"
 # The entry of a file of our loops with what a run needs to go on as if it had not stopped.
 RUN = "run"
-_NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
-
-
-def checkpoint_path(output_dir: str, epoch: int) -> str:
-    """Path of the checkpoint written after `epoch` epochs (from 1)."""
-    return os.path.join(output_dir, "checkpoints", f"checkpoint_epoch_{epoch:05d}.pyth")
-
-
-def list_checkpoints(output_dir: str) -> list[str]:
-    """Checkpoints of a run, newest first."""
-    folder = os.path.join(output_dir, "checkpoints")
-    names = [name for name in os.listdir(folder) if _NAME.fullmatch(name)] if os.path.isdir(folder) else []
-    return [os.path.join(folder, name) for name in sorted(names, reverse=True)]
 
 
 def save_checkpoint(
@@ -102,6 +89,10 @@ def checkpoint_state(
 def write_checkpoint(path: str, state: dict[str, Any]) -> None:
     """Write a checkpoint; the file appears under its name only when it is complete and on disk.
 
+    Args:
+        path: The file; its folder is made.
+        state: Plain values and tensors.
+
     Raises:
         OSError: If it cannot be written; what was there under its name stays.
     """
@@ -118,11 +109,11 @@ def write_checkpoint(path: str, state: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             os.remove(part)
         reason = error
-        while reason.__context__ is not None and not isinstance(reason, OSError):
+        while reason is not None and not isinstance(reason, OSError):
             reason = reason.__context__  # PyTorch raises one of its own because of that of the disk
-        if isinstance(reason, OSError) and reason is not error:
-            raise reason from None
-        raise
+        if reason is None:
+            raise OSError(str(error)) from error
+        raise reason from None
 
 
 def restore_checkpoint(
@@ -221,6 +212,11 @@ def _restore_optimizer(optimizer: optim.Optimizer, state: dict[str, Any], path: 
 def newest_checkpoint(output_dir: str) -> str | None:
     """Path of the newest checkpoint after an epoch that can be read; None if there is none."""
     return first_readable(list_checkpoints(output_dir))
+
+
+def newest_place(output_dir: str) -> str | None:
+    """The same of those inside epochs too, which our loops go on from."""
+    return first_readable(list_saved(output_dir))
 
 
 def first_readable(paths: Sequence[str]) -> str | None:

@@ -4,11 +4,9 @@ import os
 import re
 from dataclasses import dataclass
 
-from slowfast_ext.host.checkpoint import first_readable, list_checkpoints
-
+_AFTER = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 # No name that PySlowFast main would take for a checkpoint: it would start anew with the epoch.
 _INSIDE = re.compile(r"inside_epoch_(\d+)_step_(\d+)\.pyth")
-_AFTER = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 _BEST = "best.pyth"
 
 
@@ -23,6 +21,11 @@ class Place:
 
     epoch: int
     iteration: int = 0
+
+
+def checkpoint_path(output_dir: str, epoch: int) -> str:
+    """Path of the checkpoint written after `epoch` epochs (from 1)."""
+    return os.path.join(output_dir, "checkpoints", f"checkpoint_epoch_{epoch:05d}.pyth")
 
 
 def inside_path(output_dir: str, place: Place) -> str:
@@ -50,15 +53,26 @@ def place_of(path: str) -> Place:
     raise ValueError(f"{name} tells no place")
 
 
+def list_checkpoints(output_dir: str) -> list[str]:
+    """Checkpoints after epochs, the newest first."""
+    return _list(output_dir, _AFTER)
+
+
 def list_inside(output_dir: str) -> list[str]:
     """Checkpoints inside epochs, the newest first."""
+    return _list(output_dir, _INSIDE)
+
+
+def list_saved(output_dir: str) -> list[str]:
+    """All of both, the newest first; of two at one place the one after an epoch."""
+    return _newest_first([*list_checkpoints(output_dir), *list_inside(output_dir)])
+
+
+def _list(output_dir: str, names: re.Pattern) -> list[str]:
     folder = os.path.join(output_dir, "checkpoints")
-    names = [name for name in os.listdir(folder) if _INSIDE.fullmatch(name)] if os.path.isdir(folder) else []
-    return sorted((os.path.join(folder, name) for name in names), key=place_of, reverse=True)
+    found = os.listdir(folder) if os.path.isdir(folder) else []
+    return _newest_first([os.path.join(folder, name) for name in found if names.fullmatch(name)])
 
 
-def newest_place(output_dir: str) -> str | None:
-    """Path of the newest checkpoint of our loops that can be read; None if there is none."""
-    # Of two at one place the sort, which is stable, leaves the one after an epoch first.
-    paths = [*list_checkpoints(output_dir), *list_inside(output_dir)]
-    return first_readable(sorted(paths, key=place_of, reverse=True))
+def _newest_first(paths: list[str]) -> list[str]:
+    return sorted(paths, key=place_of, reverse=True)  # which leaves those of one place as they come

@@ -20,7 +20,7 @@ from urllib.parse import urlparse
 
 from torch import distributed as dist
 
-from slowfast_ext.files import write_text
+from slowfast_ext.files import reason_of, write_text
 from slowfast_ext.launch.leaving import whereabouts
 from slowfast_ext.launch.place import Rank, name_of
 from slowfast_ext.processes import start_time
@@ -56,7 +56,7 @@ class Address:
                 if time.monotonic() > deadline:
                     raise Alone(
                         f"nobody answers at {self.host}:{self.port}, where the first process of the run "
-                        f"should be ({error.strerror or error}), for {seconds:g} s"
+                        f"should be ({reason_of(error)}), for {seconds:g} s"
                     ) from None
             time.sleep(_POLL_SECONDS)
         try:

@@ -9,6 +9,7 @@ import sys
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.distributed import describe_devices
+from slowfast_ext.files import reason_of
 from slowfast_ext.host import describe_host, get_host
 
 
@@ -24,8 +25,7 @@ def begin_log(cfg: CfgNode) -> None:
 
 def _say_once(record: logging.LogRecord) -> None:
     """In the place of a traceback for each line that cannot be logged, on a full disk for instance."""
-    reason = sys.exc_info()[1]
-    _tell(getattr(reason, "strerror", None) or str(reason))
+    _tell(reason_of(sys.exc_info()[1]))
 
 
 @functools.cache

@@ -116,8 +116,8 @@ FAULTS = [
     Fault(
         "names are compared, not places",
         _PLACES,
-        "return first_readable(sorted(paths, key=place_of, reverse=True))",
-        "return first_readable(sorted(paths, reverse=True))",
+        "sorted(paths, key=place_of, reverse=True)",
+        "sorted(paths, reverse=True)",
         f"{_RESUMING} {_KEPT} -k places",
     ),
     Fault(

@@ -12,7 +12,7 @@ from toys import ToyLinear, logged, train_steps
 from slowfast_ext.engine import saving
 from slowfast_ext.engine.validations import Validations
 from slowfast_ext.host import checkpoint
-from slowfast_ext.host.places import Place, best_path, inside_path, list_inside, newest_place, place_of
+from slowfast_ext.host.places import Place, best_path, inside_path, list_inside, place_of
 from slowfast_ext.plugin.loops import train
 from vtn import InputError
 
@@ -103,11 +103,11 @@ def test_places_are_numbers(tmp_path):
     assert list_inside(str(tmp_path)) == []
     for path in paths:
         torch.save({"a": 1}, path)
-    assert newest_place(str(tmp_path)) == checkpoint.checkpoint_path(str(tmp_path), 100_000)
+    assert checkpoint.newest_place(str(tmp_path)) == checkpoint.checkpoint_path(str(tmp_path), 100_000)
     (folder / "checkpoint_epoch_100000.pyth").unlink()
-    assert newest_place(str(tmp_path)) == checkpoint.checkpoint_path(str(tmp_path), 2)
+    assert checkpoint.newest_place(str(tmp_path)) == checkpoint.checkpoint_path(str(tmp_path), 2)
     (folder / "checkpoint_epoch_00002.pyth").unlink()
-    assert newest_place(str(tmp_path)) == inside_path(str(tmp_path), Place(1, 100_000_000))
+    assert checkpoint.newest_place(str(tmp_path)) == inside_path(str(tmp_path), Place(1, 100_000_000))
     with pytest.raises(ValueError, match=r"best\.pyth tells no place"):
         place_of(best_path(str(tmp_path)))
 
