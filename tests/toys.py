@@ -160,3 +160,19 @@ def logged(cfg, kind: str) -> list[dict]:
     """The json_stats lines of a kind, of both PySlowFasts' meters."""
     log = Path(cfg.OUTPUT_DIR, "stdout.log").read_text()
     return [line for name in (kind, f"{kind}_") for line in stats(log, _type=name)]
+
+
+def assert_same(one, other, where: str = "") -> None:
+    """Nested values are equal, tensors to the bit."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for name in one:
+            assert_same(one[name], other[name], f"{where}.{name}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), where
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{where}.{number}")
+    else:
+        assert one == other, where

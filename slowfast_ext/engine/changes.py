@@ -43,12 +43,13 @@ def _code() -> str:
     return f"{version} {digest.hexdigest()[:12]}"
 
 
-def describe_changes(run: Mapping[str, Any], cfg: CfgNode) -> list[str]:
+def describe_changes(run: Mapping[str, Any], cfg: CfgNode, made: Mapping[str, str]) -> list[str]:
     """A line for each kind of thing that is other than it was, and what that means.
 
     Args:
         run: Of a checkpoint: its `made_with`, and `cfg`, the configuration as text.
         cfg: Of the run that continues.
+        made: Its own `made_with`.
     """
     lines = []
     keys = list(_changed_keys(run.get("cfg", ""), cfg))
@@ -58,7 +59,7 @@ def describe_changes(run: Mapping[str, Any], cfg: CfgNode) -> list[str]:
             "values, so it may end otherwise than it would have"
         )
     before = run.get("made_with", {})
-    for name, digest in made_with(cfg).items():
+    for name, digest in made.items():
         if name not in before or before[name] == digest:
             continue
         if name == "code":

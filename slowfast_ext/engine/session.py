@@ -12,7 +12,7 @@ from fvcore.common.config import CfgNode
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.distributed import is_master, said_by_first
 from slowfast_ext.engine.board import Board
-from slowfast_ext.engine.changes import describe_changes, made_with
+from slowfast_ext.engine.changes import describe_changes
 from slowfast_ext.engine.learner import Learner
 from slowfast_ext.engine.saving import Saver
 from slowfast_ext.engine.start import Source
@@ -31,12 +31,14 @@ class Begin:
         progress: Of the epoch that was begun, see `Session.progress`; None if none was.
         validations: Those of the epochs that are done.
         of_this_run: Whether it goes on from a checkpoint of its own folder.
+        order: What decides the order of the videos in an epoch, and how many of them are a step.
     """
 
     place: Place
     progress: dict[str, Any] | None
     validations: Validations
     of_this_run: bool
+    order: list
 
     @property
     def lacks_validation(self) -> bool:
@@ -45,7 +47,9 @@ class Begin:
         return after_epoch and self.place.epoch - 1 not in self.validations.errors
 
 
-def find_begin(cfg: CfgNode, source: Source | None, learner: Learner, loader: VideoLoader) -> Begin:
+def find_begin(
+    cfg: CfgNode, source: Source | None, learner: Learner, loader: VideoLoader, made: dict[str, str]
+) -> Begin:
     """Fill the learner with what the training starts from, and find the place to go on at; the log says it.
 
     Args:
@@ -53,6 +57,7 @@ def find_begin(cfg: CfgNode, source: Source | None, learner: Learner, loader: Vi
         source: What it starts from.
         learner: Is filled.
         loader: Of the training list.
+        made: What the run is made with, see changes.py.
     """
     logger, validations = get_host().get_logger(__name__), Validations(cfg.OUTPUT_DIR)
     of_this_run = source is not None and source.path in list_saved(cfg.OUTPUT_DIR)
@@ -66,10 +71,11 @@ def find_begin(cfg: CfgNode, source: Source | None, learner: Learner, loader: Vi
     elif is_master():
         _forget_run_before(cfg.OUTPUT_DIR)
     if is_master():
-        for line in describe_changes(run, cfg) if run else ():
+        for line in describe_changes(run, cfg, made) if run else ():
             logger.warning(line)
+    order = [cfg.RNG_SEED, len(loader.dataset), cfg.TRAIN.BATCH_SIZE, made.get("train.csv", "")]
     progress = run.get("progress")
-    if progress is not None and progress["order"] != _order(cfg, loader):
+    if progress is not None and progress["order"] != order:
         progress = None
         if is_master():
             logger.warning(
@@ -78,7 +84,7 @@ def find_begin(cfg: CfgNode, source: Source | None, learner: Learner, loader: Vi
                 epoch + 2,
             )
     place = Place(epoch + 1, progress["iteration"] if progress else 0)
-    return Begin(place, progress, validations, of_this_run)
+    return Begin(place, progress, validations, of_this_run, order)
 
 
 def _forget_run_before(output_dir: str) -> None:
@@ -86,11 +92,6 @@ def _forget_run_before(output_dir: str) -> None:
     for path in (*list_inside(output_dir), Path(output_dir, "checkpoints", "validations.json")):
         with suppress(OSError):
             os.remove(path)
-
-
-def _order(cfg: CfgNode, loader: VideoLoader) -> list:
-    """What decides the order of the videos in an epoch, and how many of them are a step."""
-    return [cfg.RNG_SEED, len(loader.dataset), cfg.TRAIN.BATCH_SIZE, made_with(cfg).get("train.csv", "")]
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Session:
         board: Curves.
         saver: Checkpoints.
         noted: The signal that this process has got, if any.
+        order: See Begin.
     """
 
     cfg: CfgNode
@@ -116,6 +118,7 @@ class Session:
     board: Board
     saver: Saver
     noted: Noted
+    order: list
 
     def __post_init__(self) -> None:
         self.train_loader.asked = lambda: self.noted.bits | (SAVE if self.saver.is_due() else 0)
@@ -127,7 +130,7 @@ class Session:
         Args:
             iteration: Iterations done; all that was counted in them has been read into the meter.
         """
-        done = {"iteration": iteration, "order": _order(self.cfg, self.train_loader)}
+        done = {"iteration": iteration, "order": self.order}
         return done | {"meter": self.train_meter.progress()} | self.train_loader.progress()
 
     def save_epoch(self, epoch: int) -> None:

@@ -69,11 +69,12 @@ def train(cfg) -> None:
 def _train(cfg, source: start.Source | None, noted: Noted) -> str:
     """Build what training needs, and run its epochs; returns why the last save failed, or an empty text."""
     host = get_host()
+    made = made_with(cfg)  # now: somebody may edit a list while the run goes on with what it has read
     train_loader, val_loader = construct_loader(cfg, "train"), construct_loader(cfg, "val")
     model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=True)
     learner = make_learner(model, cfg, train_loader.ledger.paths)
-    begin = find_begin(cfg, source, learner, train_loader)
+    begin = find_begin(cfg, source, learner, train_loader, made)
     for trained in learner.models:
         compile_parts(trained, cfg)
     train_meter = host.TrainMeter(len(train_loader), cfg)
@@ -82,9 +83,9 @@ def _train(cfg, source: start.Source | None, noted: Noted) -> str:
     train_meter.means_of_period = val_meter.means_of_period = learner.device.type != "cpu"
     val_meter.min_top1_err, val_meter.min_top5_err = begin.validations.least
     board = Board(cfg, begin.place.epoch * len(train_loader) + begin.place.iteration)
-    saver = Saver(cfg, learner, begin.place, begin.validations, made_with(cfg))
+    saver = Saver(cfg, learner, begin.place, begin.validations, made)
     loaders, meters = (train_loader, val_loader), (train_meter, val_meter)
-    session = Session(cfg, learner, *loaders, *meters, board, saver, noted)
+    session = Session(cfg, learner, *loaders, *meters, board, saver, noted, begin.order)
     try:
         _run_epochs(session, begin)
         saver.finish()

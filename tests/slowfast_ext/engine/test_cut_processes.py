@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from cut_processes import NORM, with_keys, work
-from test_resuming import assert_same, assert_same_run, content, last_lines
+from test_resuming import assert_same_run, content, last_lines
 from tiny_runs import TINY
-from toys import TOY, ToyLinear, items_of, train_steps
+from toys import TOY, ToyLinear, assert_same, items_of, train_steps
 
 from slowfast_ext.config import load_config
 from slowfast_ext.launch import launch_job

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toys import ToyLinear, ToyNorm, items_of, logged, table, train_steps
+from toys import ToyLinear, ToyNorm, assert_same, items_of, logged, table, train_steps
 
 from slowfast_ext.engine import learner, nonfinite
 from slowfast_ext.engine.nonfinite import NonFiniteError
@@ -53,21 +53,6 @@ def state(cfg, epoch: int) -> dict:
 
 def file_of(cfg) -> dict:
     return torch.load(Path(cfg.OUTPUT_DIR, "nonfinite_step.pyth"), weights_only=True)
-
-
-def assert_same(one, other, where: str = "") -> None:
-    """Two trees of tensors and plain values have the same bits."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for name in one:
-            assert_same(one[name], other[name], f"{where}/{name}")
-    elif isinstance(one, list):
-        for number, parts in enumerate(zip(one, other, strict=True)):
-            assert_same(*parts, f"{where}/{number}")
-    else:
-        assert one == other, where
 
 
 @pytest.mark.parametrize("method", ["sgd", "adamw"])

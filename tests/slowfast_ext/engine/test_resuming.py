@@ -2,12 +2,13 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_runs import without_costs
-from toys import Numbers, ToyLinear, ToyNorm, items_of, logged, train_steps
+from toys import Numbers, ToyLinear, ToyNorm, assert_same, items_of, logged, train_steps
 
 from slowfast_ext.data.ledger import FAILED, encode_outcome
 from slowfast_ext.engine.stopping import Stopped
@@ -49,22 +50,6 @@ def train_in_parts(cfg, *calls: int) -> int:
 
 def content(cfg, epoch: int) -> dict:
     return torch.load(checkpoint.checkpoint_path(cfg.OUTPUT_DIR, epoch), weights_only=True)
-
-
-def assert_same(one, other, where: str = "") -> None:
-    """Nested values are equal, tensors to the bit."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for name in one:
-            assert_same(one[name], other[name], f"{where}.{name}")
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other), where
-        for number, pair in enumerate(zip(one, other, strict=True)):
-            assert_same(*pair, f"{where}.{number}")
-    else:
-        assert one == other, where
 
 
 def last_lines(cfg, kind: str) -> list[dict]:
@@ -214,15 +199,19 @@ def test_a_validation_that_was_cut_short_is_done(two_cfgs):
     assert not ToyLinear.seen
 
 
-def test_another_list_begins_the_epoch_anew(toy_cfg, tmp_path):
-    """The list is not the toys', but its content decides the order of a real one."""
+@pytest.mark.parametrize("while_it_runs", [False, True])
+def test_another_list_begins_the_epoch_anew(toy_cfg, tmp_path, while_it_runs):
+    """The list is not the toys', but its content decides the order of a real one, as it was at the start."""
     (tmp_path / "train.csv").write_text("0.mp4 1\n")
+    edit = partial((tmp_path / "train.csv").write_text, "1.mp4 1\n")
     cfg = toy_cfg("DATA.PATH_TO_DATA_DIR", str(tmp_path), "TRAIN.BATCH_SIZE", "2")
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 2)
+        if while_it_runs:
+            patch.setattr(ToyLinear, "features", lambda self, x: edit() and x)
         with pytest.raises(Stopped):
             loops.train(cfg)
-    (tmp_path / "train.csv").write_text("1.mp4 1\n")
+    edit()
     ToyLinear.seen.clear()
     loops.train(cfg)
     assert len(train_steps()) == 8
