@@ -123,7 +123,7 @@ FAULTS = [
     Fault(
         "an order that has changed is not noticed",
         _SESSION,
-        'progress["order"] != _order(cfg, loader)',
+        'progress["order"] != order',
         "False",
         f"{_RESUMING} -k another_list",
     ),

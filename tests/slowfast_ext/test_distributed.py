@@ -8,7 +8,13 @@ from torch import distributed as dist
 
 from slowfast_ext import distributed
 from slowfast_ext.config import load_config
-from slowfast_ext.distributed import describe_devices, device_of
+from slowfast_ext.distributed import (
+    describe_devices,
+    device_of,
+    gather_in_first,
+    gather_objects,
+    said_by_first,
+)
 from slowfast_ext.launch import launch_job
 from slowfast_ext.plugin import loops
 from vtn import InputError
@@ -72,3 +78,30 @@ def test_the_device_is_said(tiny_cfg, monkeypatch):
     monkeypatch.setattr(distributed, "_on_cpu", True)  # as in the processes of a CPU run
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     assert str(device_of(cfg)) == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("ask", "call", "found"),
+    [
+        (gather_objects, "all_gather_object", ["a"]),
+        (gather_in_first, "gather_object", ["a"]),
+        (said_by_first, "broadcast_object_list", "a"),
+    ],
+)
+def test_objects_go_through_cpus_where_the_backend_is_nccl(ask, call, found, monkeypatch, tmp_path):
+    """One process without a GPU, which says that its backend is NCCL."""
+    assert ask("a") == found  # also where there is no group
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", world_size=1, rank=0)
+    try:
+        original, groups = getattr(dist, call), []
+
+        def noting(*args, group=None):
+            groups.append(group)
+            return original(*args, group=group)
+
+        monkeypatch.setattr(dist, call, noting)
+        assert (ask("a"), groups) == (found, [None])
+        monkeypatch.setattr(dist, "get_backend", lambda: "nccl")
+        assert (ask("a"), groups[1:]) == (found, [distributed._group_of_cpus(dist.group.WORLD)])
+    finally:
+        dist.destroy_process_group()

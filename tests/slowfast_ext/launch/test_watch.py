@@ -1,7 +1,10 @@
 """Signs of life of two processes, of which this one is the first and the other one is played by the test."""
 
+import contextlib
 import json
 import os
+import signal
+import subprocess
 import time
 from types import SimpleNamespace
 
@@ -16,6 +19,7 @@ from slowfast_ext.launch.watch import Watch, agree_on_news
 from slowfast_ext.processes import start_time
 
 RUN = "run"
+ANOTHER_CONTAINER = "the same machine, another container"
 
 
 @pytest.fixture
@@ -54,6 +58,23 @@ def wait_for(found: list, seconds: float = 5.0) -> None:
     deadline = time.monotonic() + seconds
     while not found and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def let_look(store, said: list, times: int = 10, *, signs: bool = True) -> None:
+    """Wait until this one has looked so often, and has said nothing.
+
+    Args:
+        store, said: Of the fixtures.
+        times: So often.
+        signs: Whether the other one gives signs meanwhile.
+    """
+    deadline, last = time.monotonic() + 10, int(store.get(f"{RUN}/beat/0")) + times
+    while not said and int(store.get(f"{RUN}/beat/0")) <= last:
+        assert time.monotonic() < deadline
+        if signs:
+            store.set(f"{RUN}/beat/1", str(time.monotonic()))
+        time.sleep(0.01)
+    assert said == []
 
 
 def test_one_that_falls_silent_is_named_with_the_time(watching):
@@ -108,19 +129,29 @@ def test_one_that_is_gone_from_this_machine_is_named_at_once(watching):
 def test_one_of_this_machine_that_lives_is_not_taken_for_dead(watching, store):
     pid = os.getpid()
     _, said, _ = watching(pid, whereabouts(), start_time(pid), looks_for_the_dead=True)
-    for number in range(5):
-        store.set(f"{RUN}/beat/1", str(number))
-        time.sleep(0.1)
-    assert said == []
+    let_look(store, said)
 
 
 def test_one_of_another_container_is_not_looked_for_here(watching, store):
     """Its number means another process there, or none."""
-    _, said, _ = watching(2**22 + 1, "the same machine, another container", looks_for_the_dead=True)
-    for number in range(5):
-        store.set(f"{RUN}/beat/1", str(number))
-        time.sleep(0.1)
-    assert said == []
+    _, said, _ = watching(2**22 + 1, ANOTHER_CONTAINER, looks_for_the_dead=True)
+    let_look(store, said)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_one_that_is_silent_is_killed_if_it_is_here(watching, killed):
+    """As after SIGSTOP; what has its number and its start here, but is another process, goes on."""
+    where = whereabouts() if killed else ANOTHER_CONTAINER
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            _, said, ended = watching(process.pid, where, start_time(process.pid), looks_for_the_dead=True)
+            wait_for(ended)
+            assert "gives no sign of life" in said[0]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10 if killed else 0.2)
+            assert process.poll() == (-signal.SIGKILL if killed else None)
+        finally:
+            process.kill()
 
 
 def test_after_a_pause_of_all_processes_nobody_is_blamed(watching, store, monkeypatch):
@@ -129,12 +160,11 @@ def test_after_a_pause_of_all_processes_nobody_is_blamed(watching, store, monkey
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + jump[0], sleep=time.sleep)
     monkeypatch.setattr(module, "time", clock)
     _, said, ended = watching()
-    for number in range(8):
-        jump[0] = 3600.0 * (number > 3)
-        time.sleep(0.1)
-        if number != 4:
-            store.set(f"{RUN}/beat/1", str(number))
-    assert (said, ended) == ([], [])
+    let_look(store, said)
+    jump[0] = 3600.0
+    let_look(store, said, 3, signs=False)
+    let_look(store, said)
+    assert ended == []
 
 
 def test_when_nobody_keeps_the_store_any_more_that_is_said(watching, monkeypatch):
@@ -150,16 +180,16 @@ def test_when_nobody_keeps_the_store_any_more_that_is_said(watching, monkeypatch
 
 
 def test_a_connection_that_breaks_is_made_again(watching, store, monkeypatch):
-    _, said, _ = watching()
-    signs, broken = module._last_signs, [True]
+    watch, said, _ = watching()
+    signs, broken = module._last_signs, watch._store
 
-    def breaking(*args):
-        if broken.pop() if broken else False:
+    def signs_of(connection, *args):
+        if connection is broken:
             raise dist.DistNetworkError("Connection reset by peer")
-        return signs(*args)
+        seen.append(signs(connection, *args))
+        return seen[-1]
 
-    monkeypatch.setattr(module, "_last_signs", breaking)
-    for number in range(10):
-        store.set(f"{RUN}/beat/1", str(number))
-        time.sleep(0.1)
-    assert (said, broken) == ([], [])
+    seen = []
+    monkeypatch.setattr(module, "_last_signs", signs_of)
+    let_look(store, said)
+    assert seen
