@@ -29,7 +29,7 @@ from transformers.utils import logging
 
 from slowfast_ext.cli import run_safely
 from slowfast_ext.report.tables import to_markdown
-from vtn.checkpoint import to_authors_names
+from vtn.authors_names import to_authors_names
 from vtn.errors import InputError
 from vtn.sequence_encoder import SequenceEncoder
 from vtn.temporal_encoder import TemporalEncoder

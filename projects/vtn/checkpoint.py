@@ -1,8 +1,6 @@
 """Reading weights: our checkpoints, PySlowFast's, and the authors' released .pyth files.
 
 Loading never runs pickled code. Weights are all tensors of a state dict, running statistics included.
-
-Shape legend: D width, K classes.
 """
 
 import functools
@@ -17,43 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from .authors_names import from_authors_names
+from .differences import ways_to_differ
 from .errors import InputError
 from .model import VTN
 from .recipe import read_recipe
 
-# The authors' names of the temporal encoder's parts, and ours. `{}` is the number of a layer. Everything
-# outside the temporal encoder has the same name in both.
-_NAMES = {
-    "embeddings.position_embeddings": "positions.table",
-    "embeddings.token_type_embeddings": "token_types",
-    "embeddings.LayerNorm": "norm",
-    "encoder.layer.{}.attention.self.query": "layers.{}.attention.query",
-    "encoder.layer.{}.attention.self.key": "layers.{}.attention.key",
-    "encoder.layer.{}.attention.self.value": "layers.{}.attention.value",
-    "encoder.layer.{}.attention.self.query_global": "layers.{}.attention.query_global",
-    "encoder.layer.{}.attention.self.key_global": "layers.{}.attention.key_global",
-    "encoder.layer.{}.attention.self.value_global": "layers.{}.attention.value_global",
-    "encoder.layer.{}.attention.output.dense": "layers.{}.attention.output",
-    "encoder.layer.{}.attention.output.LayerNorm": "layers.{}.attention_norm",
-    "encoder.layer.{}.intermediate.dense": "layers.{}.ffn_in",
-    "encoder.layer.{}.output.dense": "layers.{}.ffn_out",
-    "encoder.layer.{}.output.LayerNorm": "layers.{}.ffn_norm",
-}
-_OURS_TO_THEIRS = {ours: theirs for theirs, ours in _NAMES.items()}
-_PREFIX = "temporal_encoder."
-# Column numbers 0 .. 287 that some releases of their library store; not a weight.
-_POSITION_IDS = "temporal_encoder.embeddings.position_ids"
-
-# Sizes of a model: in words, the weight that shows it, and the axis of that weight.
-_SIZES = (
-    ("width", "cls_token", 2),
-    ("feed-forward width", f"{_PREFIX}layers.0.ffn_in.weight", 0),
-    ("rows of the position table", f"{_PREFIX}positions.table.weight", 0),
-    ("head width", "mlp_head.1.weight", 0),
-    ("classes", "mlp_head.4.weight", 0),
-    ("classes", "head.projection.weight", 0),  # PySlowFast's own models
-)
-_DEPTH = "temporal layers"
 # The entry of a file with an average of the weights over the steps of the training.
 AVERAGED = "ema_state"
 PARTIAL_ADVICE = "to load only what fits: vtn.load_checkpoint(model, path, partial=True)"
@@ -97,25 +64,6 @@ class LoadReport:
             "not in this model": self.unexpected,
         }
         return [f"{words}: {_first(items, limit)}" for words, items in lists.items() if items]
-
-
-def from_authors_names(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename weights of the authors' release (bomri/SlowFast) to ours; names that are not theirs stay."""
-    return {_renamed(name, _NAMES): value for name, value in state_dict.items() if name != _POSITION_IDS}
-
-
-def to_authors_names(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename our weights to those of the authors' release; names that are not ours stay."""
-    return {_renamed(name, _OURS_TO_THEIRS): value for name, value in state_dict.items()}
-
-
-def _renamed(name: str, names: Mapping[str, str]) -> str:
-    """temporal_encoder.<part>.<weight or bias>, with the part looked up and its layer number kept."""
-    part, _, tensor = name.removeprefix(_PREFIX).rpartition(".")
-    pattern = re.sub(r"\b\d+\b", "{}", part)
-    if not name.startswith(_PREFIX) or pattern not in names:
-        return name
-    return f"{_PREFIX}{names[pattern].format(*re.findall(r'[0-9]+', part))}.{tensor}"
 
 
 def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool = False) -> LoadReport:
@@ -274,7 +222,7 @@ def match_weights(
     useless = all(wanted[name].ndim < 2 for name in report.loaded)
     refused = useless if partial else bool(report.kept or report.unexpected)
     if refused:
-        ways = _which_way(state, wanted)
+        ways = ways_to_differ(state, wanted)
         clauses = [
             f"Checkpoint {path} is of another model"
             + (f", which differs in {', '.join(ways)}" if ways else ""),
@@ -306,41 +254,6 @@ def compare_weights(
         missing=[name for name in wanted if name not in found],
         unexpected=[name for name in found if name not in wanted],
     )
-
-
-def _sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """Depth, D, K and so on of the model that these weights belong to, as far as they show it."""
-    layers = {name.split(".")[2] for name in state if name.startswith(f"{_PREFIX}layers.")}
-    sizes = {_DEPTH: len(layers)} if layers else {}
-    for words, name, axis in _SIZES:
-        if name in state and axis < state[name].ndim:
-            sizes[words] = state[name].shape[axis]
-    return sizes
-
-
-def _which_way(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> list[str]:
-    """How two models of the same kind differ; empty if they are of different kinds."""
-
-    def part(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Size]:
-        return {name: value.shape for name, value in state.items() if name.startswith(prefix)}
-
-    there, here = _sizes(found), _sizes(wanted)
-    ways = [
-        f"{what} ({there[what]} there, {size} here)"
-        for what, size in here.items()
-        if what in there and there[what] != size
-    ]
-    theirs, ours = part(found, "backbone."), part(wanted, "backbone.")
-    if theirs and ours and theirs != ours:
-        ways.append("backbone")
-    theirs, ours = part(found, f"{_PREFIX}positions."), part(wanted, f"{_PREFIX}positions.")
-    if theirs and ours and theirs.keys() != ours.keys():
-        ways.append("kind of positions")
-    theirs, ours = part(found, _PREFIX), part(wanted, _PREFIX)
-    both_are_ours = _DEPTH in there and _DEPTH in here
-    if theirs and ours and theirs.keys() != ours.keys() and not both_are_ours:
-        ways.append("temporal encoder")
-    return ways
 
 
 def _first(items: list[str], limit: int | None) -> str:

@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import vtn
-from vtn.checkpoint import from_authors_names
+from vtn.authors_names import from_authors_names
 
 REFERENCE = Path(__file__).parents[2] / "data" / "vtn_tiny_reference.npz"
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vtn.checkpoint import to_authors_names
+from vtn.authors_names import to_authors_names
 from vtn.window_attention import window_attention
 
 CASES = [

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vtn import InputError
-from vtn.checkpoint import to_authors_names
+from vtn.authors_names import to_authors_names
 from vtn.sequence_encoder import SequenceEncoder
 
 SIZE = {

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vtn import InputError, create_model, load_checkpoint
-from vtn.checkpoint import from_authors_names, to_authors_names
+from vtn.authors_names import from_authors_names, to_authors_names
 
 
 class RunsCode:
