@@ -17,9 +17,9 @@ from unittest import mock
 
 import pytest
 import torch
+from fake_gpu import GPU, Caught, Copies, moved
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from slowfast_ext.config import load_config
 from slowfast_ext.data.frames import Frames
@@ -36,7 +36,6 @@ from slowfast_ext.host import get_host
 from slowfast_ext.models import build_on_meta, make_model, without_published_weights
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-GPU = torch.device("cuda", 0)
 MODELS = ("Demo/VTN", "Demo/I3D", "Demo/SlowFast")
 # The others are these with other widths or depths, or with other epochs.
 KINDS = (
@@ -48,36 +47,6 @@ NAMES = [
     for path in sorted(CONFIGS.rglob("*.yaml"))
     if (name := str(path.relative_to(CONFIGS).with_suffix(""))) != "Demo/Base"
 ]
-_READ = torch.ops.aten._local_scalar_dense.default
-_COPIES = {torch.ops.aten._to_copy.default: 0, torch.ops.aten.copy_.default: 1}  # which argument is copied
-
-
-class Copies(TorchDispatchMode):
-    """Counts copies between devices.
-
-    Args:
-        readable: A number on the CPU, such as the steps of Adam, may be read: it is 1.
-
-    Attributes:
-        made: From where to where.
-        waited_for: Those that the processor waits for.
-    """
-
-    def __init__(self, *, readable: bool) -> None:
-        super().__init__()
-        self.made, self.waited_for, self._readable = [], [], readable
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func is _READ and self._readable and args[0].device.type == "cpu":
-            return 1
-        result = func(*args, **(kwargs or {}))
-        if func in _COPIES:
-            source = args[_COPIES[func]].device.type
-            if source != result.device.type:
-                self.made.append((source, result.device.type))
-                goes_on = (kwargs or {}).get("non_blocking") or True in args[2:]
-                self.waited_for += [] if goes_on else self.made[-1:]
-        return result
 
 
 @pytest.fixture
@@ -96,29 +65,6 @@ def pinned(monkeypatch):
     tensors = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self, *_: tensors.append(self) or self)
     return tensors
-
-
-class Caught:
-    """In the place of what sends numbers from the device."""
-
-    def __init__(self, numbers: torch.Tensor) -> None:
-        assert numbers.device == GPU
-        assert numbers.shape[0] >= 4  # of one part of a batch
-
-    def read(self) -> list[float]:
-        """The step was finite."""
-        return [0.0, 0.0, 1.0, 1.0]
-
-
-def moved(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
-    """The model without values, on a device that need not be there."""
-    for module in model.modules():
-        for table, wrap in ((module._parameters, torch.nn.Parameter), (module._buffers, None)):
-            for name, tensor in table.items():
-                if tensor is not None:
-                    empty = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
-                    table[name] = wrap(empty, tensor.requires_grad) if wrap else empty
-    return model
 
 
 def load(cfg, *, train: bool, videos: int = 2) -> tuple:
