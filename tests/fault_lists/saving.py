@@ -144,9 +144,16 @@ FAULTS = [
     Fault(
         "a full disk ends the training",
         _SAVING,
-        "            except (OSError, RuntimeError) as error:\n                reason",
-        "            except KeyError as error:\n                reason",
+        "            except OSError as error:\n",
+        "            except KeyError as error:\n",
         f"{_KEPT} -k full_for_a_while",
+    ),
+    Fault(
+        "what PyTorch alone says of a write ends the training",
+        "slowfast_ext/host/checkpoint.py",
+        "            raise OSError(str(error)) from error\n",
+        "            raise\n",
+        f"{_KEPT} -k pytorch_alone",
     ),
     Fault(
         "a save that worked later is forgotten",

@@ -11,6 +11,7 @@ from toys import ToyLinear, logged, train_steps
 
 from slowfast_ext.engine import saving
 from slowfast_ext.engine.validations import Validations
+from slowfast_ext.files import reason_of
 from slowfast_ext.host import checkpoint
 from slowfast_ext.host.places import Place, best_path, inside_path, list_inside, place_of
 from slowfast_ext.plugin.loops import train
@@ -175,6 +176,19 @@ def test_what_pytorch_makes_of_a_full_disk(tmp_path):
         checkpoint.write_checkpoint(str(folder / "a.pyth"), {"a": torch.zeros(1_000_000)})
     assert raised.value.errno == errno.ENOSPC
     assert not list(folder.iterdir())
+
+
+def test_what_pytorch_alone_says_of_a_write(tmp_path, monkeypatch):
+    """No error of the disk is behind it."""
+
+    def saves(state, file):
+        raise RuntimeError("unexpected pos 64\nvs 0")
+
+    monkeypatch.setattr(torch, "save", saves)
+    with pytest.raises(OSError, match="unexpected pos") as raised:
+        checkpoint.write_checkpoint(str(tmp_path / "a.pyth"), {})
+    assert reason_of(raised.value) == "unexpected pos 64 vs 0"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_ledger_or_a_validation_that_cannot_be_written_ends_nothing(toy_cfg):

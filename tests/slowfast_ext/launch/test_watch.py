@@ -1,10 +1,7 @@
 """Signs of life of two processes, of which this one is the first and the other one is played by the test."""
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
 import time
 from types import SimpleNamespace
 
@@ -28,7 +25,15 @@ def store():
 
 
 @pytest.fixture
-def watching(store, monkeypatch):
+def killed(monkeypatch) -> list[int]:
+    """Processes that would be killed: the tests lend the other one the number of their own."""
+    pids: list[int] = []
+    monkeypatch.setattr(module, "kill_all", pids.extend)
+    return pids
+
+
+@pytest.fixture
+def watching(store, killed, monkeypatch):
     """Begin to watch; returns what is said in the end, and the statuses with which the process would end."""
     said, ended, started = [], [], []
 
@@ -138,20 +143,15 @@ def test_one_of_another_container_is_not_looked_for_here(watching, store):
     let_look(store, said)
 
 
-@pytest.mark.parametrize("killed", [True, False])
-def test_one_that_is_silent_is_killed_if_it_is_here(watching, killed):
+@pytest.mark.parametrize("here", [True, False])
+def test_one_that_is_silent_is_killed_if_it_is_here(watching, killed, here):
     """As after SIGSTOP; what has its number and its start here, but is another process, goes on."""
-    where = whereabouts() if killed else ANOTHER_CONTAINER
-    with subprocess.Popen(["sleep", "60"]) as process:
-        try:
-            _, said, ended = watching(process.pid, where, start_time(process.pid), looks_for_the_dead=True)
-            wait_for(ended)
-            assert "gives no sign of life" in said[0]
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10 if killed else 0.2)
-            assert process.poll() == (-signal.SIGKILL if killed else None)
-        finally:
-            process.kill()
+    pid = os.getpid()
+    where = whereabouts() if here else ANOTHER_CONTAINER
+    _, said, ended = watching(pid, where, start_time(pid), looks_for_the_dead=True)
+    wait_for(ended)
+    assert "gives no sign of life" in said[0]
+    assert killed == [pid] * here
 
 
 def test_after_a_pause_of_all_processes_nobody_is_blamed(watching, store, monkeypatch):
