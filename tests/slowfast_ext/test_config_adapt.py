@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slowfast_ext import config, config_adapt
+from slowfast_ext import config_adapt, distributed
 from slowfast_ext.config import load_config
 from slowfast_ext.config_adapt import on_our_data
 from slowfast_ext.host import get_host
@@ -42,7 +42,7 @@ def as_pairs(overrides: list[str]) -> dict[str, str]:
 
 
 def see_gpus(monkeypatch, count: int) -> None:
-    for module in (config, config_adapt):
+    for module in (distributed, config_adapt):
         monkeypatch.setattr(module, "visible_gpus", lambda: count)
 
 
