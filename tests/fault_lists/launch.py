@@ -31,6 +31,27 @@ FAULTS = [
         f"{_TESTS}/test_launch.py -k killed_process",
     ),
     Fault(
+        "a killed first process leaves its lock behind",
+        _CHILDREN,
+        "                release_for(children.pids, cfg.OUTPUT_DIR)\n",
+        "",
+        f"{_TESTS}/test_launch.py -k killed_first",
+    ),
+    Fault(
+        "why a run has ended is on the screen alone",
+        _CHILDREN,
+        "        if log is not None and log.is_file():\n",
+        "        if False:\n",
+        f"{_TESTS}/test_launch.py -k killed_first",
+    ),
+    Fault(
+        "the lock of another run is released with one's own",
+        "slowfast_ext/run_lock.py",
+        ' and lock["pid"] in pids and not _lives(lock)',
+        "",
+        "tests/slowfast_ext/test_run_lock.py -k releases_its_lock",
+    ),
+    Fault(
         "signals are not passed on",
         _CHILDREN,
         "                os.kill(process.pid, number)\n",
