@@ -36,6 +36,13 @@ FAULTS = [
         "tests/slowfast_ext/engine/test_resuming.py -k numbers_of_its_own",
     ),
     Fault(
+        "an epoch that was stopped after its line in the log has a second one",
+        _TRAIN,
+        '        if not begun.get("logged"):  # else it was stopped after its line in the log\n',
+        "        if True:\n",
+        f"{_RESUMING} -k 'any_step or made_precise'",
+    ),
+    Fault(
         "the batch in hand counts as used",
         _LOADER,
         "            yield self._transform(batch)\n            # A data set",
