@@ -207,8 +207,8 @@ FAULTS = [
     Fault(
         "a number that was given to another process counts as the run before",
         _LOCK,
-        'other["began"] == start_time(other["pid"])',
-        'start_time(other["pid"])',
+        'lock["began"] == start_time(lock["pid"])',
+        'start_time(lock["pid"])',
         f"{_LOCKED} -k gone",
     ),
     Fault(
