@@ -263,9 +263,26 @@ def train_together(
     # Of tensors like a CLS token (1, 1, D), whose strides over one element mean nothing.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     device = next(model.parameters()).device
-    return nn.parallel.DistributedDataParallel(
+    together = nn.parallel.DistributedDataParallel(
         model,
         device_ids=[device] if device.type == "cuda" else None,
         find_unused_parameters=find_unused_parameters,
         gradient_as_bucket_view=True,
     )
+    if not find_unused_parameters:
+        _settle_buckets(together)
+    return together
+
+
+def _settle_buckets(together: nn.parallel.DistributedDataParallel) -> None:
+    """Let PyTorch fill its buckets anew now, in an order that follows from the weights alone.
+
+    It does so once, after the first backward pass. Three processes or more round a sum by where it lies in a
+    bucket: left to its first step, a run that goes on in the middle would have other bits there than one that
+    was not stopped.
+    """
+    weights = [weight for weight in together.module.parameters() if weight.requires_grad]
+    together.module.forward = lambda: sum(0 * weight.sum() for weight in weights)
+    together().backward()
+    del together.module.forward
+    together.zero_grad()

@@ -14,7 +14,6 @@ import torch
 from fvcore.common.config import CfgNode
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models.resnet import ResNet
 from torch import nn
 
 from slowfast_ext.host import get_host
@@ -197,6 +196,8 @@ def _place(
 
 def _differences(image: nn.Module, video: nn.Module) -> Iterator[str]:
     """Clauses that say which parts of the image network compute something else than the video network's."""
+    from timm.models.resnet import ResNet  # see vtn/backbone.py
+
     if type(image) is not ResNet:
         yield f"it is a {type(image).__name__}"
     parts = dict(video.named_modules())

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,20 @@ def alone_in_folder(output_dir: str) -> Iterator[str]:
                 path.unlink()
 
 
+def release_for(pids: Collection[int], output_dir: str) -> None:
+    """Remove the lock of a process that was killed before it could; that of any other one stays.
+
+    Args:
+        pids: Processes that this one has started, and that have ended.
+        output_dir: Their folder.
+    """
+    path = Path(output_dir) / LOCK
+    with contextlib.suppress(OSError), _one_at_a_time(path.parent):
+        lock = _read(path)
+        if lock and lock["host"] == socket.gethostname() and lock["pid"] in pids and not _lives(lock):
+            path.unlink()
+
+
 def _take(path: Path, own: dict[str, Any]) -> str:
     part = path.with_name(f".{path.name}.{own['pid']}")
     part.write_text(json.dumps(own) + "\n", encoding="utf-8")
@@ -76,12 +90,17 @@ def _refuse_if_used(path: Path) -> str:
             f"OUTPUT_DIR {folder!r} is in use by a run on the host {other['host']} ({who}): if that has "
             f"ended, remove {path}"
         )
-    if other["began"] == start_time(other["pid"]):
+    if _lives(other):
         raise InputError(
             f"OUTPUT_DIR {folder!r} is in use by another run ({who}): wait for it, stop it, or type another "
             "OUTPUT_DIR"
         )
     return f"The run before ({who}) has ended and left {path} behind: it is taken over"
+
+
+def _lives(lock: dict[str, Any]) -> bool:
+    """Whether the process of a lock of this host has not ended."""
+    return lock["began"] == start_time(lock["pid"])
 
 
 def _this_process() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from torch import distributed as dist
-from toys import Numbers, ToyLinear, items_of, register_toys, train_steps
+from toys import LENGTHS, Numbers, ToyLinear, items_of, register_toys, train_steps
 
 from slowfast_ext.data.ledger import FAILED, encode_outcome
 from slowfast_ext.engine.stopping import Stopped
@@ -15,7 +15,6 @@ from slowfast_ext.plugin.loops import train
 
 # One that waits for the others for ever must not keep the tests.
 _SECONDS = 300
-NORM = "MODEL.MODEL_NAME ToyNorm TRAIN.EMA_DECAY 0.7 TRAIN.BATCH_SIZE 4".split()
 
 
 def with_keys(cfg, folder: str, *pairs: str):
@@ -24,6 +23,12 @@ def with_keys(cfg, folder: str, *pairs: str):
     cfg.defrost()
     cfg.merge_from_list(["OUTPUT_DIR", f"{cfg.OUTPUT_DIR}/{folder}", *pairs])
     return cfg
+
+
+def with_norm(cfg, folder: str):
+    """The configuration, for a toy with a batch norm: no process may have a single item."""
+    keys = f"MODEL.MODEL_NAME ToyNorm TRAIN.EMA_DECAY 0.7 TRAIN.BATCH_SIZE {2 * cfg.VTN.CPU_PROCESSES}"
+    return with_keys(cfg, folder, *keys.split())
 
 
 def train_until(cfg, call: int, signalled: int) -> str:
@@ -63,24 +68,25 @@ def work(cfg) -> None:
     faulthandler.dump_traceback_later(_SECONDS, exit=True)
     register_toys()
     told, last = {}, dist.get_world_size() - 1
+    steps = LENGTHS["train"] // cfg.TRAIN.BATCH_SIZE
     train(with_keys(cfg, "whole"))
     told["items"] = items_of(train_steps())
-    # In the second of four steps; in a validation, in which one process alone is told.
-    told["step"] = train_until(with_keys(cfg, "step"), 2, last)
-    told["validation"] = train_until(with_keys(cfg, "validation"), 5, last)
+    # In the middle of an epoch; in a validation, in which one process alone is told.
+    told["step"] = train_until(with_keys(cfg, "step"), steps // 2, last)
+    told["validation"] = train_until(with_keys(cfg, "validation"), steps + 1, last)
     for name in ("step", "validation"):
         train(with_keys(cfg, name))
-    told["for another number"] = train_until(with_keys(cfg, "another"), 2, 0)
+    told["for another number"] = train_until(with_keys(cfg, "another"), steps // 2, 0)
     for name, calls in (("norm", ()), ("norm_cut", (2, 5))):
         for call in calls:
-            told[f"norm {call}"] = train_until(with_keys(cfg, name, *NORM), call, last)
-        train(with_keys(cfg, name, *NORM))
+            told[f"norm {call}"] = train_until(with_norm(cfg, name), call, last)
+        train(with_norm(cfg, name))
     # The first item of one share, so that the processes are at different places of theirs.
     failing = [told["items"][0][0]]
     dist.broadcast_object_list(failing, 0)
     fail_items(set(failing))
     train(with_keys(cfg, "failed"))
-    told["failed"] = train_until(with_keys(cfg, "failed_cut"), 2, last)
+    told["failed"] = train_until(with_keys(cfg, "failed_cut"), steps // 2, last)
     train(with_keys(cfg, "failed_cut"))
     Path(cfg.OUTPUT_DIR, f"rank{dist.get_rank()}.json").write_text(json.dumps(told))
     faulthandler.cancel_dump_traceback_later()

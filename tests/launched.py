@@ -17,6 +17,7 @@ from torch import distributed as dist
 
 from slowfast_ext.distributed import all_reduce_sum, rank
 from slowfast_ext.launch import launch_job
+from slowfast_ext.run_lock import alone_in_folder
 from vtn import InputError
 
 
@@ -53,6 +54,16 @@ def die(cfg) -> None:
         Path(cfg.OUTPUT_DIR, "worker").write_text(str(worker.pid))
         note(cfg)
         os.kill(os.getpid(), signal.SIGKILL)
+    all_reduce_sum([0.0])
+
+
+def die_at_work(cfg) -> None:
+    """The first process has the folder's lock and a log, and is killed; the second one waits for it."""
+    if rank() == 0:
+        with alone_in_folder(cfg.OUTPUT_DIR):
+            Path(cfg.OUTPUT_DIR, "stdout.log").write_text("[INFO: train.py:  103]: Start epoch: 1\n")
+            note(cfg)
+            os.kill(os.getpid(), signal.SIGKILL)
     all_reduce_sum([0.0])
 
 

@@ -4,13 +4,13 @@ import re
 
 import numpy as np
 import pytest
+import timm
 import torch
 from fvcore.common.config import CfgNode
 from pages import PAGES, ROOT, blocks, text_of
 
 from slowfast_ext.config import add_vtn_config, get_cfg
 from slowfast_ext.host import get_host
-from vtn import backbone
 
 # Of each page, the least number of links, paths, keys and make targets that are found in it: a pattern that
 # finds none tests nothing.
@@ -134,7 +134,7 @@ def without_weights(create):
 def test_python_examples_run(page, tmp_path, monkeypatch, capsys):
     """One that starts from a trained model is run in engine/test_checkpoint_alone.py."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(backbone.timm, "create_model", without_weights(backbone.timm.create_model))
+    monkeypatch.setattr(timm, "create_model", without_weights(timm.create_model))
     (tmp_path / "outputs/run").mkdir(parents=True)
     saved = {"scores": np.eye(3)[[2, 0, 1]], "paths": np.array(["a b.mp4", "c.mp4", "d.mp4"])}
     np.savez("outputs/run/scores.npz", **saved, scored=np.array([True, False, True]))

@@ -4,13 +4,14 @@ What a named network's vector is, timm decides: the CLS token after the last nor
 a distilled DeiT the mean of its class and its distillation token, each after the last norm; where there is no
 such token (ResNet, ConvNeXt, Swin, Hiera) the mean over all positions, with the network's last norm.
 
+timm takes longer to load than PyTorch, so it is loaded where it is asked: a wrong key is told without it.
+
 Shape legend: N images, H and W their height and width in pixels, D width of a feature.
 """
 
 import difflib
 import re
 
-import timm
 import torch
 from torch import nn
 
@@ -63,6 +64,8 @@ def create_backbone(
 
 def _create_timm(name: str, options: dict) -> nn.Module:
     """Call timm.create_model; the two failures that a user can cause become one sentence each."""
+    import timm
+
     try:
         return timm.create_model(name, num_classes=0, **options)
     except TypeError as error:
@@ -92,6 +95,8 @@ def first_clause(error: Exception) -> str:
 
 def _check_name(name: str) -> None:
     """Raise an InputError with the closest names unless timm knows this one."""
+    import timm
+
     if isinstance(name, str) and timm.is_model(name) and ("." not in name or timm.is_model_pretrained(name)):
         return
     known = timm.list_models() + timm.list_models(pretrained=True)
@@ -171,6 +176,8 @@ def normalization(backbone: str | nn.Module) -> Normalization | None:
     if isinstance(backbone, nn.Module):
         data_config = getattr(backbone, "pretrained_cfg", None) or {}
     else:
+        import timm
+
         _check_name(backbone)
         registered = timm.get_pretrained_cfg(backbone)
         data_config = {} if registered is None else registered.to_dict()

@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-from timm.models import group_parameters
 from torch import nn
 
 from .backbone import network_name
@@ -50,6 +49,8 @@ def layer_scales(backbone: nn.Module, layer_decay: float) -> dict[nn.Parameter, 
 
     Source: timm's grouping, after BEiT (arXiv:2106.08254).
     """
+    from timm.models import group_parameters  # see backbone.py
+
     if not hasattr(backbone, "group_matcher"):
         raise InputError(
             f"The layers of backbone {network_name(backbone)} cannot have rates of their own: timm does not "

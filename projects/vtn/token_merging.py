@@ -8,15 +8,17 @@ and M = L - P are, D width, H heads, d width of a head.
 """
 
 import contextlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import nn
 
 from .backbone import network_name
 from .checks import check_not_negative_int
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import Block
 
 
 def merge_tokens_in(backbone: nn.Module, merge_tokens: int) -> None:
@@ -43,6 +45,8 @@ def merge_tokens_in(backbone: nn.Module, merge_tokens: int) -> None:
 
 
 def _check_mergeable(backbone: nn.Module, merge_tokens: int) -> None:
+    from timm.models.vision_transformer import Attention, Block, VisionTransformer  # see backbone.py
+
     arguments = ("merge_tokens", "backbone")
     blocks = list(backbone.blocks) if isinstance(backbone, VisionTransformer) else []
     # Others put norms or several branches elsewhere; this class stands for exactly these two.
@@ -74,7 +78,7 @@ class MergingBlock(nn.Module):
         is_last: Whether no block follows.
     """
 
-    def __init__(self, block: Block, merge_tokens: int, num_prefix: int, *, is_last: bool) -> None:
+    def __init__(self, block: "Block", merge_tokens: int, num_prefix: int, *, is_last: bool) -> None:
         super().__init__()
         for name, part in block.named_children():
             self.add_module(name, part)

@@ -14,6 +14,7 @@ import vtn
 from vtn.errors import first_of
 
 _PACKAGE = "vtn-pyslowfast"
+_FOLDERS = (Path(vtn.__file__).parent, Path(__file__).parents[1])  # of our two packages
 # Where the run is written, and on how many machines.
 _NOT_OF_THE_TRAINING = ("OUTPUT_DIR", "NUM_SHARDS", "SHARD_ID")
 _SHOWN = 8
@@ -33,7 +34,7 @@ def made_with(cfg: CfgNode) -> dict[str, str]:
 def _code() -> str:
     """Version of the package, and a digest of our two packages' files."""
     digest = hashlib.sha256()
-    for folder in (Path(vtn.__file__).parent, Path(__file__).parents[1]):
+    for folder in _FOLDERS:
         for path in sorted(folder.rglob("*.py")):
             digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     try:
@@ -63,9 +64,10 @@ def describe_changes(run: Mapping[str, Any], cfg: CfgNode, made: Mapping[str, st
         if name not in before or before[name] == digest:
             continue
         if name == "code":
+            folders = " and ".join(map(str, _FOLDERS))
             lines.append(
-                f"Changed since the checkpoint: the code (version {before[name]} there, {digest} here). The "
-                "run goes on, but may not have the bits that it would have had"
+                f"Changed since the checkpoint: the code (version {before[name]} there, {digest} here in "
+                f"{folders}). The run goes on, but may not have the bits that it would have had"
             )
         else:
             what = "an epoch that was begun begins anew" if name == "train.csv" else "scores do not compare"

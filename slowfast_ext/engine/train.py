@@ -168,7 +168,8 @@ def train_epoch(session: Session, epoch: int, begun: dict[str, Any] | None = Non
     iteration, counted = 0, []
     if begun is not None:
         loader.go_on(begun)
-        meter.take_up(begun["meter"])
+        if not begun.get("logged"):  # else it was stopped after its line in the log
+            meter.take_up(begun["meter"])
         iteration = begun["iteration"]
     learner.model.train()
     meter.iter_tic()
@@ -197,7 +198,7 @@ def train_epoch(session: Session, epoch: int, begun: dict[str, Any] | None = Non
     counted += _record(tally, meter, lr)
     session.board.draw_training(epoch * num_batches + iteration, counted, lr, pace.read())
     share_buffers(learner.models)
-    progress = session.progress(iteration)
+    progress = session.progress(iteration) | {"logged": True}
     if meter.num_samples:
         meter.log_epoch_stats(epoch)
     meter.reset()

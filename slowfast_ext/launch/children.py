@@ -25,6 +25,7 @@ from slowfast_ext.launch.part import TOLD, TRACEBACK, run_key, started_key, take
 from slowfast_ext.launch.place import Rank, name_of
 from slowfast_ext.launch.watch import agree_on_news, read_news
 from slowfast_ext.processes import SAME_SIGNAL_SECONDS, STOP_SIGNALS
+from slowfast_ext.run_lock import release_for
 from vtn.errors import InputError
 
 # Those that are left when one has failed are given so long to end by themselves.
@@ -48,9 +49,11 @@ def start_processes(cfg, init_method: str, func: Callable) -> None:
                 children = Children(places, address)
                 # A function is pickled by its name, so that a process that starts from nothing finds it.
                 children.run((cfg, func, address, os.getpid(), folder))
+                release_for(children.pids, cfg.OUTPUT_DIR)
         except Alone as error:
             _end_with(1, str(error))
-        _tell_of(children, folder)
+        # Only the first machine logs.
+        _tell_of(children, folder, Path(cfg.OUTPUT_DIR) / "stdout.log" if places[0].rank == 0 else None)
 
 
 def places_of(cfg) -> list[Rank]:
@@ -88,6 +91,11 @@ class Children:
         self.failed: tuple[int, int] | None = None
         self.news: tuple[int, str] | None = None
         self.signals: list[int] = []
+
+    @property
+    def pids(self) -> list[int]:
+        """Of those that were started."""
+        return [process.pid for process in self._processes]
 
     @property
     def exit_codes(self) -> list[int]:
@@ -230,7 +238,7 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _tell_of(children: Children, folder: Path) -> None:
+def _tell_of(children: Children, folder: Path, log: Path | None) -> None:
     """Raise what is to be raised after processes have ended; nothing if all is well."""
     if (folder / TRACEBACK).is_file():
         text = (folder / TRACEBACK).read_text(encoding="utf-8")
@@ -242,20 +250,25 @@ def _tell_of(children: Children, folder: Path) -> None:
     if news is not None:
         if news[0] == 2:
             raise InputError(news[1])
-        _end_with(*news)
+        _end_with(*news, log)
     if children.signals and any(children.exit_codes):
         if signal.SIGINT in children.signals and 128 + signal.SIGINT not in children.exit_codes:
             raise KeyboardInterrupt
         raise SystemExit(128 + children.signals[0])
     if children.failed is not None:
-        _end_with(children.status, children.sentence_of(children.failed[0]))
+        _end_with(children.status, children.sentence_of(children.failed[0]), log)
     stopped = [code for code in children.exit_codes if code]
     if stopped:
         raise SystemExit(stopped[0])
 
 
-def _end_with(status: int, sentence: str) -> NoReturn:
+def _end_with(status: int, sentence: str, log: Path | None = None) -> NoReturn:
+    """Say why the run ends, on the screen and in its log, if it has one: those who log are gone."""
     sys.stdout.flush()
     sys.stderr.write(f"error: {sentence}\n")
     sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        if log is not None and log.is_file():
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(f"[ERROR: {time.strftime('%Y-%m-%d %H:%M:%S')}]: {sentence}\n")
     raise SystemExit(status)

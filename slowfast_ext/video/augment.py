@@ -1,7 +1,8 @@
 """What a clip is changed by at random in training: by one draw, the same for all of its frames.
 
 The operations are timm's and torchvision's, which are made for images and draw from the global generators.
-Here a clip is given a seed, and those generators follow from it while its frames are changed.
+Here a clip is given a seed, and those generators follow from it while its frames are changed. The libraries
+take longer to load than PyTorch, so they are loaded where clips are changed: every worker loads this file.
 
 Legend: n distinct frames of a clip, B clips, T frames shown in each, C side of the crop.
 """
@@ -15,15 +16,6 @@ from itertools import chain
 import numpy as np
 import torch
 from PIL import Image
-from timm.data.auto_augment import (
-    augment_and_mix_transform,
-    auto_augment_transform,
-    posterize,
-    rand_augment_transform,
-)
-from timm.data.random_erasing import RandomErasing
-from timm.data.transforms import str_to_pil_interp
-from torchvision.transforms import ColorJitter
 
 from vtn.errors import InputError
 
@@ -87,6 +79,8 @@ class ClipAugmentation:
 
     def __init__(self, policy: str, interpolation: str, color_jitter: float, crop_size: int) -> None:
         if not policy:
+            from torchvision.transforms import ColorJitter
+
             self._change: Callable[[Image.Image], Image.Image] = ColorJitter(*[color_jitter] * 3)
             return
         try:
@@ -114,6 +108,13 @@ class ClipAugmentation:
 
 def _change_of(policy: str, interpolation: str, crop_size: int) -> Callable[[Image.Image], Image.Image]:
     """timm's transform of images; its three makers take their kinds of policies."""
+    from timm.data.auto_augment import (
+        augment_and_mix_transform,
+        auto_augment_transform,
+        rand_augment_transform,
+    )
+    from timm.data.transforms import str_to_pil_interp
+
     options = {"translate_const": int(crop_size * _LARGEST_SHIFT)}
     if interpolation != "random":
         options["interpolation"] = str_to_pil_interp(interpolation)
@@ -128,12 +129,16 @@ def _keep_a_bit(change: Callable[[Image.Image], Image.Image]) -> None:
 
     Before it, such a picture became black.
     """
+    from timm.data.auto_augment import posterize
+
     for operation in change.ops if hasattr(change, "ops") else chain(*change.policy):
         if operation.aug_fn is posterize:
             operation.aug_fn = _posterize
 
 
 def _posterize(image: Image.Image, bits_to_keep: int, **options: object) -> Image.Image:
+    from timm.data.auto_augment import posterize
+
     return posterize(image, max(1, bits_to_keep), **options)
 
 
@@ -176,6 +181,8 @@ class ClipErasing:
             clips: (B, 3, T, C, C), normalised, contiguous.
             seeds: Of each clip; None leaves it whole.
         """
+        from timm.data.random_erasing import RandomErasing
+
         erase = RandomErasing(**self._options, device="cpu")
         for clip, seed in zip(as_images(clips), seeds, strict=True):
             if seed is not None:

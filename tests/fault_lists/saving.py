@@ -36,6 +36,13 @@ FAULTS = [
         "tests/slowfast_ext/engine/test_resuming.py -k numbers_of_its_own",
     ),
     Fault(
+        "an epoch that was stopped after its line in the log has a second one",
+        _TRAIN,
+        '        if not begun.get("logged"):  # else it was stopped after its line in the log\n',
+        "        if True:\n",
+        f"{_RESUMING} -k 'any_step or made_precise'",
+    ),
+    Fault(
         "the batch in hand counts as used",
         _LOADER,
         "            yield self._transform(batch)\n            # A data set",
@@ -76,7 +83,7 @@ FAULTS = [
         _LOADER,
         "    return agree(bits, dist.ReduceOp.BOR) if several else bits",
         "    return agree(bits & 1, dist.ReduceOp.BOR) | bits if several else bits",
-        f"{_CUT} -k both_leave",
+        f"{_CUT} -m 'not slow' -k all_leave",
     ),
     Fault(
         "buffers of batch norms stay those of each process",
@@ -207,8 +214,8 @@ FAULTS = [
     Fault(
         "a number that was given to another process counts as the run before",
         _LOCK,
-        'other["began"] == start_time(other["pid"])',
-        'start_time(other["pid"])',
+        'lock["began"] == start_time(lock["pid"])',
+        'start_time(lock["pid"])',
         f"{_LOCKED} -k gone",
     ),
     Fault(

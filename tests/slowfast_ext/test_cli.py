@@ -11,6 +11,7 @@ import pytest
 from tiny_runs import ROOT
 
 from slowfast_ext import cli, launch
+from slowfast_ext.host import get_host
 from slowfast_ext.host.command_line import parse_args
 from slowfast_ext.run_net import run_net
 from vtn import InputError
@@ -32,6 +33,21 @@ from vtn import InputError
 def test_overrides_are_not_taken_for_files(line, files, opts):
     args = parse_args(line.split())
     assert (args.cfg_files, args.opts) == (files, opts)
+
+
+def test_a_wrong_value_is_told_before_what_only_models_need_is_loaded(tiny_config):
+    """These take as long to load as PyTorch itself. main loads PyTorch's compiler for itself."""
+    code = (
+        "import sys\nfrom slowfast_ext.run_net import run_net\nfrom vtn import InputError\n"
+        f"try:\n    run_net(['--cfg', {str(tiny_config)!r}, 'TRAIN.BATCH_SIZE', '0'])\n"
+        "except InputError as error:\n    print(error)\n"
+        "print(*({'timm', 'transformers', 'torch._dynamo'} & set(sys.modules)))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    told, loaded = done.stdout.splitlines()
+    assert told.startswith("TRAIN.BATCH_SIZE is 0: it must be ")
+    assert set(loaded.split()) <= (set() if get_host().NAME == "wheel" else {"torch._dynamo"})
 
 
 def test_unknown_flag_stops(capsys):

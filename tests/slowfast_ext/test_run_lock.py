@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slowfast_ext.run_lock import LOCK, alone_in_folder
+from slowfast_ext.run_lock import LOCK, alone_in_folder, release_for
 from vtn import InputError
 
 
@@ -56,6 +56,19 @@ def test_what_a_process_that_is_gone_has_left_is_taken_over(tmp_path, entries):
     left_behind(tmp_path, **entries)
     with alone_in_folder(str(tmp_path)) as told:
         assert f"left {tmp_path / LOCK} behind: it is taken over" in told
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_started_a_process_that_was_killed_releases_its_lock(tmp_path):
+    """Never that of one that lives, of another program, or of another host."""
+    gone = 2**22 + 1
+    release_for([gone], str(tmp_path / "nowhere"))
+    for entries in ({}, {"pid": gone + 1}, {"pid": gone, "host": f"not-{socket.gethostname()}"}):
+        left_behind(tmp_path, **entries)
+        release_for([gone, os.getpid()], str(tmp_path))
+        (tmp_path / LOCK).unlink()
+    left_behind(tmp_path, pid=gone)
+    release_for([gone], str(tmp_path))
     assert os.listdir(tmp_path) == []
 
 

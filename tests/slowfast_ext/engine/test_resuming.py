@@ -10,6 +10,8 @@ import torch
 from tiny_runs import without_costs
 from toys import Numbers, ToyLinear, ToyNorm, assert_same, items_of, logged, train_steps
 
+import slowfast_ext
+import vtn
 from slowfast_ext.data.ledger import FAILED, encode_outcome
 from slowfast_ext.engine.stopping import Stopped
 from slowfast_ext.host import checkpoint
@@ -65,6 +67,7 @@ def assert_same_run(one, other, epochs: int) -> None:
             assert_same(content(one, epochs)[name], content(other, epochs)[name], name)
     for kind in ("train_epoch", "val_epoch"):
         assert last_lines(one, kind) == last_lines(other, kind), kind
+        assert len(logged(other, kind)) == epochs, kind
     ledgers = [Path(cfg.OUTPUT_DIR, "ledger_train.csv").read_text() for cfg in (one, other)]
     assert ledgers[0] == ledgers[1]
     files = [Path(cfg.OUTPUT_DIR, "checkpoints", "validations.json").read_text() for cfg in (one, other)]
@@ -231,7 +234,8 @@ def test_changed_keys_and_code_are_named(toy_cfg, monkeypatch):
     loops.train(toy_cfg("SOLVER.MAX_EPOCH", "2", "SOLVER.BASE_LR", "0.01"))
     (keys, code) = [line for line in log.read_text().splitlines() if "Changed since" in line]
     assert "SOLVER.BASE_LR 0.05 -> 0.01, SOLVER.MAX_EPOCH 1 -> 2. The run goes on" in keys
-    assert "0.9 abc here" in code
+    folders = " and ".join(str(Path(package.__file__).parent) for package in (vtn, slowfast_ext))
+    assert f"0.9 abc here in {folders}). The run goes on" in code
 
 
 def test_without_auto_resume_nothing_of_the_run_before_is_left(toy_cfg):

@@ -14,6 +14,7 @@ import torch
 from launches import all_gone, children_of, is_alive, pid_in
 
 from slowfast_ext.launch.children import places_of
+from slowfast_ext.run_lock import LOCK
 from vtn import InputError
 
 HOST = socket.gethostname()
@@ -49,6 +50,19 @@ def test_a_killed_process_ends_all_and_is_named(launch, tmp_path, capsys):
     named = f"rank 1 of 2 (host {HOST}, process id {pid}) was killed by signal 9, SIGKILL"
     assert capsys.readouterr().err == f"error: {named}\n"
     assert not is_alive(int((tmp_path / "worker").read_text()))
+    assert not (tmp_path / "stdout.log").exists()  # there was none
+
+
+def test_a_killed_first_process_is_named_in_its_log_and_leaves_no_lock(launch, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        launch(launched.die_at_work, timeout=60)
+    said = capsys.readouterr().err.removeprefix("error: ")
+    first, last = (tmp_path / "stdout.log").read_text().splitlines(keepends=True)
+    assert first.endswith("Start epoch: 1\n")
+    assert last.startswith("[ERROR: 20")
+    assert last.endswith(f"]: {said}")
+    assert said.startswith("rank 0 of 2 ")
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_a_stopped_process_ends_all_and_is_named(launch, tmp_path, capsys):

@@ -1,12 +1,15 @@
 """Processes that torchrun starts, as a user types it."""
 
 import os
+import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from launches import TORCHRUN, all_gone, children_of, pid_in
 from tiny_runs import ROOT, stats
 
@@ -118,23 +121,54 @@ def test_nothing_outlives_torchrun(start, tmp_path):
     assert all_gone(pids, 10)
 
 
+def restarted(out: Path, kill_after: str, *words: str) -> list[str]:
+    """Kill a process once there is such a checkpoint; returns where torchrun's two starts began."""
+    with open(f"{out}.said", "w") as said:
+        process = subprocess.Popen(
+            [*ALONE, "--max_restarts", "1", "tools/run_net.py", *words], stdout=said, stderr=said, cwd=ROOT
+        )
+    deadline = time.monotonic() + 120
+    while not list((out / "checkpoints").glob(kill_after)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(children_of(process.pid, "run_net.py")[-1], signal.SIGKILL)
+    assert process.wait(300) == 0, Path(f"{out}.said").read_text()[-3000:]
+    log = (out / "stdout.log").read_text()
+    return [line.partition("Start epoch: ")[2] for line in log.splitlines() if "Start epoch: " in line]
+
+
 @pytest.mark.slow
 def test_a_restart_goes_on_from_the_last_checkpoint(tiny_config, data_dir, tmp_path):
     """The first start is killed after its first epoch; the store still holds what its processes wrote."""
     out = tmp_path / "out"
-    words = [*ALONE, "--max_restarts", "1", "tools/run_net.py", "--cfg", str(tiny_config)]
     paths = ["DATA.PATH_TO_DATA_DIR", str(data_dir), "OUTPUT_DIR", str(out), "SOLVER.MAX_EPOCH", "6"]
-    with open(tmp_path / "said", "w") as said:
-        process = subprocess.Popen([*words, *paths], stdout=said, stderr=said, cwd=ROOT)
-    first = out / "checkpoints" / "checkpoint_epoch_00001.pyth"
-    deadline = time.monotonic() + 120
-    while not first.is_file() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(children_of(process.pid, "run_net.py")[-1], signal.SIGKILL)
-    assert process.wait(300) == 0, (tmp_path / "said").read_text()[-3000:]
-    log = (out / "stdout.log").read_text()
-    starts = [line.rpartition(" ")[2] for line in log.splitlines() if "Start epoch: " in line]
+    starts = restarted(out, "checkpoint_epoch_00001.pyth", "--cfg", str(tiny_config), *paths)
     assert len(starts) == 2
     assert starts[0] == "1"
-    assert int(starts[1]) >= 2
+    assert int(starts[1].partition(",")[0]) >= 2
     assert (out / "test_results.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_restart_goes_on_inside_an_epoch_with_the_bits_of_no_restart(
+    torchrun, tiny_config, data_dir, tmp_path
+):
+    """A checkpoint at every step; the first start is killed soon after its first one, of 16 in the epoch."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for split, times in (("train", 4), ("val", 1)):
+        rows = [f"{data_dir}/{row}" for row in (data_dir / f"{split}.csv").read_text().splitlines()]
+        (data / f"{split}.csv").write_text("\n".join(rows * times) + "\n")
+    keys = (
+        "TRAIN.BATCH_SIZE 2 SOLVER.MAX_EPOCH 1 TEST.ENABLE False TRAIN.CHECKPOINT_MINUTES 0.0000001".split()
+    )
+    keys += ["DATA.PATH_TO_DATA_DIR", str(data)]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    done = torchrun(whole, *keys)
+    assert done.returncode == 0, done.stderr[-3000:]
+    starts = restarted(cut, "inside_*.pyth", "--cfg", str(tiny_config), *keys, "OUTPUT_DIR", str(cut))
+    assert len(starts) == 2
+    assert re.fullmatch(r"1, after ([1-9]|1[0-5]) iterations", starts[1]), starts
+    last = "checkpoints/checkpoint_epoch_00001.pyth"
+    one, other = (torch.load(out / last, weights_only=True) for out in (whole, cut))
+    for name in ("model_state", "optimizer_state"):
+        torch.testing.assert_close(other[name], one[name], rtol=0, atol=0)
