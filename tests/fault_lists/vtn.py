@@ -48,7 +48,7 @@ FAULTS = [
     Fault(
         "under dropout the value's bias of CLS counts once",
         f"{VTN}/window_attention.py",
-        "value_bias * (kept_total / total)",
+        "value_bias * kept",
         "value_bias",
         WINDOW,
     ),
