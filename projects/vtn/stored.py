@@ -8,8 +8,8 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-import numpy as np
 import torch
 
 from . import temporal_encoder
@@ -19,7 +19,8 @@ from .model import VTN
 from .streaming import check_in_parts, check_not_scaled
 from .temporal_encoder import EncoderLayer
 
-Features = torch.Tensor | np.ndarray
+# A tensor, or an array of NumPy, which this package does not import.
+Features = torch.Tensor | Any
 
 
 @torch.no_grad()
@@ -96,7 +97,7 @@ def _parts(features: Features | Iterable[Features], embed_dim: int) -> Iterator[
         for first in range(0, max(len(stored), 1), size):
             part = stored[first : first + size]
             # A copy: what is mapped from a file may be read-only.
-            part = part if isinstance(part, torch.Tensor) else torch.from_numpy(np.array(part))
+            part = part if isinstance(part, torch.Tensor) else torch.tensor(part)
             check_feature_rows(part, embed_dim)
             yield part
 
