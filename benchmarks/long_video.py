@@ -86,10 +86,16 @@ def measure(path: Path, warm: Path, mode: str) -> dict[str, float | list[float]]
     model = make_model(_LAYERS[mode])
     answer(warm, mode, model)
     forget_peak()
-    before, started = resident_mib(), time.perf_counter()
+    before, started, used = resident_mib(), time.perf_counter(), time.process_time()
     logits = answer(path, mode, model)
-    seconds, peak = time.perf_counter() - started, peak_mib()
-    return {"seconds": seconds, "MiB": peak, "more_MiB": peak - before, "logits": logits.tolist()}
+    seconds, used, peak = time.perf_counter() - started, time.process_time() - used, peak_mib()
+    return {
+        "seconds": seconds,
+        "CPU_seconds": used,
+        "MiB": peak,
+        "more_MiB": peak - before,
+        "logits": logits.tolist(),
+    }
 
 
 def rows_of(mode: str, found: dict[float, dict]) -> list[dict]:
@@ -105,7 +111,9 @@ def rows_of(mode: str, found: dict[float, dict]) -> list[dict]:
         pace = {"what": f"{sides[0]}: time of a minute", "against": sides[1], "unit": "s"}
         pace |= {"ours": each["seconds"] / minutes, "theirs": found[shortest]["seconds"] / shortest}
         more = {"beside the warm process, MiB": [each["more_MiB"], found[shortest]["more_MiB"]]}
-        rows += [memory | ratio(memory) | common | more, pace | ratio(pace) | common]
+        used = found[shortest]["CPU_seconds"] / shortest
+        busy = {"processor time of a minute, s": [each["CPU_seconds"] / minutes, used]}
+        rows += [memory | ratio(memory) | common | more, pace | ratio(pace) | common | busy]
     return rows
 
 
@@ -159,8 +167,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 if found[minutes] is None:
                     raise InputError(f"{mode}, {minutes:g} min: memory ran out.")
                 logits[mode, minutes] = torch.tensor(found[minutes]["logits"])
-                numbers = found[minutes]["seconds"], found[minutes]["MiB"], found[minutes]["more_MiB"]
-                print(f"{mode}, {minutes:g} min: %.1f s, %.0f MiB, %.1f of them for it" % numbers, flush=True)
+                names = ("seconds", "CPU_seconds", "MiB", "more_MiB")
+                numbers = tuple(found[minutes][name] for name in names)
+                text = "%.1f s (processor %.1f s), %.0f MiB, %.1f of them for it"
+                print(f"{mode}, {minutes:g} min: {text % numbers}", flush=True)
             rows += rows_of(mode, found)
         rows += approximation_rows(min(videos.items())[1])
     if {"chunked", "streaming"} <= set(args.modes):

@@ -196,8 +196,8 @@ def test_the_approximation_is_what_it_says(lively, num_layers):
 
 def test_the_approximation_keeps_half_a_window_for_each_layer(lively):
     stream, kept = vtn.CausalStreaming(lively(num_layers=3, attention_window=[4, 6, 2])), []
-    for _ in range(5):
-        stream.push_features(torch.randn(40, 12))
+    for count in (5, 200, 40):
+        stream.push_features(torch.randn(count, 12))
         kept.append(kept_bytes(stream))
     assert max(kept) - min(kept) <= 16
     assert [len(past) for past in stream._past] == [2, 3]
