@@ -45,11 +45,12 @@ def make_videos(folder: Path, count: int) -> list[Path]:
         fps = (25, 30)[number % 2]
         left = number * (frames.shape[2] - SIZE[0]) // max(count - 1, 1)
         window = there_and_back[: SECONDS * fps, : SIZE[1], left : left + SIZE[0]]
-        paths.append(_write(folder / f"{number}.mp4", window.numpy(), fps))
+        paths.append(write(folder / f"{number}.mp4", window.numpy(), fps))
     return paths
 
 
-def _write(path: Path, pictures: np.ndarray, fps: int) -> Path:
+def write(path: Path, pictures: np.ndarray, fps: int) -> Path:
+    """Encode pictures (n, height, width, 3), uint8 RGB; returns the path."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(_CODEC, rate=fps)
         stream.height, stream.width = pictures.shape[1:3]
@@ -64,7 +65,7 @@ def cut(source: Path, path: Path, *, seconds: float) -> Path:
     """The first seconds of a video, encoded again."""
     info = probe_video(source)
     frames = read_frames(source, range(round(seconds * info.fps)), info)
-    return _write(path, frames.numpy(), round(info.fps))
+    return write(path, frames.numpy(), round(info.fps))
 
 
 def repeat(source: Path, path: Path, *, seconds: float) -> Path:

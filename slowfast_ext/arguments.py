@@ -20,6 +20,7 @@ KEYS = {
     "head_init": "VTN.HEAD_INIT",
     "position_embedding": "VTN.POSITION_EMBEDDING",
     "max_position_embeddings": "VTN.MAX_POSITION_EMBEDDINGS",
+    "position_overflow": "VTN.POSITION_OVERFLOW",
     "attention": "VTN.ATTENTION",
     "sequence_encoder": "VTN.SEQUENCE_ENCODER",
     "shuffle_frames": "VTN.SHUFFLE_FRAMES",

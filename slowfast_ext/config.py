@@ -81,6 +81,9 @@ def add_vtn_config(cfg: CfgNode) -> None:
     cfg.VTN.INTERMEDIATE_SIZE = 0  # width inside the feed-forward part; 0 is four times the width
     cfg.VTN.POSITION_EMBEDDING = "learned"  # learned | fixed | none (paper table 2b)
     cfg.VTN.MAX_POSITION_EMBEDDINGS = 288  # rows of the learned table; frames use all but the last two
+    # Frames beyond that table: wrap around to its first rows, as the release does | scale the video down to
+    # it | none: no position.
+    cfg.VTN.POSITION_OVERFLOW = "wrap"
     cfg.VTN.ATTENTION = "learned"  # learned | uniform: all visible tokens weigh the same (paper figure 4)
     cfg.VTN.SEQUENCE_ENCODER = ""  # an encoder of the transformers library in place of ours: bert …
     cfg.VTN.SHUFFLE_FRAMES = False  # val and test shuffle the frame features, then add positions (table 2b)

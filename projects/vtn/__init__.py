@@ -4,6 +4,17 @@ from .checkpoint import load_checkpoint
 from .errors import InputError
 from .model import VTN
 from .recipe import Recipe
+from .stored import classify_stored
+from .streaming import CausalStreaming, Streaming
 from .variants import create_model
 
-__all__ = ["VTN", "InputError", "Recipe", "create_model", "load_checkpoint"]
+__all__ = [
+    "VTN",
+    "CausalStreaming",
+    "InputError",
+    "Recipe",
+    "Streaming",
+    "classify_stored",
+    "create_model",
+    "load_checkpoint",
+]

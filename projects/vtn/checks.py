@@ -71,6 +71,32 @@ def check_frame_features(frame_features: torch.Tensor, embed_dim: int) -> None:
         )
 
 
+def check_feature_rows(features: torch.Tensor, embed_dim: int) -> None:
+    """Raise InputError unless features of one video are floats (N, D)."""
+    shape = tuple(features.shape)
+    if len(shape) != 2 or shape[0] < 1 or shape[1] != embed_dim or not features.is_floating_point():
+        raise InputError(
+            f"features must be floats of shape (N, {embed_dim}) with N >= 1, not {_dtype(features)} of shape "
+            f"{shape}."
+        )
+
+
+def checked_row_indices(frame_indices: torch.Tensor, count: int, device: torch.device) -> torch.Tensor:
+    """As checked_indices, for one video: (N,) in and out."""
+    if isinstance(frame_indices, torch.Tensor) and frame_indices.shape != (count,):
+        raise InputError(
+            f"frame_indices must have shape ({count},), one for each frame, not {tuple(frame_indices.shape)}."
+        )
+    rows = frame_indices[None] if isinstance(frame_indices, torch.Tensor) else frame_indices
+    return checked_indices(rows, 1, count, device)[0]
+
+
+def check_below(frame_indices: torch.Tensor, num_frames: int | None) -> None:
+    """Raise InputError unless all indices are below the length of the video, if that is given."""
+    if num_frames is not None and (last := int(frame_indices.max())) >= num_frames:
+        raise InputError(f"frame_indices must be below num_frames, {num_frames}, not {last}.")
+
+
 def checked_indices(
     frame_indices: torch.Tensor | None, batch: int, num_frames: int, device: torch.device
 ) -> torch.Tensor:

@@ -45,6 +45,7 @@ class VTN(nn.Module):
         head_init: "release" or "paper", see ClassificationHead.
         position_embedding: "learned", "fixed" (temporal sine) or "none".
         max_position_embeddings: Rows of the learned table, two of which are not for frames.
+        position_overflow: Position of frames beyond that table, "wrap", "scale" or "none", see FrameRows.
         attention: "learned", or "uniform", where all visible tokens weigh the same (Fig. 4 of the paper).
         sequence_encoder: Name of an encoder of the `transformers` library ("bert", "longformer", ...) to put
             in place of the temporal encoder, see SequenceEncoder.
@@ -83,6 +84,7 @@ class VTN(nn.Module):
         head_init: str = "release",
         position_embedding: str = "learned",
         max_position_embeddings: int = 288,
+        position_overflow: str = "wrap",
         attention: str = "learned",
         sequence_encoder: str | None = None,
         shuffle_frames: bool = False,
@@ -119,6 +121,7 @@ class VTN(nn.Module):
             ffn_dim=self.sizes["ffn_dim"],
             position_embedding=position_embedding,
             max_position_embeddings=max_position_embeddings,
+            position_overflow=position_overflow,
             attention=attention,
             attention_dropout=attention_dropout,
             hidden_dropout=hidden_dropout,

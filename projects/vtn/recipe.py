@@ -72,6 +72,7 @@ _ARGUMENTS: dict[str, Rule] = {
     "head_init": _NAME,
     "position_embedding": _NAME,
     "max_position_embeddings": _SIZE,
+    "position_overflow": _NAME,
     "attention": _NAME,
     "sequence_encoder": _either(_NONE, _NAME),
     "shuffle_frames": _TRUTH,

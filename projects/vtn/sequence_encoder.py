@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from .errors import InputError
-from .positions import check_position_rows
+from .positions import FrameRows, WithoutTable, check_position_rows
 from .temporal_encoder import TemporalEncoder
 from .window_attention import check_num_heads
 
@@ -56,7 +56,6 @@ class SequenceEncoder(nn.Module):
         check_num_heads(num_heads, embed_dim)
         check_position_rows(max_position_embeddings, attention_window)
         self.model_type = model_type
-        self.max_position_embeddings = max_position_embeddings
         size = {
             "hidden_size": embed_dim,
             "embedding_size": embed_dim,
@@ -72,6 +71,8 @@ class SequenceEncoder(nn.Module):
         }
         self.model = _create(model_type, size)
         self._arguments = frozenset(inspect.signature(self.model.forward).parameters)
+        self._rows = FrameRows(max_position_embeddings)
+        self.positions = self._rows if "position_ids" in self._arguments else WithoutTable()
         if next(self.model.parameters()).is_meta:
             _try_narrow(model_type, num_heads, attention_window[0], max_position_embeddings)
         else:
@@ -100,11 +101,10 @@ class SequenceEncoder(nn.Module):
             )
         if tokens.is_meta:
             return self._on_values(tokens, frame_indices), None
-        frames = frame_indices % (self.max_position_embeddings - 2)
         is_cls = torch.zeros(tokens.shape[:2], dtype=torch.long, device=tokens.device)
         is_cls[:, 0] = 1
         offered = {
-            "position_ids": nn.functional.pad(frames, (1, 0), value=self.max_position_embeddings - 2),
+            "position_ids": nn.functional.pad(self._rows(frame_indices), (1, 0), value=self._rows.count),
             "token_type_ids": is_cls,
             "global_attention_mask": is_cls,
         }
@@ -218,24 +218,31 @@ def _unusable(model_type: str, error: Exception) -> InputError:
 
 
 def build_temporal_encoder(
-    embed_dim: int, sequence_encoder: str | None, *, position_embedding: str, attention: str, **size
+    embed_dim: int,
+    sequence_encoder: str | None,
+    *,
+    position_embedding: str,
+    position_overflow: str,
+    attention: str,
+    **size,
 ) -> TemporalEncoder | SequenceEncoder:
     """Make our temporal encoder, or a sequence encoder in its place.
 
     Args:
         embed_dim: D.
         sequence_encoder: Name for SequenceEncoder; None for TemporalEncoder.
-        position_embedding, attention: Of TemporalEncoder; the others have their own.
+        position_embedding, position_overflow, attention: Of TemporalEncoder; the others have their own.
         **size: The arguments that both take.
 
     Raises:
         InputError: If an argument cannot be used; the sentence names it and its value.
     """
+    choices = {"position_embedding": position_embedding, "attention": attention}
+    choices["position_overflow"] = position_overflow
     if sequence_encoder is None:
-        choices = {"position_embedding": position_embedding, "attention": attention}
         return TemporalEncoder(embed_dim, **choices, **size)
-    for name, value in (("position_embedding", position_embedding), ("attention", attention)):
-        if value != "learned":
+    for name, value in choices.items():
+        if value != ("wrap" if name == "position_overflow" else "learned"):
             raise InputError(
                 f"{name} {value!r} cannot be had with sequence_encoder {sequence_encoder!r}, "
                 "which has its own.",

@@ -60,7 +60,7 @@ class EncoderLayer(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(B, 1, D) and all frames in parts -> CLS (B, 1, D); its weights (B, H, N) with need_weights."""
         context, cls_weights = self.attention.from_cls(cls, frames, need_weights)
-        return self._update(cls, context), cls_weights
+        return self.update(cls, context), cls_weights
 
     def encode_frames(self, hidden: torch.Tensor, first: int, count: int) -> torch.Tensor:
         """(B, N, D) -> (B, count, D), the frames from the first on."""
@@ -70,9 +70,9 @@ class EncoderLayer(nn.Module):
         if end - begin < num_frames:
             near = torch.cat([hidden[:, :1], hidden[:, 1 + begin : 1 + end]], dim=1)
         context = self.attention.from_frames(near, first=first - begin, count=count)
-        return self._update(hidden[:, 1 + first : 1 + first + count], context)
+        return self.update(hidden[:, 1 + first : 1 + first + count], context)
 
-    def _update(self, hidden: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    def update(self, hidden: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """Everything in the layer that treats each token by itself, (B, any, D) both."""
         attended = linear(self.attention.output, context)
         hidden = self.attention_norm(self.dropout(attended) + hidden)
@@ -98,6 +98,8 @@ class TemporalEncoder(nn.Module):
         attention_dropout: Probability of dropping an attention weight.
         hidden_dropout: Probability of dropping an embedding, or an output of attention or feed-forward.
         attention: "learned", or "uniform": all visible tokens weigh the same.
+        position_overflow: "wrap", "scale" or "none": the position of frames beyond the learned table, see
+            FrameRows.
 
     Raises:
         InputError: If an argument cannot be used; the sentence names it and its value.
@@ -116,11 +118,14 @@ class TemporalEncoder(nn.Module):
         attention_dropout: float,
         hidden_dropout: float,
         attention: str = "learned",
+        position_overflow: str = "wrap",
     ) -> None:
         super().__init__()
         check_probability("hidden_dropout", hidden_dropout)
         windows = window_per_layer(attention_window, num_layers)
-        self.positions = build_positions(position_embedding, embed_dim, max_position_embeddings)
+        self.positions = build_positions(
+            position_embedding, embed_dim, max_position_embeddings, position_overflow
+        )
         self.token_types = nn.Embedding(2, embed_dim)  # row 0: frames, row 1: CLS
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.dropout = nn.Dropout(hidden_dropout)
@@ -150,16 +155,28 @@ class TemporalEncoder(nn.Module):
         self, tokens: torch.Tensor, frame_indices: torch.Tensor
     ) -> tuple[torch.Tensor, Iterator[torch.Tensor]]:
         """Add position and type, normalise: (B, N, D), (B, T) -> CLS (B, 1, D) and the frames in parts."""
-        frame_type, cls_type = self.token_types.weight
+        length = self.positions.length_of(frame_indices)
 
-        def embed_frames(first: int, count: int) -> torch.Tensor:
-            # In this order, as the authors add them: where features are nearly equal, rounding shows.
-            embedded = self.positions(frame_indices[:, first : first + count])[:, 1:]
-            embedded.add_(tokens[:, 1 + first : 1 + first + count]).add_(frame_type)
-            return self.dropout(self.norm(embedded))
+        def embed_part(first: int, count: int) -> torch.Tensor:
+            features = tokens[:, 1 + first : 1 + first + count]
+            return self.embed_frames(features, frame_indices[:, first : first + count], length)
 
-        cls = self.dropout(self.norm(tokens[:, :1] + self.positions(frame_indices[:, :0]) + cls_type))
-        return cls, _in_parts(embed_frames, frame_indices.shape[1])
+        return self.embed_cls(tokens[:, :1]), _in_parts(embed_part, frame_indices.shape[1])
+
+    def embed_cls(self, cls_token: torch.Tensor) -> torch.Tensor:
+        """Add position and type, normalise: (B, 1, D) both."""
+        no_frames = torch.empty(cls_token.shape[0], 0, dtype=torch.long, device=cls_token.device)
+        position = self.positions(no_frames, no_frames)
+        return self.dropout(self.norm(cls_token + position + self.token_types.weight[1]))
+
+    def embed_frames(
+        self, features: torch.Tensor, frame_indices: torch.Tensor, length: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The same for frames, or a part of them: (B, any, D), (B, any) -> (B, any, D). Length: FrameRows."""
+        # In this order, as the authors add them: where features are nearly equal, rounding shows.
+        embedded = self.positions(frame_indices, length)[:, 1:]
+        embedded.add_(features).add_(self.token_types.weight[0])
+        return self.dropout(self.norm(embedded))
 
     def forward(
         self, tokens: torch.Tensor, frame_indices: torch.Tensor, need_weights: bool = False

@@ -238,7 +238,7 @@ class WindowAttention(nn.Module):
             (B, 1, D), before the output projection; and with need_weights the weights (B, H, N), before
             dropout, each row summing to 1.
         """
-        folded, constant = self._fold_query(cls)
+        folded, constant = self.fold_query(cls)
         scores, highest = [], torch.full_like(constant, float("-inf"))
         total, kept_total, summed = torch.zeros_like(constant), torch.zeros_like(constant), None
         for part in itertools.chain([cls], frames):
@@ -252,15 +252,21 @@ class WindowAttention(nn.Module):
             kept_total = kept_total * decay + kept.sum(-1, keepdim=True)
             seen = kept.to(part.dtype) @ part  # (B, H, D)
             summed = seen if summed is None else summed * decay + seen
+        weights = (torch.cat(scores, dim=-1) - highest).exp() / total if need_weights else None
+        return self.value_of_mean(summed / total, kept_total / total), weights
+
+    def value_of_mean(self, mean: torch.Tensor, kept: torch.Tensor | float = 1.0) -> torch.Tensor:
+        """(B, H, D), tokens averaged by their weights, -> (B, 1, D), those weights applied to their values.
+
+        `kept`, (B, H, 1), is what the weights sum to after dropout.
+        """
         split = (self.num_heads, -1)
         value_weight = self.value_global.weight.unflatten(0, split)  # (H, E, D)
         value_bias = self.value_global.bias.unflatten(0, split)
-        context = torch.einsum("bhd,hed->bhe", summed / total, value_weight)
-        context = context + value_bias * (kept_total / total)
-        weights = (torch.cat(scores, dim=-1) - highest).exp() / total if need_weights else None
-        return context.flatten(1)[:, None], weights
+        context = torch.einsum("bhd,hed->bhe", mean, value_weight) + value_bias * kept
+        return context.flatten(1)[:, None]
 
-    def _fold_query(self, cls: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def fold_query(self, cls: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, H, D) and (B, H, 1): what gives the score of a token x as folded . x + constant."""
         split = (self.num_heads, -1)
         if self.uniform:

@@ -12,6 +12,7 @@ from slowfast_ext.data.ledger import REPAIRED, USED, Ledger
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
 from slowfast_ext.data.short_videos import ShortVideos
 from slowfast_ext.data.video_list import require_list
+from slowfast_ext.data.wrapping import WrappedPositions, positions_may_wrap
 from slowfast_ext.distributed import device_of, is_master, seed_everything, world_size
 from slowfast_ext.host import get_host
 from slowfast_ext.host.precise_bn import take_batches
@@ -74,6 +75,8 @@ def construct_loader(
     transform = dense_batches(cfg, lambda: sampler.epoch) if dense else None
     if train and not is_precise_bn:
         transform = ShortVideos(cfg, len(sampler) * cfg.AUG.NUM_SAMPLE, transform)
+    if split == "test" and positions_may_wrap(cfg) and hasattr(dataset, "paths"):
+        transform = WrappedPositions(cfg, dataset.paths, getattr(dataset, "num_views", 1))
     loader = (PreciseLoader if is_precise_bn else VideoLoader)(
         dataset,
         sampler,

@@ -17,6 +17,13 @@ READER = "slowfast_ext/video/reader.py"
 
 FAULTS = [
     Fault(
+        "every video whose positions wrap is told",
+        "slowfast_ext/data/wrapping.py",
+        "self._said = True",
+        "self._said = False",
+        "tests/slowfast_ext/data/test_wrapping.py -k once",
+    ),
+    Fault(
         "what a repair found out is forgotten",
         READER,
         "self.info = repair_video(self.video, self.info)",

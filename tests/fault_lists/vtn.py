@@ -9,7 +9,80 @@ MODEL = f"{TESTS}/test_vtn_model.py"
 MERGING = f"{TESTS}/test_token_merging.py"
 REUSE = f"{TESTS}/test_frame_reuse.py"
 
+STREAMING = f"{TESTS}/test_streaming.py"
+STORED = f"{TESTS}/test_stored.py"
+
 FAULTS = [
+    Fault(
+        "a stream does not scale down what it has summed",
+        f"{VTN}/streaming.py",
+        "self.summed * decay + weights @ tokens",
+        "self.summed + weights @ tokens",
+        f"{STREAMING} -k prefix",
+    ),
+    Fault(
+        "a stream counts its frames from 0 in every push",
+        f"{VTN}/streaming.py",
+        "self._next_index = indices[-1] + 1",
+        "pass",
+        f"{STREAMING} -k counted",
+    ),
+    Fault(
+        "a causal stream keeps a whole window of states",
+        f"{VTN}/streaming.py",
+        "maxlen=attention.attention_window // 2",
+        "maxlen=attention.attention_window",
+        f"{STREAMING} -k keeps",
+    ),
+    Fault(
+        "a causal stream keeps the whole part that a frame came with",
+        f"{VTN}/streaming.py",
+        "past.append(frame.clone())",
+        "past.append(frame)",
+        f"{STREAMING} -k keeps",
+    ),
+    Fault(
+        "from stored features, a part does not see the frames after it",
+        f"{VTN}/stored.py",
+        "min(first + count + reach, states.count)",
+        "min(first + count, states.count)",
+        f"{STORED} -k in_memory",
+    ),
+    Fault(
+        "from stored features, frames see the CLS of the layer above",
+        f"{VTN}/stored.py",
+        "_encode(layer, below, states)",
+        "_encode(layer, cls, states)",
+        f"{STORED} -k in_memory",
+    ),
+    Fault(
+        "states of layers that are done stay on the disk",
+        f"{VTN}/stored.py",
+        "    states.close()\n",
+        "",
+        f"{STORED} -k two_files",
+    ),
+    Fault(
+        "positions are scaled by the highest index",
+        f"{VTN}/positions.py",
+        ".amax(1, keepdim=True) + 1 if",
+        ".amax(1, keepdim=True) if",
+        f"{TESTS}/test_positions.py -k scaled",
+    ),
+    Fault(
+        "positions are scaled to the part of a clip",
+        f"{VTN}/temporal_encoder.py",
+        "first : first + count], length)",
+        "first : first + count], None)",
+        f"{TESTS}/test_positions.py -k scaled",
+    ),
+    Fault(
+        "frames beyond the table get its last row",
+        f"{VTN}/positions.py",
+        'if self.rows.overflow == "none":',
+        "if False:",
+        f"{TESTS}/test_positions.py -k none",
+    ),
     Fault(
         "dropout of the head is off",
         f"{VTN}/heads.py",
@@ -48,7 +121,7 @@ FAULTS = [
     Fault(
         "under dropout the value's bias of CLS counts once",
         f"{VTN}/window_attention.py",
-        "value_bias * (kept_total / total)",
+        "value_bias * kept",
         "value_bias",
         WINDOW,
     ),

@@ -71,6 +71,12 @@ BAD = [
     ({"ffn_dim": -1}, {"ffn_dim"}),
     ({"mlp_dim": -1}, {"mlp_dim"}),
     ({"position_embedding": "sine"}, {"position_embedding"}),
+    ({"position_overflow": "cut"}, {"position_overflow"}),
+    (
+        {"position_embedding": "fixed", "position_overflow": "scale"},
+        {"position_embedding", "position_overflow"},
+    ),
+    ({"sequence_encoder": "bert", "position_overflow": "none"}, {"sequence_encoder", "position_overflow"}),
     ({"attention": "flat"}, {"attention"}),
     ({"sequence_encoder": "brt"}, {"sequence_encoder"}),
     ({"sequence_encoder": "gpt2"}, {"sequence_encoder"}),

@@ -223,6 +223,11 @@ BAD = [
         "VTN.POSITION_EMBEDDING 'fixed' cannot be had with VTN.SEQUENCE_ENCODER 'bert', which has its own",
     ),
     ("VTN.POSITION_EMBEDDING sine", "VTN.POSITION_EMBEDDING must be one of learned, fixed, none, not 'sine'"),
+    ("VTN.POSITION_OVERFLOW cut", "VTN.POSITION_OVERFLOW must be one of wrap, scale, none, not 'cut'"),
+    (
+        "VTN.POSITION_EMBEDDING fixed VTN.POSITION_OVERFLOW scale",
+        "VTN.POSITION_OVERFLOW 'scale' has nothing to do with VTN.POSITION_EMBEDDING 'fixed', which has no",
+    ),
     ("VTN.MAX_POSITION_EMBEDDINGS 2", "VTN.MAX_POSITION_EMBEDDINGS must be at least 3"),
     ("VTN.NUM_HIDDEN_LAYERS 0", "VTN.NUM_HIDDEN_LAYERS must be a positive integer, not 0"),
     ("VTN.MLP_DIM -1", "VTN.MLP_DIM must be a positive integer, not -1"),
