@@ -32,9 +32,7 @@ def require_writable(path: Path, num_videos: int) -> None:
     if path.suffix not in SUFFIXES:
         raise InputError(f"--out {path}: its name must end with {', '.join(SUFFIXES)}")
     if path.suffix == ".vtt" and num_videos > 1:
-        raise InputError(
-            f"--out {path}: subtitles are for one video, and there are {num_videos}: take .jsonl"
-        )
+        raise InputError(f"--out {path}: subtitles are of one video, not of {num_videos}: name a .jsonl")
     there = path.exists()
     try:
         with path.open("a"):
