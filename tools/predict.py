@@ -1,4 +1,4 @@
-"""Say what happens in videos: python tools/predict.py checkpoint.pyth videos/."""
+"""Say what happens in videos: python tools/predict.py outputs/run videos/."""
 
 from slowfast_ext.cli import run_command
 

@@ -162,8 +162,8 @@ def _parser() -> argparse.ArgumentParser:
         "words",
         nargs="*",
         metavar="CHECKPOINT VIDEO",
-        help="a checkpoint, then files, folders, patterns, or - for a list on standard input; KEY VALUE "
-        "pairs over the configuration may follow",
+        help="a checkpoint or the folder of a run, then files, folders, patterns, or - for a list on "
+        "standard input; KEY VALUE pairs over the configuration may follow",
     )
     add(
         "--list", action="append", default=[], metavar="FILE", help="paths, one on each line; may be repeated"

@@ -20,6 +20,7 @@ from slowfast_ext.distributed import device_of
 from slowfast_ext.engine.test import test_step
 from slowfast_ext.engine.trained import has_controls, load_trained
 from slowfast_ext.host import get_host
+from slowfast_ext.host.checkpoint import newest_checkpoint
 from slowfast_ext.models import VTN
 from slowfast_ext.predict.answers import Prediction, WindowScores
 from slowfast_ext.predict.settings import prediction_config
@@ -43,7 +44,8 @@ class Predictor:
     Scores are those of the test of the run that made the checkpoint.
 
     Args:
-        checkpoint: A file of this project, of PySlowFast or of the authors' fork. No code of it is run.
+        checkpoint: A file of this project, of PySlowFast or of the authors' fork, of which no code is run; or
+            the OUTPUT_DIR of a run, for its newest one.
         config: A YAML file in place of the configuration in the checkpoint.
         overrides: Keys and values in turn, over either.
         classes: A file with the name of a class on each line, in place of the names in the checkpoint.
@@ -76,8 +78,9 @@ class Predictor:
         for name, number in (("batch size", batch_size), ("number of frames per chunk", frames_per_chunk)):
             if number is not None and number < 1:
                 raise InputError(f"the {name} is {number}: it must be at least 1")
-        content = read_checkpoint(checkpoint)
         get_host()
+        checkpoint = _file_of(checkpoint)
+        content = read_checkpoint(checkpoint)
         if frames_per_chunk is not None:
             overrides = [*overrides, "VTN.FRAMES_PER_CHUNK", str(frames_per_chunk)]
         self.cfg = prediction_config(content, checkpoint, overrides, config=config, views=views)
@@ -255,6 +258,16 @@ class _LedgerOfFailures(Ledger):
         super().note(video, outcome, reason)
         if outcome == FAILED and (known is None or known.outcome != FAILED):
             self.failed.append((video, reason))
+
+
+def _file_of(checkpoint: str | Path) -> str | Path:
+    """A checkpoint, which may be meant by the folder of its run."""
+    if not os.path.isdir(checkpoint):
+        return checkpoint
+    newest = newest_checkpoint(os.fspath(checkpoint))
+    if newest is None:
+        raise InputError(f"the folder {checkpoint} holds no checkpoint of a run: name a file")
+    return newest
 
 
 def _clause(reason: str, path: str) -> str:

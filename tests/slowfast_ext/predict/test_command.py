@@ -249,6 +249,7 @@ def test_bad_input_is_refused_before_work_starts(trained, clips, tmp_path, monke
         refused([path, video, "--top", "0"], "--top is 0")
         refused([path, video, "--workers", "-1"], "--workers is -1")
     refused([str(tmp_path / "gone.pyth"), video], "no checkpoint file")
+    refused([str(empty), video], "holds no checkpoint of a run")
     refused([str(tmp_path / "text"), video], "not from torch.save")
     refused([path, video, "--classes", str(tmp_path / "two.txt")], "has 2 lines, and the model has 5 classes")
     refused([path, video, "--classes", "gone.txt"], "--classes gone.txt: No such file")
@@ -274,6 +275,11 @@ def test_a_refused_command_leaves_no_file_behind(trained, clips, tmp_path):
     out = tmp_path / "x.csv"
     refused([path, str(clips[0]), "--out", str(out), "--classes", "gone.txt"], "--classes")
     assert not out.exists()
+
+
+def test_the_folder_of_a_run_stands_for_its_newest_checkpoint(trained, clips, tmp_path):
+    cfg, path = trained(*FULL)
+    assert Predictor(cfg.OUTPUT_DIR).fingerprint() == Predictor(path).fingerprint()
 
 
 def test_other_names_and_keys(trained, clips, tmp_path, capsys):

@@ -2,15 +2,17 @@
 
 import io
 import os
+import weakref
 
 import av
 import numpy as np
 import pytest
 import torch
+from pages import blocks
 from predictions import FULL, MULTI, NAMES
 
 import vtn
-from slowfast_ext.predict import Predictor
+from slowfast_ext.predict import Predictor, stream
 from slowfast_ext.predict.answers import best_classes
 from slowfast_ext.video import VideoReader
 from vtn.errors import InputError
@@ -70,6 +72,43 @@ def test_scores_are_those_of_the_plain_model_fed_by_hand(trained, clips):
     scores = model(clip, wanted[None]).softmax(dim=1)[0]
     # The grid of pixels may be off by 1/64 of a pixel, see take_view.
     np.testing.assert_allclose(Predictor(path)(video).scores, scores, rtol=0, atol=2e-3)
+
+
+def test_the_three_lines_of_the_page(trained, clips, tmp_path, monkeypatch):
+    _, path = trained(*FULL)
+    monkeypatch.chdir(tmp_path)
+    os.link(path, "checkpoint.pyth")
+    os.link(clips[3], "video.mp4")
+    (code,) = blocks("docs/predict.md", "python")
+    names: dict = {}
+    exec(code, names)
+    top = names["predictor"]("video.mp4").top(5)
+    assert sorted(name for name, _ in top) == sorted(NAMES)
+    assert [score for _, score in top] == sorted((score for _, score in top), reverse=True)
+
+
+def test_memory_holds_one_chunk_of_a_whole_video(trained, clips, monkeypatch):
+    """Whatever the length of the video, no more squares of pixels are alive than a chunk has."""
+    _, path = trained(*FULL)
+    alive, most = set(), []
+    cut = stream.cut_squares
+
+    def counting(picture, views):
+        squares = cut(picture, views)
+        alive.add(id(squares))
+        weakref.finalize(squares, alive.discard, id(squares))
+        most.append(len(alive))
+        return squares
+
+    monkeypatch.setattr(stream, "cut_squares", counting)
+    predictor = Predictor(path, frames_per_chunk=5, overrides=["TRAIN.EVAL_NUM_FRAMES", "75"])
+    list(predictor.predict_files([str(clips[4])]))
+    assert len(most) == 75
+    assert max(most) <= 5
+    most.clear()
+    predictor(clips[4], window=1.0, every=0.2)
+    assert len(most) == 75
+    assert max(most) <= 5
 
 
 @pytest.mark.parametrize("views", [FULL, MULTI], ids=["full", "multi"])
