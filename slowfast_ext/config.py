@@ -6,7 +6,7 @@ names the key, before a model is built or a video is opened.
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -118,17 +118,25 @@ def merged_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Cfg
     Raises:
         InputError: Names the file, or a key that does not exist or takes another type of value.
     """
-    return _merged(path, overrides)[0]
+    return merged_keys(read_yaml(path), overrides, str(path))[0]
 
 
-def _merged(path: str | os.PathLike, overrides: Sequence[str]) -> tuple[CfgNode, dict, dict]:
-    """A configuration that is not checked yet, the keys of its file, and those of the command line."""
-    cfg = get_cfg()
-    file, command_line = _read_yaml(path), _pairs_to_tree(overrides)
-    _merge(cfg, file, source=str(path))
+def merged_keys(file: Mapping[str, Any], overrides: Sequence[str], source: str) -> tuple[CfgNode, dict]:
+    """A configuration that is not checked yet, and the keys of the command line.
+
+    Args:
+        file: Sections by name, with their keys.
+        overrides: Keys and values in turn.
+        source: Where the keys of `file` are from, for the error.
+
+    Raises:
+        InputError: Names a key that does not exist or takes another type of value.
+    """
+    cfg, command_line = get_cfg(), _pairs_to_tree(overrides)
+    _merge(cfg, file, source=source)
     _merge(cfg, command_line, source="the command line")
     use_visible_gpus(cfg, given={*file, *command_line})
-    return cfg, file, command_line
+    return cfg, command_line
 
 
 def load_config(
@@ -158,7 +166,27 @@ def load_config(
     Raises:
         InputError: Names the file, the key and the value.
     """
-    cfg, file, command_line = _merged(path, overrides)
+    machines = {"num_shards": num_shards, "shard_id": shard_id, "processes": processes}
+    return complete_config(read_yaml(path), overrides, source=str(path), **machines)
+
+
+def complete_config(
+    file: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    source: str,
+    num_shards: int = 1,
+    shard_id: int = 0,
+    processes: int | None = None,
+) -> CfgNode:
+    """As `load_config`, from the keys of a file that has been read.
+
+    Args:
+        file: Sections by name, with their keys.
+        overrides, num_shards, shard_id, processes: As for `load_config`.
+        source: Where the keys are from, for the error.
+    """
+    cfg, command_line = merged_keys(file, overrides, source)
     cfg.NUM_SHARDS, cfg.SHARD_ID = num_shards, shard_id
     if processes is not None:
         use_processes(cfg, processes, command_line)
@@ -195,7 +223,7 @@ def adapt_loaded_config(cfg: CfgNode, path: str | os.PathLike | None, overrides:
     Raises:
         InputError: Names the key and the value.
     """
-    file, command_line = (_read_yaml(path) if path else {}), _pairs_to_tree(overrides)
+    file, command_line = (read_yaml(path) if path else {}), _pairs_to_tree(overrides)
     use_visible_gpus(cfg, given={*file, *command_line})
     place = torchrun_place()
     if place is not None:
@@ -214,7 +242,12 @@ def _use_own_datasets(cfg: CfgNode) -> None:
             section.DATASET = _DATASET_FOR_VTN.get(section.DATASET, section.DATASET)
 
 
-def _read_yaml(path: str | os.PathLike) -> dict[str, Any]:
+def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
+    """The keys of one YAML, those of its `_BASE_` among them.
+
+    Raises:
+        InputError: Names the file.
+    """
     if not os.path.isfile(path):
         raise InputError(f"--cfg {path}: no such file")
     try:

@@ -11,7 +11,7 @@ from slowfast_ext.distributed import unwrap
 from slowfast_ext.host import get_host
 from slowfast_ext.host.heads import score_in_float32
 from slowfast_ext.inflate import inflate_from_images, inflates
-from slowfast_ext.recipe import recipe_of
+from slowfast_ext.recipe import class_names_of, recipe_of
 from slowfast_ext.video.transforms import normalize
 from vtn.backbone_training import recompute_activations
 
@@ -106,4 +106,6 @@ def make_model(cfg: CfgNode, gpu_id: int | None = None) -> torch.nn.Module:
     inflate_from_images(unwrap(model), cfg)
     take_frames(unwrap(model), cfg)
     score_in_float32(unwrap(model))
+    if not isinstance(unwrap(model), vtn.VTN):  # which has them from its recipe
+        unwrap(model).class_names = class_names_of(cfg)  # goes into every checkpoint
     return model

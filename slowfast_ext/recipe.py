@@ -31,9 +31,14 @@ def recipe_of(cfg: CfgNode, **chosen: int) -> Recipe:
         full_video_frames=cfg.TRAIN.EVAL_NUM_FRAMES,
         short_side=data.TRAIN_JITTER_SCALES[0],
         crop_size=data.TEST_CROP_SIZE,
-        class_names=_read_class_names(data.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES),
+        class_names=class_names_of(cfg),
         authors_protocol=cfg.VTN.AUTHORS_PROTOCOL,
     )
+
+
+def class_names_of(cfg: CfgNode) -> tuple[str, ...] | None:
+    """Names of the classes of the data set, by class; None, with a warning if there is a file, if unknown."""
+    return _read_class_names(cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES)
 
 
 def split_class_names(text: str) -> tuple[str, ...]:

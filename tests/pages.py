@@ -32,15 +32,6 @@ def spans(page: str) -> list[str]:
     return [re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", outside)]
 
 
-def heredocs(page: str) -> list[str]:
-    """Python that is typed into `python -`."""
-    return [
-        code
-        for block in blocks(page, "sh")
-        for code in re.findall(r"<<'END'\n(.*?)^END$", block, re.S | re.M)
-    ]
-
-
 def commands(page: str) -> Iterator[list[str]]:
     """Every command line of a page, in words, without variables set before it."""
     for block in blocks(page, "sh"):

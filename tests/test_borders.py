@@ -12,7 +12,17 @@ ROOT = Path(__file__).resolve().parents[1]
 # `slowfast_ext/__init__.py`, plugs the plugin in; `slowfast_ext.plugs` is how.
 LAYERS = [
     ["vtn"],
-    ["plugs", "files", "freed_memory", "processes", "processor", "run_lock", "distributed", "launch"],
+    [
+        "plugs",
+        "files",
+        "freed_memory",
+        "processes",
+        "processor",
+        "progress",
+        "run_lock",
+        "distributed",
+        "launch",
+    ],
     ["video"],
     ["host"],
     [
@@ -40,6 +50,7 @@ LAYERS = [
         "benchmark",
         "report",
         "compare",
+        "predict",
         "prepare",
         "demo",
         "__main__",

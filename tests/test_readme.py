@@ -132,7 +132,7 @@ def without_weights(create):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_python_examples_run(page, tmp_path, monkeypatch, capsys):
-    """One that starts from a trained model is run in engine/test_checkpoint_alone.py."""
+    """Those that start from a trained model: engine/test_checkpoint_alone.py, predict/test_predictor.py."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(timm, "create_model", without_weights(timm.create_model))
     (tmp_path / "outputs/run").mkdir(parents=True)
@@ -140,7 +140,7 @@ def test_python_examples_run(page, tmp_path, monkeypatch, capsys):
     np.savez("outputs/run/scores.npz", **saved, scored=np.array([True, False, True]))
     names: dict = {}
     for code in blocks(page, "python"):
-        if "checkpoint=" in code:
+        if "checkpoint=" in code or "Predictor(" in code:
             continue
         for file in re.findall(r'load_checkpoint\(\s*model, "(.*?)"', code):
             torch.save({"model_state": names["model"].state_dict()}, file)

@@ -9,6 +9,7 @@ import functools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -20,7 +21,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 from torch.utils.data._utils import signal_handling
 
-from slowfast_ext.processes import STOP_SIGNALS, end_with, interrupts_wait, is_stopped
+from slowfast_ext.processes import (
+    STOP_SIGNALS,
+    end_with,
+    interrupts_wait,
+    is_stopped,
+    tell_unless_left,
+)
 from vtn.errors import InputError
 
 # Seconds that a worker is given to die by itself after its queue fell silent.
@@ -249,6 +256,7 @@ def _live_as_long_as(parent: int, worker: int) -> None:
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = tell_unless_left
     if parent:
         end_with(parent)
 

@@ -22,6 +22,8 @@ _OF_THE_MACHINE = ("fused", "foreach", "capturable")
 UNFINISHED = "unfinished.part"
 # The entry of a file of our loops with what a run needs to go on as if it had not stopped.
 RUN = "run"
+# The entry with the names of the classes, in order, where they are known; VTN has them in its own entry.
+CLASS_NAMES = "class_names"
 
 
 def save_checkpoint(
@@ -57,7 +59,7 @@ def checkpoint_state(
     *,
     average: nn.Module | None = None,
 ) -> dict[str, Any]:
-    """What a checkpoint holds. One of VTN also tells what the model was trained with, see vtn.Recipe.
+    """What a checkpoint holds: of VTN also what it was trained with (vtn.Recipe), of others class names.
 
     Args:
         model: Wrapped for several processes or not.
@@ -81,8 +83,11 @@ def checkpoint_state(
     if scaler is not None and scaler.is_enabled():
         state["scaler_state"] = scaler.state_dict()
     recipe = getattr(unwrap(model), "recipe", None)
+    names = getattr(unwrap(model), "class_names", None)
     if recipe is not None:
         state[ENTRY] = recipe.to_entry()
+    elif names is not None:
+        state[CLASS_NAMES] = list(names)
     return state
 
 

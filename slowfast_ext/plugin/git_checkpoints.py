@@ -54,15 +54,22 @@ def loading(original: Callable) -> Callable:
 
 
 def saving(original: Callable) -> Callable:
-    """Let main's save_checkpoint also write what a model of VTN was trained with."""
+    """Let main's save_checkpoint also write what a model of VTN was trained with, and names of classes."""
 
     def save_checkpoint(path_to_job, model, optimizer, epoch, cfg, scaler=None):
-        save = original
-        if isinstance(unwrap(model), VTN) and "://" not in path_to_job:
-            save = checkpoint.save_checkpoint
+        ours = "://" not in path_to_job and _has_more_to_save(unwrap(model), cfg)
+        save = checkpoint.save_checkpoint if ours else original
         return save(path_to_job, model, optimizer, epoch, cfg, scaler)
 
     return save_checkpoint
+
+
+def _has_more_to_save(model: nn.Module, cfg) -> bool:
+    """Whether our file tells more than main's, and has its name and the same weights."""
+    if isinstance(model, VTN):
+        return True
+    split = any(".split_bn." in name for name in model.state_dict())
+    return getattr(model, "class_names", None) is not None and not cfg.TASK and not split
 
 
 def _needs_main(model: nn.Module, options: Mapping[str, Any]) -> bool:

@@ -26,12 +26,12 @@ class VideoIndex:
         num_ambiguous: How often `find` had to choose between files that fit equally well.
     """
 
-    def __init__(self, folder: Path, *, without: Path) -> None:
+    def __init__(self, folder: Path, *, without: Path | None = None) -> None:
         """Walk the folder, links included.
 
         Args:
             folder: Where the videos lie.
-            without: The folder that this program writes into; nothing in it is a video to be read.
+            without: The folder that this program writes into, if any; nothing in it is a video to be read.
 
         Raises:
             InputError: If the folder is missing or holds no videos.
@@ -39,11 +39,12 @@ class VideoIndex:
         self.folder = Path(normalize_path(folder.absolute()))
         if not self.folder.is_dir():
             raise InputError(f"{folder} does not exist or is not a folder; it must hold the videos.")
-        if os.path.realpath(self.folder) == os.path.realpath(without):
+        apart = None if without is None else os.path.realpath(without)
+        if os.path.realpath(self.folder) == apart:
             raise InputError(f"--videos and --out are both {folder}: choose another folder for --out.")
         self.files: list[str] = []
         self.num_others = self.num_ambiguous = 0
-        self._walk(os.path.realpath(without))
+        self._walk(apart)
         if not self.files:
             others = f"{self.num_others} other file{'s' * (self.num_others != 1)}"
             raise InputError(f"{folder} holds no videos ({others}).")
@@ -52,7 +53,7 @@ class VideoIndex:
         for name in self.files:
             self._by_stem[PurePosixPath(name).stem].append(name)
 
-    def _walk(self, without: str) -> None:
+    def _walk(self, without: str | None) -> None:
         seen = set()
         for folder, folders, files in os.walk(self.folder, followlinks=True):
             real = os.path.realpath(folder)

@@ -3,14 +3,10 @@
 import contextlib
 import functools
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-
-from tqdm import tqdm
 
 from slowfast_ext.data.tasks import Lost, run_tasks
 from slowfast_ext.data.video_list import normalize_path
@@ -21,11 +17,10 @@ from slowfast_ext.prepare.lists import CLASSES, FAILURES, PreparedDataset, write
 from slowfast_ext.prepare.plan import SPLITS, Plan, check_path, check_plan
 from slowfast_ext.prepare.process import Job, Outcome, Work, part_of, process_video
 from slowfast_ext.prepare.report import PAGE, write_report
+from slowfast_ext.progress import with_progress
 from vtn.errors import InputError
 
 _COPIES = "videos"
-# Without a terminal, seconds between lines that report progress.
-_SAY_EVERY = 30.0
 
 
 @dataclass(frozen=True)
@@ -158,7 +153,7 @@ def _process(
     num_processes = min(settings.jobs, max(1, len(todo)))
     results = run_tasks(process_video, todo, jobs=num_processes, timeout=settings.timeout)
     try:
-        for job, result in _progress(results, len(todo), say):
+        for job, result in with_progress(results, len(todo), "reading videos", say):
             outcome = Outcome(f"{job.path}: {result.reason}.") if isinstance(result, Lost) else result
             _remove_part(job)
             journal.add(job, outcome)
@@ -176,23 +171,6 @@ def _remove_part(job: Job) -> None:
     if job.copy:
         with contextlib.suppress(FileNotFoundError):
             part_of(job.copy).unlink()
-
-
-def _progress(results: Iterator, total: int, say: Callable[[str], None]) -> Iterator:
-    """Pass results on behind a bar on a terminal, or with a line now and then where there is none."""
-    if not total:
-        return
-    if sys.stderr.isatty():
-        yield from tqdm(results, total=total, unit="video", desc="reading videos", smoothing=0.05)
-        return
-    begun = said = time.monotonic()
-    for done, result in enumerate(results, start=1):
-        yield result
-        now = time.monotonic()
-        if now - said >= _SAY_EVERY or done == total:
-            said = now
-            left = (now - begun) / done * (total - done)
-            say(f"{done} of {total} videos read, {now - begun:.0f} s, about {left:.0f} s to go")
 
 
 def _summary(result: PreparedDataset, out: Path) -> str:

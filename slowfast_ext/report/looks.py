@@ -3,7 +3,7 @@
 Shape legend: T frames of the full-video pass, L layers, H heads, K classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +14,14 @@ from fvcore.common.config import CfgNode
 from slowfast_ext.config import load_config
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.ledger import FAILED, decode_outcomes
-from slowfast_ext.distributed import device_of, settle
-from slowfast_ext.engine.start import Source, advice
+from slowfast_ext.distributed import device_of
+from slowfast_ext.engine.trained import load_trained
 from slowfast_ext.host.checkpoint import newest_checkpoint
-from slowfast_ext.models import VTN, make_model, without_published_weights
+from slowfast_ext.models import VTN
 from slowfast_ext.report.attention import AttentionStrip, even_frames
 from slowfast_ext.report.figures import printable
 from slowfast_ext.video import VideoError, VideoReader
-from vtn.checkpoint import read_checkpoint
 from vtn.errors import InputError
-from vtn.recipe import read_recipe
 
 # Every video in one pass and one crop, by one process, as in a full-video test.
 _FULL_VIDEO = (
@@ -161,12 +159,7 @@ def load_looker(config: str | Path, checkpoint: str | Path | None, overrides: Se
         raise InputError(
             f"--cfg {config}: OUTPUT_DIR {cfg.OUTPUT_DIR!r} holds no checkpoint; name one with --checkpoint"
         )
-    recipe = read_recipe(read_checkpoint(checkpoint), checkpoint)
-    _require_same_attention(cfg, {} if recipe is None else recipe.model, checkpoint)
-    settle(cfg)
-    model = make_model(without_published_weights(cfg)).eval()
-    names = model.class_names or (recipe and recipe.class_names)
-    Source(str(checkpoint), advice(for_test=True, continues=False)).load(model)
+    model, names = load_trained(cfg, checkpoint)
     path = Path(config)
     name = path.resolve().parent.name if path.stem in _RECORDS else path.stem
     return Looker(name, cfg, model, names)
@@ -175,13 +168,3 @@ def load_looker(config: str | Path, checkpoint: str | Path | None, overrides: Se
 def _config_of_one_process(config: str | Path, overrides: Sequence[str]) -> CfgNode:
     cfg = load_config(config, [*overrides, *_FULL_VIDEO])
     return cfg if cfg.NUM_GPUS <= 1 else load_config(config, [*overrides, *_FULL_VIDEO, "NUM_GPUS", "1"])
-
-
-def _require_same_attention(cfg: CfgNode, trained: Mapping, checkpoint: str | Path) -> None:
-    """Learned and uniform attention have the same weights, so a file fits both."""
-    kind = trained.get("attention", cfg.VTN.ATTENTION)
-    if kind != cfg.VTN.ATTENTION:
-        raise InputError(
-            f"checkpoint {checkpoint} was trained with VTN.ATTENTION {kind}, and the configuration says "
-            f"{cfg.VTN.ATTENTION}: add `VTN.ATTENTION {kind}` or take the configuration of its run"
-        )

@@ -14,9 +14,15 @@ def videos_and_keys(words: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         InputError: If there is no video.
     """
-    first = next((i for i, word in enumerate(words) if _is_key(word)), len(words))
-    if not first:
+    videos, keys = split_at_keys(words)
+    if not videos:
         raise InputError("there is no video to draw: name one or more files after --cfg FILE")
+    return videos, keys
+
+
+def split_at_keys(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Files, if any, and the words from the first key on."""
+    first = next((i for i, word in enumerate(words) if _is_key(word)), len(words))
     return list(words[:first]), list(words[first:])
 
 

@@ -23,6 +23,7 @@ AREAS = (
     "compare",
     "augment",
     "launch",
+    "predict",
 )
 
 

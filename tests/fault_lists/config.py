@@ -88,8 +88,8 @@ FAULTS = [
     Fault(
         "the file goes over the command line",
         CONFIG,
-        '    _merge(cfg, file, source=str(path))\n    _merge(cfg, command_line, source="the command line")\n',
-        '    _merge(cfg, command_line, source="the command line")\n    _merge(cfg, file, source=str(path))\n',
+        '    _merge(cfg, file, source=source)\n    _merge(cfg, command_line, source="the command line")\n',
+        '    _merge(cfg, command_line, source="the command line")\n    _merge(cfg, file, source=source)\n',
         f"{TESTS}::test_values_are_given_the_type_of_the_key",
     ),
     Fault(

@@ -215,7 +215,7 @@ FAULTS = [
     ),
     Fault(
         "a checkpoint of uniform attention is shown as learned",
-        f"{REPORT}/looks.py",
+        "slowfast_ext/engine/trained.py",
         "if kind != cfg.VTN.ATTENTION:",
         "if False:",
         f"{LOOKS}::test_learned_and_uniform_attention_of_two_runs",

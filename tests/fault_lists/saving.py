@@ -200,8 +200,8 @@ FAULTS = [
     Fault(
         "workers answer signals themselves",
         _SUPERVISOR,
-        "        signal.signal(number, signal.SIG_IGN)\n    if parent",
-        "        signal.signal(number, signal.SIG_DFL)\n    if parent",
+        "        signal.signal(number, signal.SIG_IGN)\n    sys.excepthook",
+        "        signal.signal(number, signal.SIG_DFL)\n    sys.excepthook",
         f"{_SIGNALS} -k all_processes",
     ),
     Fault(

@@ -1,0 +1,188 @@
+"""The command line of tools/predict.py."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from slowfast_ext.predict.answers import Prediction
+from slowfast_ext.predict.inputs import find_videos
+from slowfast_ext.predict.output import PredictionFile, require_writable
+from slowfast_ext.processes import interrupts_wait
+from slowfast_ext.progress import with_progress
+from slowfast_ext.report.words import split_at_keys
+from vtn.errors import InputError
+
+_DESCRIPTION = (
+    "Say what happens in videos, with a model that was trained here, by PySlowFast or by the authors of VTN. "
+    "The checkpoint says how its model was made and what it expects."
+)
+_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0}
+
+
+def predict(argv: Sequence[str] | None = None) -> int:
+    """Predict the classes of videos, as the command line asks.
+
+    Args:
+        argv: Arguments without the program's name.
+
+    Returns:
+        The exit status: 1 if some of the videos could not be read; they are named, and the others done.
+
+    Raises:
+        InputError: If an argument or the checkpoint cannot be used, or no video could be read.
+    """
+    args = _parse(argv)
+    videos = find_videos(args.videos, args.list)
+    if args.out:
+        require_writable(args.out, len(videos))
+
+    with interrupts_wait():  # not above: --help needs no PySlowFast
+        from slowfast_ext.predict.predictor import Predictor
+
+        predictor = Predictor(
+            args.checkpoint,
+            config=args.cfg,
+            overrides=args.overrides,
+            classes=args.classes,
+            views=args.views,
+            frames_per_chunk=args.frames_per_chunk,
+            batch_size=args.batch_size,
+        )
+    windows = {"window": args.window, "every": args.every}
+    file = None
+    if args.out:
+        file = PredictionFile(args.out, predictor.fingerprint(**windows), args.top)
+    try:
+        say: Callable[[str], None] = tqdm.write if sys.stderr.isatty() else _say
+        failed, left = _done_before(videos, file, say)
+        results = predictor.predict_files(left, num_workers=args.workers, **windows)
+        failed += _predict(with_progress(results, len(left), "predicting", say), file, args.top, say)
+    finally:
+        if file is not None:
+            file.close()
+    for path, reason in failed:
+        print(f"not read: {_named(path, reason)}", file=sys.stderr)
+    if len(failed) == len(videos):
+        raise InputError(f"none of the {len(videos)} videos could be read, so nothing was predicted")
+    say(
+        f"predicted {len(videos) - len(failed)} of {len(videos)} videos"
+        + (f": {args.out}" if args.out else "")
+    )
+    return 1 if failed else 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _done_before(
+    videos: Sequence[str], file: PredictionFile | None, say: Callable[[str], None]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Of the videos in the file those that failed, and the videos that are not in it."""
+    done = {} if file is None else file.done
+    left = [path for path in videos if path not in done]
+    if len(left) < len(videos):
+        say(f"{len(videos) - len(left)} of {len(videos)} videos were done before")
+    return [(path, done[path]) for path in videos if done.get(path)], left
+
+
+def _predict(
+    results: Iterable[Prediction], file: PredictionFile | None, top: int, say: Callable[[str], None]
+) -> list[tuple[str, str]]:
+    """Show and write every result; those without scores, and why."""
+    failed = []
+    for prediction in results:
+        if file is not None:
+            file.add(prediction)
+        if prediction.error:
+            failed.append((prediction.path, prediction.error))
+        else:
+            say(_told(prediction, top))
+    return failed
+
+
+def _told(prediction: Prediction, top: int) -> str:
+    """A video's lines on the screen."""
+    read = f"{prediction.frames_read} of {prediction.num_frames} frames, {prediction.seconds:.1f} s"
+    views = f", {prediction.views} views" if prediction.views > 1 else ""
+    lines = [f"{_shown(prediction.path)} ({read}{views})"]
+    if prediction.missing:
+        lines[0] += f": {prediction.missing}"
+    for part in prediction.windows:
+        best = int(part.scores.argmax())
+        times = f"{part.begin:8.2f} to {part.end:8.2f} s"
+        lines.append(f"  {times}  {part.scores[best]:.3f}  {prediction.name(best)}")
+    if not prediction.windows:
+        lines += [f"  {score:.3f}  {name}" for name, score in prediction.top(top)]
+    return "\n".join(lines)
+
+
+def _named(path: str, reason: str) -> str:
+    return _shown(reason if path in reason or reason.startswith("…") else f"{path}: {reason}")
+
+
+def _shown(text: str) -> str:
+    """A text whose characters, such as those of a file's name, cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
+def _seconds(text: str) -> float:
+    """2, 2s, 500ms or 1min, in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(s|ms|min|)", text)
+    if found is None:
+        raise ValueError
+    return float(found[1]) * _UNITS[found[2]]
+
+
+_seconds.__name__ = "time"  # what argparse calls it
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Options as given; `checkpoint`, `videos`; `overrides`: words from the first KEY on, and of --opts."""
+    args = _parser().parse_intermixed_args(argv)
+    files, overrides = split_at_keys(args.words)
+    if not files:
+        raise InputError("there is no checkpoint: its file comes first, then videos")
+    args.checkpoint, *args.videos = files
+    args.overrides = [*overrides, *args.opts]
+    for option, number, least in (("--top", args.top, 1), ("--workers", args.workers, 0)):
+        if number is not None and number < least:
+            raise InputError(f"{option} is {number}: it must be at least {least}")
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    add = parser.add_argument
+    add(
+        "words",
+        nargs="*",
+        metavar="CHECKPOINT VIDEO",
+        help="a checkpoint or the folder of a run, then files, folders, patterns, or - for a list on "
+        "standard input; KEY VALUE pairs over the configuration may follow",
+    )
+    add(
+        "--list", action="append", default=[], metavar="FILE", help="paths, one on each line; may be repeated"
+    )
+    add(
+        "--out", type=Path, metavar="FILE", help="predictions: .jsonl (all of them; is continued), .csv, .vtt"
+    )
+    add("--top", type=int, default=5, help="classes named for each video; default: 5")
+    add(
+        "--views",
+        choices=("full", "multi"),
+        help="the whole video once, or clips and crops; default: as tested",
+    )
+    add("--window", type=_seconds, metavar="TIME", help="look at parts of this length: 10s, 500ms, 1min")
+    add("--every", type=_seconds, metavar="TIME", help="from one part to the next; default: --window")
+    add("--classes", type=Path, metavar="FILE", help="names of the classes, one on each line")
+    add("--batch-size", type=int, default=8, help="views that are computed at once; default: 8")
+    add("--workers", type=int, help="processes that read videos; default: up to 4, 0 with --window or chunks")
+    add("--frames-per-chunk", type=int, metavar="N", help="frames a VTN is given at once, to save memory")
+    add("--cfg", metavar="FILE", help="configuration in place of the checkpoint's")
+    add("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the configuration")
+    return parser

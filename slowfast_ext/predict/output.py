@@ -1,0 +1,219 @@
+"""Files of predictions, written video by video: JSON lines, CSV, WebVTT."""
+
+import csv
+import fcntl
+import html
+import json
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TextIO
+
+from slowfast_ext.predict.answers import Prediction, WindowScores, best_classes
+from vtn.errors import InputError
+
+SUFFIXES = (".jsonl", ".csv", ".vtt")
+_DIGITS = 8
+_BEGINNING = '{"path": '  # of every line of JSON
+_CSV = ("path", "begin", "end", "rank", "class", "name", "score", "missing", "error")
+
+
+def require_writable(path: Path, num_videos: int) -> None:
+    """Refuse a file that cannot be written, before any work, and leave nothing behind.
+
+    Args:
+        path: The file.
+        num_videos: How many it is for.
+
+    Raises:
+        InputError: Names the file.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"--out {path}: its name must end with {', '.join(SUFFIXES)}")
+    if path.suffix == ".vtt" and num_videos > 1:
+        raise InputError(f"--out {path}: subtitles are of one video, not of {num_videos}: name a .jsonl")
+    there = path.exists()
+    try:
+        with path.open("a"):
+            pass
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.") from error
+
+
+class PredictionFile:
+    """A file that holds what was predicted so far at any time.
+
+    Args:
+        path: Ends with one of SUFFIXES. A .jsonl file is continued; the others begin anew.
+        model: Fingerprint of what predicts.
+        top: Classes named for each video or window.
+
+    Attributes:
+        done: Of a file of JSON lines, by path: the error, or none, of each video that is in it, was seen by
+            this model and has not changed.
+
+    Raises:
+        InputError: If it cannot be written, another command is writing it, or it holds something else.
+    """
+
+    def __init__(self, path: Path, model: str, top: int) -> None:
+        self._path, self._model, self._top = path, model, top
+        self.done: dict[str, str] = {}
+        continued = path.suffix == ".jsonl"
+        try:
+            self._file: TextIO = path.open("a+", encoding="utf-8", newline="")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if continued:
+                self._read()
+            else:
+                self._file.truncate(0)
+                head = "WEBVTT\n" if path.suffix == ".vtt" else ",".join(_CSV) + "\n"
+                self._put(head)
+        except BlockingIOError:
+            raise InputError(f"another command is writing into {path}: wait for it or end it") from None
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}.") from error
+
+    def add(self, prediction: Prediction) -> None:
+        """Write down one video.
+
+        Raises:
+            InputError: If that is not possible, as when the disk is full.
+        """
+        write = {".jsonl": self._json, ".csv": self._rows, ".vtt": self._cues}[self._path.suffix]
+        try:
+            self._put("".join(write(prediction)))
+        except OSError as error:
+            raise InputError(f"cannot write {self._path}: {error.strerror}.") from error
+
+    def close(self) -> None:
+        """Let other commands write."""
+        self._file.close()
+
+    def _put(self, text: str) -> None:
+        self._file.write(text)
+        self._file.flush()
+
+    def _read(self) -> None:
+        """Take in earlier lines; half a line, of a command that was killed while it wrote, is cut off."""
+        self._file.seek(0)
+        begin = 0
+        while line := self._file.readline():
+            if not line.endswith("\n") and line.startswith(_BEGINNING):
+                self._file.truncate(begin)
+                break
+            begin += len(line.encode())
+            try:
+                record = json.loads(line)
+                path, error, identity = record["path"], record["error"], (record["bytes"], record["mtime_ns"])
+                same = record["model"] == self._model and identity == _identity(os.fspath(path))
+            except (ValueError, KeyError, TypeError):
+                raise InputError(
+                    f"{self._path} holds something else than predictions: name another file"
+                ) from None
+            if same:
+                self.done[path] = error
+        self._file.seek(0, os.SEEK_END)
+
+    def _json(self, prediction: Prediction) -> Iterator[str]:
+        size, changed = _identity(prediction.path)
+        record = {
+            "path": prediction.path,
+            "labels": self._labels(prediction, prediction),
+            "frames": prediction.num_frames,
+            "frames_read": prediction.frames_read,
+            "seconds": round(prediction.seconds, 3),
+            "views": prediction.views,
+            "missing": prediction.missing,
+            "error": prediction.error,
+            "scores": _rounded(prediction.scores),
+        }
+        if prediction.windows:
+            record["windows"] = [
+                {
+                    "begin": round(part.begin, 3),
+                    "end": round(part.end, 3),
+                    "labels": self._labels(prediction, part),
+                    "scores": _rounded(part.scores),
+                }
+                for part in prediction.windows
+            ]
+        record |= {"model": self._model, "bytes": size, "mtime_ns": changed}
+        yield json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def _labels(self, prediction: Prediction, part: Prediction | WindowScores) -> list[dict[str, Any]]:
+        if part.scores is None:
+            return []
+        return [
+            {
+                "class": label,
+                "name": prediction.name(label),
+                "score": round(float(part.scores[label]), _DIGITS),
+            }
+            for label in best_classes(part.scores, self._top)
+        ]
+
+    def _rows(self, prediction: Prediction) -> Iterator[str]:
+        row = {"path": prediction.path, "missing": prediction.missing, "error": prediction.error}
+        parts = prediction.windows or (WindowScores(0.0, prediction.seconds, prediction.scores),)
+        for part in parts:
+            times = {"begin": round(part.begin, 3), "end": round(part.end, 3)}
+            for rank, label in enumerate(self._labels(prediction, part), start=1):
+                yield _csv_line(row | times | {"rank": rank} | label)
+        if prediction.error:
+            yield _csv_line(row)
+
+    def _cues(self, prediction: Prediction) -> Iterator[str]:
+        """Each moment gets the best class of the window whose middle is nearest."""
+        if prediction.error:
+            yield f"\nNOTE {_one_line(prediction.error).replace('-->', '->')}\n"
+            return
+        parts = prediction.windows or (WindowScores(0.0, prediction.seconds, prediction.scores),)
+        middles = [(part.begin + part.end) / 2 for part in parts]
+        borders = [(one + other) / 2 for one, other in pairwise(middles)]
+        for part, begin, end in zip(parts, [0.0, *borders], [*borders, prediction.seconds], strict=True):
+            (label, *_) = best_classes(part.scores, 1)
+            name = html.escape(prediction.name(label), quote=False)
+            yield f"\n{_clock(begin)} --> {_clock(end)}\n{name} {part.scores[label]:.2f}\n"
+
+
+class _Line:
+    """A file for the csv module that keeps one line."""
+
+    text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+
+def _csv_line(row: dict[str, Any]) -> str:
+    line = _Line()
+    csv.DictWriter(line, _CSV, lineterminator="\n").writerow(row)
+    return line.text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _rounded(scores: Any) -> list[float] | None:
+    return None if scores is None else [round(float(score), _DIGITS) for score in scores]
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as WebVTT writes them: 00:01:02.500."""
+    thousandths = round(seconds * 1000)
+    minutes, thousandths = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{thousandths // 1000:02}.{thousandths % 1000:03}"
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Size and time of the last change; what has others is another video."""
+    try:
+        status = os.stat(path)
+        return status.st_size, status.st_mtime_ns
+    except OSError:
+        return -1, -1

@@ -1,0 +1,299 @@
+"""A trained model that takes videos and gives classes.
+
+Legend: K classes.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from slowfast_ext.data.ledger import FAILED, REPAIRED, Ledger, decode_outcomes
+from slowfast_ext.data.loader import VideoLoader
+from slowfast_ext.data.sampler import VideoSampler
+from slowfast_ext.distributed import device_of
+from slowfast_ext.engine.test import test_step
+from slowfast_ext.engine.trained import has_controls, load_trained
+from slowfast_ext.host import get_host
+from slowfast_ext.host.checkpoint import newest_checkpoint
+from slowfast_ext.models import VTN
+from slowfast_ext.predict.answers import Prediction, WindowScores
+from slowfast_ext.predict.settings import prediction_config
+from slowfast_ext.predict.sources import FrameSource, source_of
+from slowfast_ext.predict.stream import FrameStream
+from slowfast_ext.predict.videos import VideosToPredict, spans_of
+from slowfast_ext.recipe import split_class_names
+from slowfast_ext.video import VideoError
+from vtn.checkpoint import read_checkpoint
+from vtn.errors import InputError
+
+_MOST_WORKERS = 4
+
+
+class Predictor:
+    """A trained model, ready for videos.
+
+        predictor = Predictor("checkpoint.pyth")
+        predictor("video.mp4").top(5)  # [(name, score), ...]
+
+    Scores are those of the test of the run that made the checkpoint.
+
+    Args:
+        checkpoint: A file of this project, of PySlowFast or of the authors' fork, of which no code is run; or
+            the OUTPUT_DIR of a run, for its newest one.
+        config: A YAML file in place of the configuration in the checkpoint.
+        overrides: Keys and values in turn, over either.
+        classes: A file with the name of a class on each line, in place of the names in the checkpoint.
+        views: "full" for one look at the whole video, "multi" for several clips and crops; by default what
+            the configuration says.
+        frames_per_chunk: Frames that a VTN is given at once, to save memory; by default what the
+            configuration says.
+        batch_size: Views that are computed at once.
+
+    Attributes:
+        cfg: The configuration in use.
+        model: In evaluation mode.
+        class_names: (K,); None where they are not known.
+
+    Raises:
+        InputError: If the checkpoint, the configuration or the classes cannot be used.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        *,
+        config: str | Path | None = None,
+        overrides: Sequence[str] = (),
+        classes: str | Path | None = None,
+        views: str | None = None,
+        frames_per_chunk: int | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        for name, number in (("batch size", batch_size), ("number of frames per chunk", frames_per_chunk)):
+            if number is not None and number < 1:
+                raise InputError(f"the {name} is {number}: it must be at least 1")
+        get_host()
+        checkpoint = _file_of(checkpoint)
+        content = read_checkpoint(checkpoint)
+        if frames_per_chunk is not None:
+            overrides = [*overrides, "VTN.FRAMES_PER_CHUNK", str(frames_per_chunk)]
+        self.cfg = prediction_config(content, checkpoint, overrides, config=config, views=views)
+        names = None if classes is None else _read_classes(Path(classes), self.cfg.MODEL.NUM_CLASSES)
+        self.model, known = load_trained(self.cfg, checkpoint)
+        self.class_names: Sequence[str] | None = known if names is None else names
+        self._checkpoint, self._batch_size = checkpoint, batch_size
+        self._stream = FrameStream(self.model, self.cfg, batch_size)
+
+    def __call__(
+        self,
+        video: Any,
+        *,
+        fps: float | None = None,
+        window: float | None = None,
+        every: float | None = None,
+    ) -> Prediction:
+        """Look at one video, a few frames at a time.
+
+        Args:
+            video: A path; a binary file object that can seek; or frames: an array or tensor (T, H, W, 3) of
+                uint8, RGB, or an iterable of such frames, which are gathered first.
+            fps: Frames per second, of frames.
+            window: Seconds; look at parts of this length, as if each was a video.
+            every: Seconds from one of these to the next; by default they follow one another.
+
+        Raises:
+            InputError: If an argument cannot be used.
+            VideoError: If the video cannot be read.
+        """
+        window, every = _checked_windows(window, every)
+        name, source = source_of(video, fps)
+        return self._look(name, source, window, every)
+
+    def predict_files(
+        self,
+        paths: Sequence[str],
+        *,
+        num_workers: int | None = None,
+        window: float | None = None,
+        every: float | None = None,
+    ) -> Iterator[Prediction]:
+        """Look at many files, several at once.
+
+        Args:
+            paths: The files.
+            num_workers: Processes that read them; by default up to four. With windows, or where a VTN takes
+                a video in chunks, files are read here, one after the other.
+            window, every: As for a call.
+
+        Yields:
+            A prediction for each file, as it is done; one that cannot be read says so in its `error`.
+        """
+        window, every = _checked_windows(window, every)
+        if window is not None or (self.cfg.VTN.FRAMES_PER_CHUNK and isinstance(self.model, VTN)):
+            for path in paths:
+                try:
+                    yield self._look(path, source_of(path)[1], window, every)
+                except VideoError as error:
+                    yield Prediction(path, self.class_names, error=str(error))
+        elif paths:
+            yield from self._load(paths, self._workers_for(paths) if num_workers is None else num_workers)
+
+    def fingerprint(self, **more: Any) -> str:
+        """What tells predictions of other weights, settings or names from these: 16 hexadecimal digits.
+
+        Args:
+            **more: Plain values that matter too.
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        with open(self._checkpoint, "rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+        sections = ("DATA", "MODEL", "VTN", "RESNET", "NONLOCAL", "SLOWFAST", "BN")
+        settings = {name: self.cfg[name].dump() for name in sections if name in self.cfg}
+        test = {key: self.cfg.TEST[key] for key in ("NUM_ENSEMBLE_VIEWS", "NUM_SPATIAL_CROPS", "PRECISION")}
+        full = self.cfg.TRAIN.EVAL_FULL_VIDEO, self.cfg.TRAIN.EVAL_NUM_FRAMES
+        names = None if self.class_names is None else list(self.class_names)
+        digest.update(json.dumps([settings, test, full, names, more], sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def _look(self, name: str, source: FrameSource, window: float | None, every: float | None) -> Prediction:
+        """Look at one video from its start to its end."""
+
+        def work() -> tuple:
+            # A repair may find that there are fewer frames, so they are chosen anew.
+            spans = spans_of(source.info, window, every)
+            return spans, *self._stream.scores(source, spans)
+
+        spans, scores, frames_read = source.with_repair(work)
+        info, windows = source.info, ()
+        if window is not None:
+            windows = tuple(
+                WindowScores(span.first / info.fps, (span.first + span.num_frames) / info.fps, row)
+                for span, row in zip(spans, scores.numpy(), strict=True)
+            )
+        facts = info.num_frames, frames_read, info.fps
+        return self._prediction(name, scores.mean(dim=0), facts, source.missing, windows)
+
+    def _load(self, paths: Sequence[str], num_workers: int) -> Iterator[Prediction]:
+        """As a test does it: the same loader, batches over videos, and mean over the views of each."""
+        dataset, device = VideosToPredict(self.cfg, "test", paths), device_of(self.cfg)
+        loader = VideoLoader(
+            dataset,
+            VideoSampler(dataset, shuffle=False, seed=0),
+            batch_size=self._batch_size,
+            train=False,
+            num_workers=num_workers,
+            pin_memory=device.type == "cuda",
+            timeout=self.cfg.DATA_LOADER.VIDEO_TIMEOUT,
+        )
+        loader.ledger = ledger = _LedgerOfFailures(dataset.paths, dataset.labels)
+        seen: dict[int, list[torch.Tensor]] = {}
+        for loaded in loader:
+            with torch.inference_mode():
+                scores = test_step(loaded, self.model, device, self.cfg).cpu()
+            items, meta = loaded[2].tolist(), loaded[-1]
+            told = zip(items, scores, decode_outcomes(meta), meta["facts"].tolist(), strict=True)
+            for item, row, (outcome, reason), facts in told:
+                video = item // dataset.num_views
+                views = seen.setdefault(video, [])
+                views.append(row)
+                if len(views) == dataset.num_views:
+                    del seen[video]
+                    missing = _clause(reason, paths[video]) if outcome == REPAIRED else ""
+                    yield self._prediction(paths[video], torch.stack(views).mean(dim=0), facts, missing)
+            yield from self._failures(ledger, paths)
+        yield from self._failures(ledger, paths)
+
+    def _failures(self, ledger: "_LedgerOfFailures", paths: Sequence[str]) -> Iterator[Prediction]:
+        while ledger.failed:
+            video, reason = ledger.failed.pop(0)
+            yield Prediction(paths[video], self.class_names, error=reason)
+
+    def _prediction(
+        self,
+        name: str,
+        scores: torch.Tensor,
+        facts: Sequence[float],
+        missing: str,
+        windows: tuple[WindowScores, ...] = (),
+    ) -> Prediction:
+        num_frames, frames_read = map(int, facts[:2])
+        found: np.ndarray | None = scores.numpy()
+        error = ""
+        if not np.isfinite(found).all():
+            found, windows, error = None, (), f"the scores of {name} are not finite numbers."
+        return Prediction(
+            name,
+            self.class_names,
+            scores=found,
+            num_frames=num_frames,
+            frames_read=frames_read,
+            fps=facts[2],
+            views=self._stream.num_views,
+            missing=missing,
+            error=error,
+            windows=windows,
+        )
+
+    def _workers_for(self, paths: Sequence[str]) -> int:
+        return min(_MOST_WORKERS, os.cpu_count() or 1, len(paths)) if len(paths) > 1 else 0
+
+
+class _LedgerOfFailures(Ledger):
+    """A ledger that also lists what failed since somebody looked."""
+
+    def __init__(self, paths: Sequence[str], labels: Sequence[int]) -> None:
+        super().__init__(paths, labels)
+        self.failed: list[tuple[int, str]] = []
+
+    def note(self, video: int, outcome: str, reason: str = "") -> None:
+        """As Ledger.note."""
+        known = self.entries.get(video)
+        super().note(video, outcome, reason)
+        if outcome == FAILED and (known is None or known.outcome != FAILED):
+            self.failed.append((video, reason))
+
+
+def _file_of(checkpoint: str | Path) -> str | Path:
+    """A checkpoint, which may be meant by the folder of its run."""
+    if not os.path.isdir(checkpoint):
+        return checkpoint
+    newest = newest_checkpoint(os.fspath(checkpoint))
+    if newest is None:
+        raise InputError(f"the folder {checkpoint} holds no checkpoint of a run: name a file")
+    return newest
+
+
+def _clause(reason: str, path: str) -> str:
+    """What is missing, from the ledger's sentence "PATH: ..."; a long one has lost its beginning."""
+    return reason.removeprefix(f"{path}: ").rstrip(".")
+
+
+def _checked_windows(window: float | None, every: float | None) -> tuple[float | None, float | None]:
+    """Both or none; of one the other."""
+    window, every = (every if window is None else window), (window if every is None else every)
+    for name, seconds in (("window", window), ("every", every)):
+        if seconds is not None and not 0 < seconds < 1e9:
+            raise InputError(f"{name} is {seconds}: it must be more than 0 seconds")
+    return window, every
+
+
+def _read_classes(path: Path, num_classes: int) -> tuple[str, ...]:
+    try:
+        names = split_class_names(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"--classes {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+    if len(names) != num_classes or not all(names) or any(map(has_controls, names)):
+        raise InputError(
+            f"--classes {path}: it has {len(names)} lines, and the model has {num_classes} classes: it must "
+            "have the name of one on each line"
+        )
+    return names
