@@ -121,14 +121,27 @@ def _believed(content: Mapping[str, Any], checkpoint: str | Path) -> dict[str, A
 
 
 def _plain_keys(tree: Mapping[Any, Any]) -> dict[str, Any]:
-    known, taken = get_cfg(), {}
-    for section in (*_SECTIONS, *_KEYS):
-        keys = tree.get(section)
-        if section not in known or not isinstance(keys, dict):
+    known = get_cfg()
+    return {
+        section: _plain_section(tree[section], known[section], section, _KEYS.get(section))
+        for section in (*_SECTIONS, *_KEYS)
+        if section in known and isinstance(tree.get(section), dict)
+    }
+
+
+def _plain_section(
+    keys: Mapping[Any, Any], known: CfgNode, section: str, only: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Those keys of a section that this PySlowFast knows, all or some, with sections in it."""
+    taken = {}
+    for name, default in known.items():
+        key = f"{section}.{name}"
+        if name not in keys or key in _LEFT_OUT or (only is not None and name not in only):
             continue
-        names = keys.keys() & known[section].keys() & set(_KEYS.get(section, known[section]))
-        names = [name for name in sorted(names) if f"{section}.{name}" not in _LEFT_OUT]
-        taken[section] = {name: _plain(keys[name], f"{section}.{name}") for name in names}
+        if isinstance(default, CfgNode) and isinstance(keys[name], dict):
+            taken[name] = _plain_section(keys[name], default, key)
+        else:
+            taken[name] = _plain(keys[name], key)
     return taken
 
 

@@ -18,8 +18,8 @@ FAULTS = [
     Fault(
         "a checkpoint's configuration names weights to start from",
         f"{PREDICT}/settings.py",
-        'if f"{section}.{name}" not in _LEFT_OUT',
-        "if name",
+        " or key in _LEFT_OUT",
+        "",
         f"{SETTINGS}::test_no_file_of_the_configuration_is_opened_and_no_folder_made",
     ),
     Fault(

@@ -8,6 +8,8 @@ import yaml
 from predictions import FULL, NAMES
 from tiny_runs import ROOT
 
+from slowfast_ext.host import get_host
+from slowfast_ext.models import make_model
 from slowfast_ext.predict import Predictor
 from vtn.errors import InputError
 
@@ -130,3 +132,19 @@ def test_names_that_cannot_be_used(trained, names, tmp_path):
     torch.save(content | {"class_names": names}, tmp_path / "changed.pyth")
     with pytest.raises(InputError, match="has an entry 'class_names' that cannot be used"):
         Predictor(tmp_path / "changed.pyth")
+
+
+def test_pyslowfasts_own_loops_write_the_names_too(trained, tmp_path):
+    from slowfast.utils import checkpoint as their_checkpoint
+
+    keys = "MODEL.NUM_CLASSES 5 NUM_GPUS 0 DATA.TRAIN_JITTER_SCALES [40,48]".split()
+    keys += "DATA.TRAIN_CROP_SIZE 32 DATA.TEST_CROP_SIZE 32".split()
+    cfg, ours = trained(*keys, config=ROOT / "configs" / "Demo" / "I3D.yaml")
+    model = make_model(cfg)
+    optimizer = get_host().construct_optimizer(model, cfg)
+    theirs = their_checkpoint.save_checkpoint(str(tmp_path / "theirs"), model, optimizer, 0, cfg)
+    assert Path(theirs).name == Path(ours).name
+    content = torch.load(theirs, weights_only=True)
+    assert content["class_names"] == list(NAMES)
+    assert content.keys() == torch.load(ours, weights_only=True).keys()
+    assert tuple(Predictor(theirs).class_names) == NAMES
