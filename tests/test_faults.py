@@ -40,7 +40,9 @@ TEST = "tests/projects/vtn/test_positions.py::test_learned_accepts_narrow_intege
 def test_what_is_noticed_and_what_is_not(workshop):
     """8-bit frame indices need `long`: the test sees the copy. Nothing sees an import that is not used."""
     before = (ROOT / POSITIONS).read_bytes()
-    assert workshop.is_noticed(Fault("8 bits", POSITIONS, "indices = frame_indices.long()", "indices = frame_indices", TEST))
+    assert workshop.is_noticed(
+        Fault("8 bits", POSITIONS, "indices = frame_indices.long()", "indices = frame_indices", TEST)
+    )
     line = "from torch import nn\n"
     assert not workshop.is_noticed(Fault("harmless", POSITIONS, line, line + "import os\n", TEST))
     assert (ROOT / POSITIONS).read_bytes() == (workshop.root / POSITIONS).read_bytes() == before
@@ -52,7 +54,9 @@ def test_entries_that_say_nothing(workshop):
     ):
         workshop.is_noticed(Fault("gone", POSITIONS, "no such text", "", TEST))
     with pytest.raises(faults.Broken, match=r"'no test': without the fault, `pytest .*` exits with 5"):
-        workshop.is_noticed(Fault("no test", POSITIONS, "indices = frame_indices.long()", "", f"{TEST} -k nothing"))
+        workshop.is_noticed(
+            Fault("no test", POSITIONS, "indices = frame_indices.long()", "", f"{TEST} -k nothing")
+        )
 
 
 def test_the_table_counts_by_area(capsys):
