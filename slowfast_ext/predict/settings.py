@@ -25,11 +25,8 @@ _KEYS = {
     "TRAIN": ("EVAL_FULL_VIDEO", "EVAL_NUM_FRAMES"),
     "TEST": ("NUM_ENSEMBLE_VIEWS", "NUM_SPATIAL_CROPS", "PRECISION"),
 }
-# Of those sections: what names weights to start from, and what is for training or for another machine.
-_LEFT_OUT = {
-    *("VTN.PRETRAINED", "VTN.COMPILE", "VTN.CPU_PROCESSES"),
-    *("RESNET.INFLATE_FROM", "MODEL.ACT_CHECKPOINT"),
-}
+# Of those sections: a place on the machine that trained, perhaps a long one.
+_LEFT_OUT = {"RESNET.INFLATE_FROM"}
 _LONGEST_TEXT, _LONGEST_STRING, _MOST_VALUES, _DEEPEST = 2**18, 200, 1000, 4
 _LARGEST = 2**20
 # Sides of pictures, and what is built or done one by one.
@@ -39,7 +36,7 @@ _SMALLER = {
 }
 _ONE_PROCESS = (
     *"TRAIN.ENABLE False TEST.ENABLE True TEST.DATASET vtnkinetics VTN.CPU_PROCESSES 1".split(),
-    *"VTN.PRETRAINED False VTN.COMPILE False RESNET.INFLATE_FROM".split(),
+    *"VTN.PRETRAINED False VTN.COMPILE False MODEL.ACT_CHECKPOINT False RESNET.INFLATE_FROM".split(),
     *("", "TRAIN.CHECKPOINT_FILE_PATH", "", "TEST.CHECKPOINT_FILE_PATH", ""),
 )
 # Clips and crops of a test of many views where the configuration has those of a full video (paper sec. 4.1).

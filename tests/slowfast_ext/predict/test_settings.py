@@ -89,7 +89,7 @@ def test_no_file_of_the_configuration_is_opened_and_no_folder_made(with_text, tm
         DATA={"PATH_TO_DATA_DIR": str(away)},
         TRAIN={"CHECKPOINT_FILE_PATH": str(away / "x.pyth"), "DATASET": "kinetics"},
         TEST={"CHECKPOINT_FILE_PATH": str(away / "x.pyth")},
-        RESNET={"INFLATE_FROM": str(away / "x.safetensors")},
+        RESNET={"INFLATE_FROM": str(away / ("deep/" * 50) / "x.safetensors")},
         VTN={"PRETRAINED": True, "COMPILE": True, "CPU_PROCESSES": 7},
     )
     predictor = Predictor(changed)
