@@ -16,6 +16,7 @@ from slowfast_ext.processes import interrupts_wait
 COMMANDS = {
     "run_net": ("slowfast_ext.run_net:run_net", "train and test a model"),
     "predict": ("slowfast_ext.predict.command:predict", "say what happens in videos"),
+    "extract_features": ("slowfast_ext.features.command:extract_features", "store features of frames"),
     "prepare_dataset": ("slowfast_ext.prepare.command:prepare_dataset", "make the lists of a data set"),
     "plot_curves": ("slowfast_ext.report.plot_curves:draw_runs", "draw learning curves of runs"),
     "plot_attention": ("slowfast_ext.report.plot_attention:draw_attention", "draw what a VTN looks at"),

@@ -98,6 +98,8 @@ def add_vtn_config(cfg: CfgNode) -> None:
     # The released code's evaluation: its indices (see slowfast_ext/video/sampling.py) and its normalisation,
     # where DATA.MEAN and DATA.STD are not given.
     cfg.VTN.AUTHORS_PROTOCOL = False
+    # Folder of tools/extract_features.py whose features stand in for decoded frames and the backbone.
+    cfg.VTN.FEATURES = ""
     # Machine.
     cfg.VTN.COMPILE = False  # torch.compile of backbone and temporal encoder
     cfg.VTN.CPU_PROCESSES = 1  # processes when NUM_GPUS is 0

@@ -82,8 +82,19 @@ _ONLY_IN_OUR_LOOPS = {
     "TRAIN.NONFINITE": "stop",
     "SOLVER.FUSED": False,
     "VTN.COMPILE": False,
+    "VTN.FEATURES": "",
     "TENSORBOARD.WANDB": False,
 }
+# With VTN.FEATURES: what changes pixels, shows other parts of them, or needs the backbone.
+_NOT_WITH_FEATURES_IN_TRAINING = {
+    "AUG.ENABLE": False,
+    "AUG.NUM_SAMPLE": 1,
+    "MIXUP.PROB": 0.0,
+    "BN.USE_PRECISE_STATS": False,
+    "VTN.FREEZE_BACKBONE": True,
+}
+_NOT_WITH_FEATURES_IN_TESTS = {"TEST.NUM_SPATIAL_CROPS": 1}
+_NOT_WITH_FEATURES = {"MODEL.MODEL_NAME": "VTN", "VTN.REUSE_FRAMES": 0.0}
 _NOT_BY_THIS_COMMAND = {
     "DEMO.ENABLE": False,
     "TENSORBOARD.MODEL_VIS.ENABLE": False,
@@ -118,6 +129,8 @@ def check_limits(cfg: CfgNode) -> None:
         _check_our_datasets(cfg)
     if cfg.TRAIN.ENABLE:
         _check_augmented_training(cfg)
+    if cfg.VTN.FEATURES:
+        _check_features(cfg)
     if uses_own_loops(cfg):
         _require_plain(cfg, _ONLY_IN_MAINS_LOOPS, _where_own_loops_run(cfg))
         _check_curves(cfg)
@@ -126,6 +139,18 @@ def check_limits(cfg: CfgNode) -> None:
     if get_host().NAME == "wheel" and cfg.MODEL.MODEL_NAME != "VTN":
         _require_plain(cfg, _OF_MAINS_MODELS, f"for {cfg.MODEL.MODEL_NAME} of PySlowFast 1.0")
     _require_plain(cfg, _NOT_BY_THIS_COMMAND, "in this command; main's own tools/run_net.py does it")
+
+
+def _check_features(cfg: CfgNode) -> None:
+    """Refuse what stored features cannot do; whether they fit the videos and the weights is seen later."""
+    _require_plain(cfg, _NOT_WITH_FEATURES, "with VTN.FEATURES")
+    if cfg.TRAIN.ENABLE:
+        plain = dict(_NOT_WITH_FEATURES_IN_TRAINING)
+        if not cfg.MIXUP.ENABLE:
+            del plain["MIXUP.PROB"]
+        _require_plain(cfg, plain, "in a training with VTN.FEATURES")
+    if cfg.TEST.ENABLE:
+        _require_plain(cfg, _NOT_WITH_FEATURES_IN_TESTS, "in a test with VTN.FEATURES")
 
 
 def _check_curves(cfg: CfgNode) -> None:

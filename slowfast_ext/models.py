@@ -42,8 +42,9 @@ class VTN(vtn.VTN):
 
         Args:
             inputs: [clips] or [clips, frame_indices (B, T)]. Clips are Frames, of which each distinct one is
-                normalised and encoded once, or a normalised tensor (B, 3, T, H, W). Without indices the
-                frames count 0 to T - 1 (PySlowFast's own FLOP counter passes only the clip).
+                normalised and encoded once, or a normalised tensor (B, 3, T, H, W), or features that were
+                computed before (B, T, D). Without indices the frames count 0 to T - 1 (PySlowFast's own FLOP
+                counter passes only the clip).
 
         Returns:
             Logits (B, K) in training, scores (B, K) that sum to 1 in evaluation.
@@ -51,6 +52,8 @@ class VTN(vtn.VTN):
         clips, *frame_indices = inputs
         if isinstance(clips, Frames):
             logits = self.classify(self.features_of(clips), *frame_indices)
+        elif clips.ndim == 3:
+            logits = self.classify(clips, *frame_indices)
         else:
             logits = super().forward(clips, *frame_indices)
         return logits if self.training else logits.float().softmax(dim=1)

@@ -50,6 +50,7 @@ LAYERS = [
         "benchmark",
         "report",
         "compare",
+        "features",
         "predict",
         "prepare",
         "demo",

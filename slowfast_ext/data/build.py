@@ -11,6 +11,7 @@ from slowfast_ext.data.dense import dense_batches
 from slowfast_ext.data.ledger import REPAIRED, USED, Ledger
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
 from slowfast_ext.data.short_videos import ShortVideos
+from slowfast_ext.data.stored_videos import StoredVideos
 from slowfast_ext.data.video_list import require_list
 from slowfast_ext.data.wrapping import WrappedPositions, positions_may_wrap
 from slowfast_ext.distributed import device_of, is_master, seed_everything, world_size
@@ -69,7 +70,10 @@ def construct_loader(
         InputError: If the training split is smaller than one batch.
     """
     section = cfg.TEST if split == "test" else cfg.TRAIN
-    dataset = get_host().build_dataset(section.DATASET, cfg, split)
+    if cfg.VTN.FEATURES:
+        dataset = StoredVideos(cfg, split)
+    else:
+        dataset = get_host().build_dataset(section.DATASET, cfg, split)
     train = split == "train"
     sampler = VideoSampler(dataset, shuffle=train, seed=cfg.RNG_SEED)
     transform = dense_batches(cfg, lambda: sampler.epoch) if dense else None

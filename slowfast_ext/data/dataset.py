@@ -156,9 +156,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
                 meta = encode_outcome(REPAIRED, f"{self.paths[video]}: {missing}.")
         except VideoError as error:
             frame_indices = torch.zeros(self._num_frames, dtype=torch.int64)
-            black = torch.zeros((1, self._crop_size, self._crop_size, 3), dtype=torch.uint8)
-            shown = torch.zeros((self.num_samples, self._num_frames), dtype=torch.int64)
-            frames, meta = Frames((black,), shown), encode_outcome(FAILED, str(error))
+            frames, meta = self._nothing(), encode_outcome(FAILED, str(error))
         inputs = [frames, frame_indices] if self.cfg.MODEL.MODEL_NAME == "VTN" else [frames]
         time = torch.tensor([[frame_indices.min(), frame_indices.max(), 0]], dtype=torch.float64)
         item = inputs, self.labels[video], index, time, meta
@@ -176,6 +174,18 @@ class Vtnkinetics(torch.utils.data.Dataset):
         shown = index + len(distinct) * torch.arange(self.num_samples)[:, None]
         return Frames((pixels,), shown, decoded.kept), frame_indices, decoded.missing
 
+    def _nothing(self) -> Frames:
+        """In place of the frames of a video that cannot be read: black."""
+        black = torch.zeros((1, self._crop_size, self._crop_size, 3), dtype=torch.uint8)
+        return Frames((black,), torch.zeros((self.num_samples, self._num_frames), dtype=torch.int64))
+
+    def _draw(self, video: int) -> tuple[np.random.Generator | None, list[float]]:
+        """The random numbers of a video, in training, and where its clips begin."""
+        if self.mode != "train":
+            return None, self._starts
+        rng = np.random.default_rng([self.cfg.RNG_SEED, self.epoch, video])
+        return rng, [rng.random()]
+
     def _decode(self, video: int) -> _Decoded:
         """Decode all clips of a video; if it has several views, the result is kept for the next item."""
         if self._last_decoded is not None and self._last_decoded[0] == video:
@@ -189,10 +199,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
 
     def _read(self, video: int, reader: VideoReader) -> _Decoded:
         """Decode the frames that the clips need, each once, and scale them as they come."""
-        rng, starts = None, self._starts
-        if self.mode == "train":
-            rng = np.random.default_rng([self.cfg.RNG_SEED, self.epoch, video])
-            starts = [rng.random()]
+        rng, starts = self._draw(video)
         clips = [self._sample(reader.info, start) for start in starts]
         decoded_indices = torch.cat([frames_to_show for frames_to_show, _ in clips]).unique()
         slots = {index: slot for slot, index in enumerate(decoded_indices.tolist())}

@@ -13,6 +13,7 @@ from torch import nn
 from slowfast_ext.data.build import construct_loader
 from slowfast_ext.data.ledger import REPAIRED
 from slowfast_ext.data.loader import VideoLoader
+from slowfast_ext.data.stored_videos import use_stored_features
 from slowfast_ext.distributed import device_of, is_master, on_backend, seed_everything, unwrap
 from slowfast_ext.engine import start
 from slowfast_ext.engine.batch import Batch
@@ -47,6 +48,7 @@ def test(cfg) -> None:
     model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=False)
     epochs = 0 if source is None else source.load(model) + 1
+    use_stored_features(model, [loader.dataset])
     write_test_config(cfg)  # what is refused leaves none behind
     compile_parts(model, cfg)
     board = Board(cfg)

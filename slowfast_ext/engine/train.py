@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from slowfast_ext.data.build import construct_loader, shuffle_dataset
+from slowfast_ext.data.stored_videos import use_stored_features
 from slowfast_ext.distributed import seed_everything, unwrap
 from slowfast_ext.engine import start
 from slowfast_ext.engine.batch import Batch, split_batch
@@ -75,6 +76,7 @@ def _train(cfg, source: start.Source | None, noted: Noted) -> str:
     log_model_info(model, cfg, train=True)
     learner = make_learner(model, cfg, train_loader.ledger.paths)
     begin = find_begin(cfg, source, learner, train_loader, made)
+    use_stored_features(model, [train_loader.dataset, val_loader.dataset])
     for trained in learner.models:
         compile_parts(trained, cfg)
     train_meter = host.TrainMeter(len(train_loader), cfg)

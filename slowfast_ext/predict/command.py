@@ -13,7 +13,7 @@ from slowfast_ext.predict.inputs import find_videos
 from slowfast_ext.predict.output import PredictionFile, require_writable
 from slowfast_ext.processes import interrupts_wait
 from slowfast_ext.progress import with_progress
-from slowfast_ext.report.words import split_at_keys
+from slowfast_ext.report.words import split_at_keys, without_controls
 from vtn.errors import InputError
 
 _DESCRIPTION = (
@@ -50,6 +50,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
             classes=args.classes,
             views=args.views,
             frames_per_chunk=args.frames_per_chunk,
+            features=args.features,
             batch_size=args.batch_size,
         )
     windows = {"window": args.window, "every": args.every}
@@ -109,7 +110,7 @@ def _told(prediction: Prediction, top: int) -> str:
     """A video's lines on the screen."""
     read = f"{prediction.frames_read} of {prediction.num_frames} frames, {prediction.seconds:.1f} s"
     views = f", {prediction.views} views" if prediction.views > 1 else ""
-    lines = [f"{_shown(prediction.path)} ({read}{views})"]
+    lines = [f"{without_controls(prediction.path)} ({read}{views})"]
     if prediction.missing:
         lines[0] += f": {prediction.missing}"
     for part in prediction.windows:
@@ -122,12 +123,7 @@ def _told(prediction: Prediction, top: int) -> str:
 
 
 def _named(path: str, reason: str) -> str:
-    return _shown(reason if path in reason or reason.startswith("…") else f"{path}: {reason}")
-
-
-def _shown(text: str) -> str:
-    """A text whose characters, such as those of a file's name, cannot steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+    return without_controls(reason if path in reason or reason.startswith("…") else f"{path}: {reason}")
 
 
 def _seconds(text: str) -> float:
@@ -183,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", type=int, default=8, help="views that are computed at once; default: 8")
     add("--workers", type=int, help="processes that read videos; default: up to 4, 0 with --window or chunks")
     add("--frames-per-chunk", type=int, metavar="N", help="frames a VTN is given at once, to save memory")
+    add("--features", metavar="DIR", help="features of tools/extract_features.py in place of decoded frames")
     add("--cfg", metavar="FILE", help="configuration in place of the checkpoint's")
     add("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the configuration")
     return parser

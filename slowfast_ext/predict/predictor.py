@@ -16,6 +16,7 @@ import torch
 from slowfast_ext.data.ledger import FAILED, REPAIRED, Ledger, decode_outcomes
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.data.sampler import VideoSampler
+from slowfast_ext.data.stored_videos import use_stored_features
 from slowfast_ext.distributed import device_of
 from slowfast_ext.engine.test import test_step
 from slowfast_ext.engine.trained import has_controls, load_trained
@@ -26,7 +27,7 @@ from slowfast_ext.predict.answers import Prediction, WindowScores
 from slowfast_ext.predict.settings import prediction_config
 from slowfast_ext.predict.sources import FrameSource, source_of
 from slowfast_ext.predict.stream import FrameStream
-from slowfast_ext.predict.videos import VideosToPredict, spans_of
+from slowfast_ext.predict.videos import StoredVideosToPredict, VideosToPredict, spans_of
 from slowfast_ext.recipe import split_class_names
 from slowfast_ext.video import VideoError
 from vtn.checkpoint import read_checkpoint
@@ -54,6 +55,8 @@ class Predictor:
         frames_per_chunk: Frames that a VTN is given at once, to save memory; by default what the
             configuration says.
         batch_size: Views that are computed at once.
+        features: A folder of tools/extract_features.py, whose features of the videos stand in for decoded
+            frames. Videos are then files, and are looked at as wholes.
 
     Attributes:
         cfg: The configuration in use.
@@ -74,15 +77,18 @@ class Predictor:
         views: str | None = None,
         frames_per_chunk: int | None = None,
         batch_size: int = 8,
+        features: str | Path | None = None,
     ) -> None:
         for name, number in (("batch size", batch_size), ("number of frames per chunk", frames_per_chunk)):
             if number is not None and number < 1:
                 raise InputError(f"the {name} is {number}: it must be at least 1")
         get_host()
-        checkpoint = _file_of(checkpoint)
+        checkpoint = checkpoint_in(checkpoint)
         content = read_checkpoint(checkpoint)
         if frames_per_chunk is not None:
             overrides = [*overrides, "VTN.FRAMES_PER_CHUNK", str(frames_per_chunk)]
+        if features is not None:
+            overrides = [*overrides, "VTN.FEATURES", str(features), "ENGINE", "own"]
         self.cfg = prediction_config(content, checkpoint, overrides, config=config, views=views)
         names = None if classes is None else _read_classes(Path(classes), self.cfg.MODEL.NUM_CLASSES)
         self.model, known = load_trained(self.cfg, checkpoint)
@@ -112,6 +118,12 @@ class Predictor:
             VideoError: If the video cannot be read.
         """
         window, every = _checked_windows(window, every)
+        if self.cfg.VTN.FEATURES:
+            self._require_whole_file(video, window)
+            (prediction,) = self._load([os.fspath(video)], 0)
+            if prediction.error:
+                raise VideoError(prediction.error)
+            return prediction
         name, source = source_of(video, fps)
         return self._look(name, source, window, every)
 
@@ -135,7 +147,10 @@ class Predictor:
             A prediction for each file, as it is done; one that cannot be read says so in its `error`.
         """
         window, every = _checked_windows(window, every)
-        if window is not None or (self.cfg.VTN.FRAMES_PER_CHUNK and isinstance(self.model, VTN)):
+        if self.cfg.VTN.FEATURES:
+            self._require_whole_file("", window)
+            yield from self._load(paths, num_workers or 0)
+        elif window is not None or (self.cfg.VTN.FRAMES_PER_CHUNK and isinstance(self.model, VTN)):
             for path in paths:
                 try:
                     yield self._look(path, source_of(path)[1], window, every)
@@ -182,7 +197,9 @@ class Predictor:
 
     def _load(self, paths: Sequence[str], num_workers: int) -> Iterator[Prediction]:
         """As a test does it: the same loader, batches over videos, and mean over the views of each."""
-        dataset, device = VideosToPredict(self.cfg, "test", paths), device_of(self.cfg)
+        kind = StoredVideosToPredict if self.cfg.VTN.FEATURES else VideosToPredict
+        dataset, device = kind(self.cfg, "test", paths), device_of(self.cfg)
+        use_stored_features(self.model, [dataset])
         loader = VideoLoader(
             dataset,
             VideoSampler(dataset, shuffle=False, seed=0),
@@ -209,6 +226,14 @@ class Predictor:
                     yield self._prediction(paths[video], torch.stack(views).mean(dim=0), facts, missing)
             yield from self._failures(ledger, paths)
         yield from self._failures(ledger, paths)
+
+    def _require_whole_file(self, video: Any, window: float | None) -> None:
+        """Refuse what stored features cannot show."""
+        if window is not None or not (isinstance(video, str) or hasattr(video, "__fspath__")):
+            raise InputError(
+                f"VTN.FEATURES is {self.cfg.VTN.FEATURES!r}: it holds features of whole files, so "
+                "no windows and no frames in memory can be looked at with it"
+            )
 
     def _failures(self, ledger: "_LedgerOfFailures", paths: Sequence[str]) -> Iterator[Prediction]:
         while ledger.failed:
@@ -260,7 +285,7 @@ class _LedgerOfFailures(Ledger):
             self.failed.append((video, reason))
 
 
-def _file_of(checkpoint: str | Path) -> str | Path:
+def checkpoint_in(checkpoint: str | Path) -> str | Path:
     """A checkpoint, which may be meant by the folder of its run."""
     if not os.path.isdir(checkpoint):
         return checkpoint

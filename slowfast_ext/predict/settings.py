@@ -25,8 +25,8 @@ _KEYS = {
     "TRAIN": ("EVAL_FULL_VIDEO", "EVAL_NUM_FRAMES"),
     "TEST": ("NUM_ENSEMBLE_VIEWS", "NUM_SPATIAL_CROPS", "PRECISION"),
 }
-# Of those sections: a place on the machine that trained, perhaps a long one.
-_LEFT_OUT = {"RESNET.INFLATE_FROM"}
+# Of those sections: places on the machine that trained, perhaps long ones.
+_LEFT_OUT = {"RESNET.INFLATE_FROM", "VTN.FEATURES"}
 _LONGEST_TEXT, _LONGEST_STRING, _MOST_VALUES, _DEEPEST = 2**18, 200, 1000, 4
 _LARGEST = 2**20
 # Sides of pictures, and what is built or done one by one.

@@ -64,6 +64,31 @@ class FrameStream:
         with computing_in(self._cfg.TEST.PRECISION, self._device):
             return torch.stack(look(source, plans, wanted)).cpu(), len(wanted)
 
+    @torch.inference_mode()
+    def features(self, source: FrameSource, wanted: list[int]) -> torch.Tensor:
+        """Features of some frames of a video at the first place of the crop.
+
+        Args:
+            source: The video.
+            wanted: Numbers of frames that are on the screen, rising, distinct.
+
+        Returns:
+            (len(wanted), D) float32, on the CPU.
+
+        Raises:
+            VideoError: If the video cannot be read.
+        """
+        found = {}
+        for numbers, squares in self._chunks(source, wanted):
+            found.update(zip(numbers, self._features(squares)[:, 0].float().cpu(), strict=True))
+        return torch.stack([found[number] for number in wanted])
+
+    @torch.inference_mode()
+    def encode(self, frames: Frames) -> torch.Tensor:
+        """Features of the distinct frames, (N, D) float32, on the CPU."""
+        parts = frames.chunks(self._chunk)
+        return torch.cat([self._features(pixels[:, None])[:, 0].float().cpu() for pixels in parts])
+
     def _look_once(self, source: FrameSource, plans: _Plans, wanted: list[int]) -> list[torch.Tensor]:
         """Features of all frames, in one pass that VTN.REUSE_FRAMES sees whole."""
         numbers: list[int] = []

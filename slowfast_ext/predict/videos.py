@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from slowfast_ext.data.dataset import Vtnkinetics
+from slowfast_ext.data.feature_files import VideoFeatures
 from slowfast_ext.data.ledger import FAILED, OUTCOMES
+from slowfast_ext.data.stored_videos import StoredVideos
 from slowfast_ext.predict.sources import FrameInfo
 from slowfast_ext.video import VideoReader
 from slowfast_ext.video.transforms import SpatialView, crop_frames, scale_frames, take_view
@@ -42,12 +44,14 @@ class _FramesOfSpan:
         return self.whole.on_screen(frame_indices + self.span.first) - self.span.first
 
 
-class VideosToPredict(Vtnkinetics):
-    """As Vtnkinetics in a test; the meta of each item has `facts` too.
+class _WithFacts:
+    """Adds `facts` to the meta of each item of a data set.
 
     These are (frames of the video, distinct frames read, frames per second), (3,) float64; zeros of a video
     that cannot be read.
     """
+
+    _facts: torch.Tensor
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """As Vtnkinetics.__getitem__."""
@@ -56,6 +60,21 @@ class VideosToPredict(Vtnkinetics):
         failed = int(meta["outcome"]) == OUTCOMES.index(FAILED)
         meta["facts"] = torch.zeros(3, dtype=torch.float64) if failed else self._facts
         return item
+
+
+class StoredVideosToPredict(_WithFacts, StoredVideos):
+    """As StoredVideos in a test, with facts."""
+
+    def _read_stored(self, video: int) -> VideoFeatures:
+        stored = super()._read_stored(video)
+        shown = torch.cat([self._sample(stored, start)[0] for start in self._starts]).unique()
+        facts = stored.num_frames, len(shown), stored.fps
+        self._facts = torch.tensor(facts, dtype=torch.float64)
+        return stored
+
+
+class VideosToPredict(_WithFacts, Vtnkinetics):
+    """As Vtnkinetics in a test, with facts."""
 
     def _read(self, video: int, reader: VideoReader):
         decoded = super()._read(video, reader)

@@ -30,3 +30,8 @@ def _is_key(word: str) -> bool:
     """Whether a word is a configuration's key, such as VTN.ATTENTION, and not a file, such as A.MP4."""
     looks_like_one = re.fullmatch(r"[A-Z_][A-Z0-9_]*(\.[A-Z0-9_]+)*", word) is not None
     return looks_like_one and Path(word).suffix.lower() not in VIDEO_SUFFIXES and not Path(word).exists()
+
+
+def without_controls(text: str) -> str:
+    """A text whose characters, such as those of a file's name, cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)

@@ -1,0 +1,1 @@
+"""Features of frames that are stored in advance: the command `vtn extract_features`."""
