@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slowfast_ext.data.feature_files import SUFFIX, VideoFeatures, read_features
-from slowfast_ext.data.feature_settings import FeatureSettings, of_weights
+from slowfast_ext.data.feature_settings import ALL_FRAMES, FeatureSettings, of_weights
 from slowfast_ext.data.video_list import normalize_path
 from vtn.errors import InputError
 
@@ -131,7 +131,7 @@ class FeatureStore:
         if bad:
             raise InputError(
                 f"the features in {self.folder} do not serve for {len(bad)} of the {len(paths)} {what}, the "
-                f"first of which is {bad[0][0]}: {bad[0][1]}; tools/extract_features.py makes them"
+                f"first of which is {bad[0][0]}: {bad[0][1]}; {_maker(wanted)} makes them"
             )
         return found
 
@@ -143,7 +143,7 @@ class FeatureStore:
         """
         everything = {record.settings: record for records in self._by_path.values() for record in records}
         if not everything:
-            raise InputError(f"{self.folder} holds no features: tools/extract_features.py makes them")
+            raise InputError(f"{self.folder} holds no features: {_maker(wanted)} makes them")
         for settings in wanted:
             for record in everything.values():
                 weights = json.loads(record.settings)["weights"]
@@ -151,8 +151,7 @@ class FeatureStore:
                     return
         raise InputError(
             f"the features in {self.folder} were made with other settings: "
-            f"{_least(wanted, list(everything.values()), but='weights')}; "
-            "tools/extract_features.py makes them"
+            f"{_least(wanted, list(everything.values()), but='weights')}; {_maker(wanted)} makes them"
         )
 
     def trouble(self, record: Record) -> str:
@@ -211,6 +210,12 @@ def key_of(video: str, size: int, settings: str) -> str:
 def file_of(key: str) -> str:
     """Name of the file for it."""
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest() + SUFFIX
+
+
+def _maker(wanted: Sequence[FeatureSettings]) -> str:
+    """The command that makes what is wanted."""
+    only_all = all(settings.frames == ALL_FRAMES for settings in wanted)
+    return "tools/extract_features.py" + (" --all-frames" if only_all else "")
 
 
 def _least(wanted: Sequence[FeatureSettings], records: Sequence[Record], but: str = "") -> str:

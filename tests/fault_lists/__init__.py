@@ -24,6 +24,7 @@ AREAS = (
     "augment",
     "launch",
     "predict",
+    "features",
 )
 
 

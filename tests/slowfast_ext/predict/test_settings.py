@@ -90,7 +90,7 @@ def test_no_file_of_the_configuration_is_opened_and_no_folder_made(with_text, tm
         TRAIN={"CHECKPOINT_FILE_PATH": str(away / "x.pyth"), "DATASET": "kinetics"},
         TEST={"CHECKPOINT_FILE_PATH": str(away / "x.pyth")},
         RESNET={"INFLATE_FROM": str(away / ("deep/" * 50) / "x.safetensors")},
-        VTN={"PRETRAINED": True, "COMPILE": True, "CPU_PROCESSES": 7},
+        VTN={"PRETRAINED": True, "COMPILE": True, "CPU_PROCESSES": 7, "FEATURES": str(away / "features")},
     )
     predictor = Predictor(changed)
     assert predictor(clips[0]).top(1)[0][0] in NAMES
