@@ -8,9 +8,9 @@ _SETTINGS = "slowfast_ext/data/feature_settings.py"
 _VIDEOS = "slowfast_ext/data/stored_videos.py"
 _COMMAND = "slowfast_ext/features/command.py"
 _FOLDER = "slowfast_ext/features/folder.py"
-_STALE = "tests/slowfast_ext/features/test_stale.py"
-_COMMANDS = "tests/slowfast_ext/features/test_command.py"
-_RUNS = "tests/slowfast_ext/features/test_runs.py"
+_STALE = "tests/slowfast_ext/features/test_stale_features.py"
+_COMMANDS = "tests/slowfast_ext/features/test_feature_command.py"
+_RUNS = "tests/slowfast_ext/features/test_feature_runs.py"
 
 FAULTS = [
     Fault(

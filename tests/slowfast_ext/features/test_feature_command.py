@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from disk import assert_on_disk_before_its_name, watch_disk
 from predictions import moving
@@ -22,7 +23,6 @@ from slowfast_ext.data.feature_store import FeatureStore, Record
 from slowfast_ext.engine.test import test as run_test
 from slowfast_ext.features import videos
 from slowfast_ext.features.command import extract_features
-from vtn import backbone
 from vtn.errors import InputError
 
 
@@ -219,14 +219,14 @@ def test_bad_input(trained, clips, tmp_path, monkeypatch):
 
 def test_published_weights_of_a_configuration(clips, tmp_path, monkeypatch):
     asked = []
-    create = backbone.timm.create_model
+    create = timm.create_model
 
     def published(name, pretrained=False, **options):
         asked.append(pretrained)
         torch.manual_seed(7)
         return create(name, pretrained=False, **options)
 
-    monkeypatch.setattr(backbone.timm, "create_model", published)
+    monkeypatch.setattr(timm, "create_model", published)
     config, out = tmp_path / "tiny.yaml", tmp_path / "out"
     config.write_text(TINY)
     words = ["--cfg", str(config), str(clips[0]), "--out", str(out), "VTN.PRETRAINED", "True"]
