@@ -18,6 +18,7 @@ from typing import Any
 import av
 import torch
 
+from slowfast_ext.video.clock import LiveClock
 from slowfast_ext.video.convert import Converter
 from slowfast_ext.video.missing import (
     clause_of_backward,
@@ -46,13 +47,8 @@ _NETWORK = "http,https,httpproxy,tcp,tls,udp,udplite,rtp,srtp,rtsp,rtmp,rtmps,rt
 _NETWORK_FORMATS = "rtsp,rtp,sdp,hls,rtp_mpegts,mpjpeg"
 # A server that says nothing for so long, in seconds, is not waited for.
 _SECONDS_TO_OPEN = 30.0
-# Times that go back by more than this, seconds, begin anew.
-_BACK = 1.0
-# Where no frame comes for so long, in seconds and in frames, some are taken for lost.
-_JUMP, _JUMP_FRAMES = 0.4, 4
 # Frames that are read before they are asked for.
 _AHEAD = 4
-_FALLBACK_FPS = 25.0
 _END = object()
 
 
@@ -160,7 +156,7 @@ class LiveVideo:
         seen, convert, looks, clock = self._seen, None, 0, None
         with self._opened() as (container, stream):
             stated = stated_length(container, stream)
-            clock = _Clock(stream)
+            clock = LiveClock(stream)
             for packet in packets_of(container, None, self._damage):
                 if packet is not None:
                     self._note(packet, stream)
@@ -269,36 +265,3 @@ class _Bytes:
     def read(self, count: int) -> bytes:
         """What is there, at most `count`; waits for some."""
         return self._file.read(count)
-
-
-class _Clock:
-    """When frames are shown, from 0, whatever the source's clock does.
-
-    Attributes:
-        backward: How often that clock went back.
-        jumps: How often it jumped ahead.
-    """
-
-    def __init__(self, stream: av.VideoStream) -> None:
-        self._unit = stream.time_base
-        self._interval = 1 / float(stream.average_rate or stream.guessed_rate or _FALLBACK_FPS)
-        self._origin: float | None = None
-        self._last = -self._interval
-        self.backward = self.jumps = 0
-
-    def seconds(self, frame: av.VideoFrame) -> float:
-        """Of the next frame."""
-        expected = self._last + self._interval
-        if frame.pts is None or not self._unit:
-            self._last = expected
-            return expected
-        time = float(frame.pts * self._unit)
-        if self._origin is None:
-            self._origin = time - expected
-        elif time - self._origin < self._last - _BACK:
-            self.backward += 1
-            self._origin = time - expected
-        elif time - self._origin - self._last > max(_JUMP, _JUMP_FRAMES * self._interval):
-            self.jumps += 1
-        self._last = max(time - self._origin, self._last)
-        return self._last
