@@ -1,14 +1,16 @@
 """The command line of tools/predict.py."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from slowfast_ext.predict.answers import Prediction
+from slowfast_ext.predict.answers import Prediction, WindowScores
 from slowfast_ext.predict.inputs import find_videos
 from slowfast_ext.predict.output import PredictionFile, require_writable
 from slowfast_ext.processes import interrupts_wait
@@ -16,15 +18,19 @@ from slowfast_ext.progress import with_progress
 from slowfast_ext.report.words import split_at_keys, without_controls
 from vtn.errors import InputError
 
+if TYPE_CHECKING:
+    from slowfast_ext.predict.predictor import Predictor
+
 _DESCRIPTION = (
     "Say what happens in videos, with a model that was trained here, by PySlowFast or by the authors of VTN. "
     "The checkpoint says how its model was made and what it expects."
 )
+_TOP, _EVERY = 5, 2.0
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0}
 
 
 def predict(argv: Sequence[str] | None = None) -> int:
-    """Predict the classes of videos, as the command line asks.
+    """Predict the classes of videos, or of one while it comes, as the command line asks.
 
     Args:
         argv: Arguments without the program's name.
@@ -36,32 +42,22 @@ def predict(argv: Sequence[str] | None = None) -> int:
         InputError: If an argument or the checkpoint cannot be used, or no video could be read.
     """
     args = _parse(argv)
+    if args.live is not None:
+        return _watch(args)
     videos = find_videos(args.videos, args.list)
     if args.out:
         require_writable(args.out, len(videos))
 
-    with interrupts_wait():  # not above: --help needs no PySlowFast
-        from slowfast_ext.predict.predictor import Predictor
-
-        predictor = Predictor(
-            args.checkpoint,
-            config=args.cfg,
-            overrides=args.overrides,
-            classes=args.classes,
-            views=args.views,
-            frames_per_chunk=args.frames_per_chunk,
-            features=args.features,
-            batch_size=args.batch_size,
-        )
+    predictor = _predictor(args)
     windows = {"window": args.window, "every": args.every}
     file = None
     if args.out:
-        file = PredictionFile(args.out, predictor.fingerprint(**windows), args.top)
+        file = PredictionFile(args.out, predictor.fingerprint(**windows), args.top or _TOP)
     try:
         say: Callable[[str], None] = tqdm.write if sys.stderr.isatty() else _say
         failed, left = _done_before(videos, file, say)
         results = predictor.predict_files(left, num_workers=args.workers, **windows)
-        failed += _predict(with_progress(results, len(left), "predicting", say), file, args.top, say)
+        failed += _predict(with_progress(results, len(left), "predicting", say), file, args.top or _TOP, say)
     finally:
         if file is not None:
             file.close()
@@ -74,6 +70,68 @@ def predict(argv: Sequence[str] | None = None) -> int:
         + (f": {args.out}" if args.out else "")
     )
     return 1 if failed else 0
+
+
+def _predictor(args: argparse.Namespace) -> "Predictor":
+    with interrupts_wait():  # not above: --help needs no PySlowFast
+        from slowfast_ext.predict.predictor import Predictor
+
+        return Predictor(
+            args.checkpoint,
+            config=args.cfg,
+            overrides=args.overrides,
+            classes=args.classes,
+            views=args.views,
+            frames_per_chunk=args.frames_per_chunk,
+            features=args.features,
+            batch_size=args.batch_size,
+        )
+
+
+def _watch(args: argparse.Namespace) -> int:
+    """Look at a video while it comes, and say what is seen; the exit status is 130 after Ctrl-C."""
+    predictor = _predictor(args)
+    every = _EVERY if args.every is None else args.every
+    how = {"kind": args.format, "rate": args.rate, "every": every, "window": args.window}
+    with interrupts_wait():
+        from slowfast_ext.predict.live import LiveAnswers
+
+    answers = LiveAnswers(predictor, args.live, **how)
+    if answers.num_layers > 1:
+        _say(
+            f"this model has {answers.num_layers} temporal layers: while a video runs its answers are an "
+            "approximation, see docs/long_videos.md"
+        )
+    status = 0
+    try:
+        for part in answers:
+            best = _best(predictor, args.live, part, args.top or 1)
+            _say(f"{_times(part)}  " + "  ".join(f"{score:.4f}  {name}" for score, name in best))
+    except KeyboardInterrupt:
+        status = 130
+        print("\ninterrupted: this is the answer so far", file=sys.stderr)
+    last = answers.latest()
+    if last is None:
+        print("no frame was looked at", file=sys.stderr)
+        return status or 1
+    read = f"{answers.num_looked} of {answers.num_frames} frames, {answers.seconds:.1f} s"
+    since = f"; the answer is since {last.begin:.1f} s" if last.begin else ""
+    _say(f"{_shown(answers.name)} ({read}{since})" + (f": {answers.missing}" if answers.missing else ""))
+    for score, name in _best(predictor, args.live, last, args.top or _TOP):
+        _say(f"  {score:.4f}  {name}")
+    return status
+
+
+def _best(predictor: "Predictor", name: str, part: WindowScores, top: int) -> list[tuple[float, str]]:
+    """Scores and names of the best classes."""
+    if not all(map(math.isfinite, part.scores)):
+        raise InputError(f"the scores of {name} are not finite numbers.")
+    answer = Prediction(name, predictor.class_names, part.scores)
+    return [(score, _shown(name)) for name, score in answer.top(top)]
+
+
+def _times(part: WindowScores) -> str:
+    return f"  {part.begin:8.2f} to {part.end:8.2f} s"
 
 
 def _say(line: str) -> None:
@@ -115,8 +173,7 @@ def _told(prediction: Prediction, top: int) -> str:
         lines[0] += f": {prediction.missing}"
     for part in prediction.windows:
         best = int(part.scores.argmax())
-        times = f"{part.begin:8.2f} to {part.end:8.2f} s"
-        lines.append(f"  {times}  {part.scores[best]:.3f}  {prediction.name(best)}")
+        lines.append(f"{_times(part)}  {part.scores[best]:.3f}  {prediction.name(best)}")
     if not prediction.windows:
         lines += [f"  {score:.3f}  {name}" for name, score in prediction.top(top)]
     return "\n".join(lines)
@@ -145,6 +202,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         raise InputError("there is no checkpoint: its file comes first, then videos")
     args.checkpoint, *args.videos = files
     args.overrides = [*overrides, *args.opts]
+    if args.live is None and (args.rate is not None or args.format is not None):
+        raise InputError("--rate and --format are for --live")
+    if args.live is not None and (args.videos or args.list or args.out):
+        raise InputError("--live looks at one source: it takes no other videos, no --list and no --out")
     for option, number, least in (("--top", args.top, 1), ("--workers", args.workers, 0)):
         if number is not None and number < least:
             raise InputError(f"{option} is {number}: it must be at least {least}")
@@ -167,14 +228,32 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--out", type=Path, metavar="FILE", help="predictions: .jsonl (all of them; is continued), .csv, .vtt"
     )
-    add("--top", type=int, default=5, help="classes named for each video; default: 5")
+    add("--top", type=int, help="classes named for each video; default: 5")
     add(
         "--views",
         choices=("full", "multi"),
         help="the whole video once, or clips and crops; default: as tested",
     )
     add("--window", type=_seconds, metavar="TIME", help="look at parts of this length: 10s, 500ms, 1min")
-    add("--every", type=_seconds, metavar="TIME", help="from one part to the next; default: --window")
+    add(
+        "--every",
+        type=_seconds,
+        metavar="TIME",
+        help="from one part to the next; default: --window; with --live from one answer to the next: 2s",
+    )
+    add(
+        "--live",
+        metavar="SOURCE",
+        help="answer while a video comes: a file, a pipe, - for standard input, a URL, a device; forgets "
+        "all after each --window",
+    )
+    add(
+        "--rate",
+        type=float,
+        metavar="FPS",
+        help="frames of --live looked at in a second; default: as trained",
+    )
+    add("--format", metavar="NAME", help="FFmpeg's name of the format of --live; v4l2 for a camera")
     add("--classes", type=Path, metavar="FILE", help="names of the classes, one on each line")
     add("--batch-size", type=int, default=8, help="views that are computed at once; default: 8")
     add("--workers", type=int, help="processes that read videos; default: up to 4, 0 with --window or chunks")

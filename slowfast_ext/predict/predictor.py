@@ -27,7 +27,7 @@ from slowfast_ext.predict.answers import Prediction, WindowScores
 from slowfast_ext.predict.settings import prediction_config
 from slowfast_ext.predict.sources import FrameSource, source_of
 from slowfast_ext.predict.stream import FrameStream
-from slowfast_ext.predict.videos import StoredVideosToPredict, VideosToPredict, spans_of
+from slowfast_ext.predict.videos import StoredVideosToPredict, VideosToPredict, checked_windows, spans_of
 from slowfast_ext.recipe import split_class_names
 from slowfast_ext.video import VideoError
 from vtn.checkpoint import read_checkpoint
@@ -117,7 +117,7 @@ class Predictor:
             InputError: If an argument cannot be used.
             VideoError: If the video cannot be read.
         """
-        window, every = _checked_windows(window, every)
+        window, every = checked_windows(window, every)
         if self.cfg.VTN.FEATURES:
             self._require_whole_file(video, window)
             (prediction,) = self._load([os.fspath(video)], 0)
@@ -146,7 +146,7 @@ class Predictor:
         Yields:
             A prediction for each file, as it is done; one that cannot be read says so in its `error`.
         """
-        window, every = _checked_windows(window, every)
+        window, every = checked_windows(window, every)
         if self.cfg.VTN.FEATURES:
             self._require_whole_file("", window)
             yield from self._load(paths, num_workers or 0)
@@ -298,15 +298,6 @@ def checkpoint_in(checkpoint: str | Path) -> str | Path:
 def _clause(reason: str, path: str) -> str:
     """What is missing, from the ledger's sentence "PATH: ..."; a long one has lost its beginning."""
     return reason.removeprefix(f"{path}: ").rstrip(".")
-
-
-def _checked_windows(window: float | None, every: float | None) -> tuple[float | None, float | None]:
-    """Both or none; of one the other."""
-    window, every = (every if window is None else window), (window if every is None else every)
-    for name, seconds in (("window", window), ("every", every)):
-        if seconds is not None and not 0 < seconds < 1e9:
-            raise InputError(f"{name} is {seconds}: it must be more than 0 seconds")
-    return window, every
 
 
 def _read_classes(path: Path, num_classes: int) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ feature, K classes.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from fvcore.common.config import CfgNode
@@ -61,7 +62,7 @@ class FrameStream:
         plans = [self._videos.clips_in(source.info, span) for span in spans]
         wanted = torch.cat([shown for clips in plans for shown, _ in clips]).unique().tolist()
         look = self._look_once if self._is_vtn and len(plans) == 1 else self._look_often
-        with computing_in(self._cfg.TEST.PRECISION, self._device):
+        with self.computing():
             return torch.stack(look(source, plans, wanted)).cpu(), len(wanted)
 
     @torch.inference_mode()
@@ -88,6 +89,22 @@ class FrameStream:
         """Features of the distinct frames, (N, D) float32, on the CPU."""
         parts = frames.chunks(self._chunk)
         return torch.cat([self._features(pixels[:, None])[:, 0].float().cpu() for pixels in parts])
+
+    @property
+    def num_places(self) -> int:
+        """P."""
+        return self._videos.num_places
+
+    def computing(self) -> AbstractContextManager:
+        """For `with`: the precision of the test."""
+        return computing_in(self._cfg.TEST.PRECISION, self._device)
+
+    @torch.inference_mode()
+    def features_of(self, picture: torch.Tensor, pixel_aspect: float) -> torch.Tensor:
+        """Of one picture (H, W, 3) uint8 what a VTN makes of its squares, (P, D)."""
+        squares = cut_squares(picture, self._videos.views_of(picture, pixel_aspect))
+        with self.computing():
+            return self._features(squares[None])[0]
 
     def _look_once(self, source: FrameSource, plans: _Plans, wanted: list[int]) -> list[torch.Tensor]:
         """Features of all frames, in one pass that VTN.REUSE_FRAMES sees whole."""

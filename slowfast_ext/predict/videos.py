@@ -15,6 +15,7 @@ from slowfast_ext.data.stored_videos import StoredVideos
 from slowfast_ext.predict.sources import FrameInfo
 from slowfast_ext.video import VideoReader
 from slowfast_ext.video.transforms import SpatialView, crop_frames, scale_frames, take_view
+from vtn.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,24 @@ def cut_squares(picture: torch.Tensor, views: list[SpatialView]) -> torch.Tensor
         return take_view(picture, views[0]).clone()
     scaled = scale_frames(picture, views[0].height, views[0].width)
     return torch.cat([crop_frames(scaled, view) for view in views])
+
+
+def checked_windows(window: float | None, every: float | None) -> tuple[float | None, float | None]:
+    """Both or none; of one the other.
+
+    Raises:
+        InputError: If one of them is no time.
+    """
+    window, every = (every if window is None else window), (window if every is None else every)
+    check_seconds("window", window)
+    check_seconds("every", every)
+    return window, every
+
+
+def check_seconds(name: str, seconds: float | None) -> None:
+    """Raise InputError unless it is a time or is not given."""
+    if seconds is not None and not 0 < seconds < 1e9:
+        raise InputError(f"{name} is {seconds}: it must be more than 0 seconds")
 
 
 def spans_of(info: FrameInfo, window: float | None, every: float | None) -> list[Span]:

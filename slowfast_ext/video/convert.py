@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
-from slowfast_ext.video.probing import VideoInfo
+from slowfast_ext.video.probing import PictureShape
 
 ToPicture = Callable[[av.VideoFrame], torch.Tensor | None]
 
@@ -27,7 +27,7 @@ class Converter:
     """Turns decoded frames into pictures, with one converter: `frame.to_ndarray("rgb24")` makes one each.
 
     Args:
-        info: Of the video.
+        info: Of the video: what its pictures look like.
         upright: Whether pictures are turned as the file's rotation tag asks, so that they are the right way
             up; else they are as stored.
         size: Width and height that they are scaled to before they are turned, pixels; as stored if not given.
@@ -36,7 +36,7 @@ class Converter:
 
     def __init__(
         self,
-        info: VideoInfo,
+        info: PictureShape,
         *,
         upright: bool = True,
         size: tuple[int, int] | None = None,

@@ -14,7 +14,7 @@ from slowfast_ext.video.gif_blocks import check_gif
 from slowfast_ext.video.numbering import Numbering
 from slowfast_ext.video.opening import Damage
 from slowfast_ext.video.timeline import is_short_of
-from slowfast_ext.video.walk import GAP_BYTES, PacketWalk, stated_length
+from slowfast_ext.video.walk import GAP_BYTES, PacketWalk, StatedLength, stated_length
 
 # Formats that state how long the video is, so that a file which was cut short can be told from a short video.
 _FORMATS_WITH_LENGTH = {"mp4", "avi", "matroska", "asf", "flv", "mxf", "rm", "ivf"}
@@ -44,9 +44,9 @@ def clauses_of_file(
     """What is wrong with the packets and the structure of a file, and what it states but does not hold."""
     formats = set(container.format.name.split(","))
     if walk.num_corrupt:
-        yield f"{walk.num_corrupt} of its packets {_are(walk.num_corrupt)} incomplete"
+        yield clause_of_incomplete(walk.num_corrupt)
     if walk.num_backward:
-        yield f"its times go back in {_count_of(walk.num_backward, 'place')}"
+        yield clause_of_backward(walk.num_backward)
     yield from _stated_but_not_there(container, stream, walk, formats)
     unread = _unread_bytes(container, stream, walk, formats)
     if unread > _GAP_PART * container.size:
@@ -66,17 +66,61 @@ def clauses_of_numbering(numbering: Numbering, time_base: Fraction) -> Iterator[
         of = f"{len(lost)} of its {len(numbering.present)} frames"
         yield f"{of} {_are(len(lost))} missing in between, the first after {seconds:.2f} s"
     if numbering.jumps:
-        yield f"its times jump ahead in {_count_of(numbering.jumps, 'place')}"
+        yield clause_of_jumps(numbering.jumps)
 
 
 def clauses_of_damage(damage: Damage) -> Iterator[str]:
     """What was found damaged while the file was read."""
-    if damage.places:
-        yield f"its container is damaged in {_count_of(damage.places, 'place')}"
-    if damage.rejected:
-        yield f"{_count_of(len(damage.rejected), 'packet')} cannot be decoded"
-    if damage.marked:
-        yield f"{_count_of(len(damage.marked), 'picture')} {_are(len(damage.marked))} damaged"
+    return clauses_of_counts(damage.places, len(damage.rejected), len(damage.marked))
+
+
+def clauses_of_counts(places: int, rejected: int, marked: int) -> Iterator[str]:
+    """The same from how many there are of what Damage holds."""
+    if places:
+        yield f"its container is damaged in {_count_of(places, 'place')}"
+    if rejected:
+        yield f"{_count_of(rejected, 'packet')} cannot be decoded"
+    if marked:
+        yield f"{_count_of(marked, 'picture')} {_are(marked)} damaged"
+
+
+def clause_of_backward(num_places: int) -> str:
+    """Times that begin anew."""
+    return f"its times go back in {_count_of(num_places, 'place')}"
+
+
+def clause_of_jumps(num_places: int) -> str:
+    """Times at which no frame comes for long."""
+    return f"its times jump ahead in {_count_of(num_places, 'place')}"
+
+
+def clause_of_incomplete(num_packets: int) -> str:
+    """Packets of which a part is missing."""
+    return f"{num_packets} of its packets {_are(num_packets)} incomplete"
+
+
+def clause_of_length(
+    container: av.container.InputContainer,
+    stated: StatedLength | None,
+    first: float,
+    end: float,
+    end_of_all: float,
+) -> str:
+    """What to say if the packets end well before the length that the file states; empty if nothing.
+
+    Args:
+        container: The file.
+        stated: What it says.
+        first, end: When the first packet of the video begins and the last one ends, seconds.
+        end_of_all: When the last packet of any stream ends.
+    """
+    if stated is None or not _FORMATS_WITH_LENGTH.intersection(container.format.name.split(",")):
+        return ""
+    found = end - (0 if stated.from_zero else first)
+    if stated.of_all:
+        found = max(found, end_of_all)
+    short = is_short_of(found, stated.seconds)
+    return f"it states {stated.seconds:.2f} s of video and holds {found:.2f} s" if short else ""
 
 
 def clause_of_rate(fps: float) -> str:
@@ -107,7 +151,7 @@ def _stated_but_not_there(
     container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk, formats: set[str]
 ) -> Iterator[str]:
     """The length, or else the number of frames, that the file states and the packets do not come to."""
-    length = _missing_length(container, stream, walk) if formats & _FORMATS_WITH_LENGTH else ""
+    length = _missing_length(container, stream, walk)
     if length:
         yield length
     # More than are stated come of a block that stands there twice, or of a second file behind the first.
@@ -119,15 +163,11 @@ def _stated_but_not_there(
 
 def _missing_length(container: av.container.InputContainer, stream: av.VideoStream, walk: PacketWalk) -> str:
     """What to say if the packets end well before the length that the file states."""
-    stated = stated_length(container, stream)
-    if not walk.pts or stated is None:
+    if not walk.pts:
         return ""
-    since = 0 if stated.from_zero else min(walk.pts)
-    found = float((max(walk.pts) + walk.last_duration - since) * stream.time_base)
-    if stated.of_all:
-        found = max(found, walk.end_of_all)
-    short = is_short_of(found, stated.seconds)
-    return f"it states {stated.seconds:.2f} s of video and holds {found:.2f} s" if short else ""
+    first, last = (float(time * stream.time_base) for time in (min(walk.pts), max(walk.pts)))
+    end = last + float(walk.last_duration * stream.time_base)
+    return clause_of_length(container, stated_length(container, stream), first, end, walk.end_of_all)
 
 
 def _unread_bytes(

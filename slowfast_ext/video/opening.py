@@ -66,11 +66,20 @@ def open_video(video: VideoLike) -> Iterator[tuple[av.container.InputContainer, 
         stream = find_video_stream(container)
         if stream is None:
             raise VideoError(f"{video} has no video stream.")
-        if stream.codec_context is None:
-            raise VideoError(f"{video} is in a video format that this FFmpeg has no decoder for.")
-        stream.codec_context.thread_count = 1
-        stream.codec_context.options = _DECODER_OPTIONS
+        prepare_decoder(video, stream)
         yield container, stream
+
+
+def prepare_decoder(video: object, stream: av.VideoStream) -> None:
+    """Let a stream be decoded on one thread, within the limits.
+
+    Raises:
+        VideoError: If there is no decoder; `video` is what it calls the file.
+    """
+    if stream.codec_context is None:
+        raise VideoError(f"{video} is in a video format that this FFmpeg has no decoder for.")
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = _DECODER_OPTIONS
 
 
 @contextmanager

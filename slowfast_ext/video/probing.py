@@ -8,7 +8,7 @@ is decoded, to see that one can be and which way up it is.
 Legend: V frames of the video, those that are lost included.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 import av
@@ -47,18 +47,37 @@ _MOST_ELONGATED = 32.0
 
 
 @dataclass(frozen=True, eq=False)
-class VideoInfo:
+class PictureShape:
+    """What the pictures of a video look like, by its first one.
+
+    Attributes:
+        height: Of a picture the right way up, pixels.
+        width: Of a picture the right way up, pixels.
+        pixel_aspect: Width of a pixel over its height, the right way up; 1.0 where the file does not say.
+        rotation: Degrees by which decoded pictures are turned clockwise to be the right way up: 0, 90, 180
+            or 270. Mirroring is not undone.
+    """
+
+    height: int
+    width: int
+    pixel_aspect: float
+    rotation: int
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height of a picture before it is turned the right way up, pixels."""
+        turned = self.rotation in (90, 270)
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+
+@dataclass(frozen=True, eq=False)
+class VideoInfo(PictureShape):
     """What `probe_video` found.
 
     Attributes:
         num_frames: Frames of the video, V. Those that are lost between others count, so that all others keep
             their place in time.
         fps: Average rate, frames per second.
-        height: Of a picture the right way up, pixels.
-        width: Of a picture the right way up, pixels.
-        pixel_aspect: Width of a pixel over its height, the right way up; 1.0 where the file does not say.
-        rotation: Degrees by which decoded pictures are turned clockwise to be the right way up: 0, 90, 180
-            or 270. Mirroring is not undone.
         pts: Shape (V,), int64: presentation time of each frame in units of time_base, by which it is found
             in the file. None where the file does not give usable times, so that frames can only be counted
             from the start.
@@ -77,10 +96,6 @@ class VideoInfo:
 
     num_frames: int
     fps: float
-    height: int
-    width: int
-    pixel_aspect: float
-    rotation: int
     pts: np.ndarray | None
     keyframes: np.ndarray
     time_base: Fraction
@@ -89,12 +104,6 @@ class VideoInfo:
     present: np.ndarray | None = None
     positions: np.ndarray | None = None
     first: int = 0
-
-    @property
-    def stored_size(self) -> tuple[int, int]:
-        """Width and height of a picture before it is turned the right way up, pixels."""
-        turned = self.rotation in (90, 270)
-        return (self.height, self.width) if turned else (self.width, self.height)
 
     @property
     def decodable(self) -> list[int]:
@@ -168,28 +177,18 @@ def probe_video(video: VideoLike) -> VideoInfo:
         numbering = number_frames(video, container, stream, walk)
         fps = _frames_per_second(stream, numbering)
         clauses = list(clauses_of_file(video, container, stream, walk))
-        pixel_aspect, time_base = float(stream.sample_aspect_ratio or 1), stream.time_base
+        time_base = stream.time_base
+        shape, clause = shape_of(video, walk.first, stream)
     if fps > _MOST_FPS:
         clauses.append(clause_of_rate(fps))
         fps = _FALLBACK_FPS
-    if not 1 / _MOST_PIXEL_ASPECT <= pixel_aspect <= _MOST_PIXEL_ASPECT:
-        clauses.append(clause_of_pixels(pixel_aspect))
-        pixel_aspect = 1.0
-    # PyAV gives the angle that the file states, counter-clockwise, from -180 to 180.
-    rotation = round(-walk.first.rotation / 90) % 4 * 90
-    height, width = walk.first.height, walk.first.width
-    if rotation in (90, 270):
-        height, width, pixel_aspect = width, height, 1 / pixel_aspect
-    _refuse_elongated(video, height, width * pixel_aspect)
+    clauses += filter(None, [clause])
     clauses += clauses_of_numbering(numbering, time_base)
     num_frames = count_frames(video, walk.damage) if numbering.pts is None else len(numbering.pts)
     return VideoInfo(
         num_frames=num_frames,
         fps=fps,
-        height=height,
-        width=width,
-        pixel_aspect=pixel_aspect,
-        rotation=rotation,
+        **asdict(shape),
         time_base=time_base,
         missing="; ".join([*clauses, *clauses_of_damage(walk.damage)]),
         pts=numbering.pts,
@@ -207,7 +206,27 @@ def _number_of(frame: av.VideoFrame, numbering: Numbering) -> int:
     return min(int(np.searchsorted(numbering.pts, frame.pts)), len(numbering.pts) - 1)
 
 
-def _refuse_elongated(video: VideoFile, height: float, width: float) -> None:
+def shape_of(
+    video: VideoFile | str, frame: av.VideoFrame, stream: av.VideoStream
+) -> tuple[PictureShape, str]:
+    """What pictures look like by the first one, and a clause if the file says what is not believed.
+
+    Raises:
+        VideoError: If they are too long and narrow.
+    """
+    pixel_aspect, clause = float(stream.sample_aspect_ratio or 1), ""
+    if not 1 / _MOST_PIXEL_ASPECT <= pixel_aspect <= _MOST_PIXEL_ASPECT:
+        pixel_aspect, clause = 1.0, clause_of_pixels(pixel_aspect)
+    # PyAV gives the angle that the file states, counter-clockwise, from -180 to 180.
+    rotation = round(-frame.rotation / 90) % 4 * 90
+    height, width = frame.height, frame.width
+    if rotation in (90, 270):
+        height, width, pixel_aspect = width, height, 1 / pixel_aspect
+    _refuse_elongated(video, height, width * pixel_aspect)
+    return PictureShape(height, width, pixel_aspect, rotation), clause
+
+
+def _refuse_elongated(video: VideoFile | str, height: float, width: float) -> None:
     if max(height, width) > _MOST_ELONGATED * min(height, width):
         raise VideoError(
             f"{video} has pictures of {width:.0f} x {height:.0f} pixels; one side may be at most "

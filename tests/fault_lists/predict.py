@@ -7,7 +7,37 @@ TESTS = "tests/slowfast_ext/predict/test_predictor.py"
 COMMAND = "tests/slowfast_ext/predict/test_command.py"
 SETTINGS = "tests/slowfast_ext/predict/test_settings.py"
 
+LIVE = "tests/slowfast_ext/predict/test_live.py"
+
 FAULTS = [
+    Fault(
+        "frame numbers of a live window count from the start of the stream",
+        f"{PREDICT}/live.py",
+        "frame.number - self._first]",
+        "frame.number]",
+        f"{LIVE}::test_windows_forget_and_the_rate_may_be_another",
+    ),
+    Fault(
+        "a live window does not forget the one before it",
+        f"{PREDICT}/live.py",
+        "                place.reset()",
+        "                place.num_pushed = 0",
+        f"{LIVE}::test_windows_forget_and_the_rate_may_be_another",
+    ),
+    Fault(
+        "the clock of a live stream goes back with its source",
+        "slowfast_ext/video/clock.py",
+        "self._last - _BACK",
+        "-1e9",
+        f"{LIVE}::test_times_that_begin_anew_go_on",
+    ),
+    Fault(
+        "a playlist that is read as a live file leads to other files",
+        "slowfast_ext/video/live.py",
+        'return f"file:{self.source}", SAFE_OPTIONS',
+        'return f"file:{self.source}", {}',
+        f"{LIVE}::test_a_playlist_in_a_file_leads_nowhere",
+    ),
     Fault(
         "a number in a checkpoint's configuration may come as a text of any size",
         f"{PREDICT}/settings.py",
