@@ -116,7 +116,10 @@ def _watch(args: argparse.Namespace) -> int:
         return status or 1
     read = f"{answers.num_looked} of {answers.num_frames} frames, {answers.seconds:.1f} s"
     since = f"; the answer is since {last.begin:.1f} s" if last.begin else ""
-    _say(f"{_shown(answers.name)} ({read}{since})" + (f": {answers.missing}" if answers.missing else ""))
+    _say(
+        f"{without_controls(answers.name)} ({read}{since})"
+        + (f": {answers.missing}" if answers.missing else "")
+    )
     for score, name in _best(predictor, args.live, last, args.top or _TOP):
         _say(f"  {score:.4f}  {name}")
     return status
@@ -127,7 +130,7 @@ def _best(predictor: "Predictor", name: str, part: WindowScores, top: int) -> li
     if not all(map(math.isfinite, part.scores)):
         raise InputError(f"the scores of {name} are not finite numbers.")
     answer = Prediction(name, predictor.class_names, part.scores)
-    return [(score, _shown(name)) for name, score in answer.top(top)]
+    return [(score, without_controls(name)) for name, score in answer.top(top)]
 
 
 def _times(part: WindowScores) -> str:
@@ -204,8 +207,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args.overrides = [*overrides, *args.opts]
     if args.live is None and (args.rate is not None or args.format is not None):
         raise InputError("--rate and --format are for --live")
-    if args.live is not None and (args.videos or args.list or args.out):
-        raise InputError("--live looks at one source: it takes no other videos, no --list and no --out")
+    if args.live is not None and (args.videos or args.list or args.out or args.features):
+        raise InputError(
+            "--live looks at one source: it takes no other videos, no --list, no --out and no --features"
+        )
     for option, number, least in (("--top", args.top, 1), ("--workers", args.workers, 0)):
         if number is not None and number < least:
             raise InputError(f"{option} is {number}: it must be at least {least}")
