@@ -207,8 +207,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args.overrides = [*overrides, *args.opts]
     if args.live is None and (args.rate is not None or args.format is not None):
         raise InputError("--rate and --format are for --live")
-    if args.live is not None and (args.videos or args.list or args.out):
-        raise InputError("--live looks at one source: it takes no other videos, no --list and no --out")
+    if args.live is not None and (args.videos or args.list or args.out or args.features):
+        raise InputError(
+            "--live looks at one source: it takes no other videos, no --list, no --out and no --features"
+        )
     for option, number, least in (("--top", args.top, 1), ("--workers", args.workers, 0)):
         if number is not None and number < least:
             raise InputError(f"{option} is {number}: it must be at least {least}")

@@ -251,6 +251,7 @@ def test_a_bad_pipe_or_command_line_is_one_sentence(trained, streams, tmp_path):
     for words, says in [
         ([video, "--live", video], "--live looks at one source"),
         (["--live", video, "--out", "x.csv"], "--live looks at one source"),
+        (["--live", video, "--features", "x"], "--live looks at one source"),
         ([video, "--rate", "3"], "--rate and --format are for --live"),
         (["--live", video, "--rate", "0"], "rate is 0.0: it must be more than 0"),
         (["--live", video, "--window", "100ms"], "it would hold no frame"),
