@@ -97,6 +97,7 @@ def test_a_slow_pipe_gives_what_the_plain_model_gives(trained, streams, kind):
 
 def test_a_file_and_a_fifo_give_the_same(trained, streams, tmp_path, capsys):
     _, path = trained(*ONE_LAYER)
+    capsys.readouterr()  # PySlowFast main has counted weights
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     writer = threading.Thread(target=lambda: fifo.write_bytes(streams["ts"].read_bytes()))
@@ -113,6 +114,7 @@ def test_a_file_and_a_fifo_give_the_same(trained, streams, tmp_path, capsys):
 def test_windows_forget_and_the_rate_may_be_another(trained, streams, capsys):
     """Windows of 1.6 s are 40 frames; at 12.5 of 25 frames per second each second one is looked at."""
     _, path = trained(*ONE_LAYER)
+    capsys.readouterr()  # PySlowFast main has counted weights
     live = [path, "--live", str(streams["mkv"]), "--window", "1600ms", "--every", "1s", "--top", "5"]
     assert predict([*live, "--rate", "12.5"]) == 0
     told = capsys.readouterr().out
@@ -146,6 +148,7 @@ def test_three_places_of_the_crop_are_averaged(trained, streams):
 @torch.inference_mode()
 def test_more_layers_say_that_they_approximate(trained, streams, capsys):
     _, path = trained(*FULL, "VTN.NUM_HIDDEN_LAYERS", "3")
+    capsys.readouterr()  # PySlowFast main has counted weights
     assert predict([path, "--live", str(streams["mkv"])]) == 0
     told = capsys.readouterr().out
     assert told.startswith("this model has 3 temporal layers: while a video runs its answers are an approx")
@@ -159,6 +162,7 @@ def test_more_layers_say_that_they_approximate(trained, streams, capsys):
 def test_a_device_is_opened_by_its_format(trained, capsys):
     """A picture that FFmpeg makes up: what cameras are opened by, without a camera."""
     _, path = trained(*ONE_LAYER)
+    capsys.readouterr()  # PySlowFast main has counted weights
     source = "testsrc=size=64x48:rate=25:duration=1"
     assert predict([path, "--live", source, "--format", "lavfi"]) == 0
     assert final(capsys.readouterr().out)[0] == f"{source} (7 of 25 frames, 1.0 s)"
@@ -166,6 +170,7 @@ def test_a_device_is_opened_by_its_format(trained, capsys):
 
 def test_what_was_read_before_the_end_in_the_middle_counts(trained, streams, tmp_path, capsys):
     _, path = trained(*ONE_LAYER)
+    capsys.readouterr()  # PySlowFast main has counted weights
     cut = tmp_path / "cut.mkv"
     content = streams["mkv"].read_bytes()
     cut.write_bytes(content[: len(content) * 6 // 10])
