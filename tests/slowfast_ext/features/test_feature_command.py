@@ -119,7 +119,7 @@ def test_only_what_is_new_or_damaged_is_done(extracted, clips, capsys):
     (folder / f".{'0' * 32}.safetensors.part").write_bytes(b"half")  # of a command that was killed
     with (folder / "manifest.jsonl").open("a") as file:
         file.write('{"path": "half a li')
-    clips[5].write_bytes(clips[5].read_bytes() + b"\0")
+    clips[1].write_bytes(clips[1].read_bytes() + b"\0")
     capsys.readouterr()
     extracted()
     told = capsys.readouterr().out
@@ -128,6 +128,8 @@ def test_only_what_is_new_or_damaged_is_done(extracted, clips, capsys):
     after = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != "manifest.jsonl"}
     assert len(after) == 7
     assert {path for path, time in before.items() if after[path] != time} == {damaged}
+    extracted()
+    assert "6 of 6 videos were done before" in capsys.readouterr().out
 
 
 @pytest.mark.timeout(250)
