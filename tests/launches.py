@@ -25,7 +25,7 @@ def pid_in(path: Path, seconds: float = 60) -> int:
     return int(path.read_text())
 
 
-def all_gone(pids: list[int], seconds: float = 10) -> bool:
+def all_gone(pids: list[int], seconds: float = 30) -> bool:
     """Whether processes end within so many seconds."""
     deadline = time.monotonic() + seconds
     while any(map(is_alive, pids)) and time.monotonic() < deadline:
