@@ -23,13 +23,15 @@ from slowfast_ext.launch.leaving import die_of, kill_all, leaving_nobody_behind
 from slowfast_ext.launch.meeting import Address, Alone, meeting_point
 from slowfast_ext.launch.part import TOLD, TRACEBACK, run_key, started_key, take_part
 from slowfast_ext.launch.place import Rank, name_of
-from slowfast_ext.launch.watch import agree_on_news, read_news
+from slowfast_ext.launch.watch import agree_on_news, first_is_gone, read_news
 from slowfast_ext.processes import SAME_SIGNAL_SECONDS, STOP_SIGNALS
 from slowfast_ext.run_lock import release_for
 from vtn.errors import InputError
 
 # Those that are left when one has failed are given so long to end by themselves.
 _GRACE_SECONDS = 5.0
+# The first machine keeps the store so much longer: the others learn there why the run ends, once a second.
+_SECONDS_TO_LEARN = 5.0
 
 
 def start_processes(cfg, init_method: str, func: Callable) -> None:
@@ -46,7 +48,7 @@ def start_processes(cfg, init_method: str, func: Callable) -> None:
         folder = Path(name)
         try:
             with leaving_nobody_behind(), meeting_point(init_method, places[0], cfg.DIST_TIMEOUT) as address:
-                children = Children(places, address)
+                children = Children(places, address, cfg.DIST_TIMEOUT)
                 # A function is pickled by its name, so that a process that starts from nothing finds it.
                 children.run((cfg, func, address, os.getpid(), folder))
                 release_for(children.pids, cfg.OUTPUT_DIR)
@@ -76,6 +78,7 @@ class Children:
     Args:
         places: Of each.
         address: Where they meet.
+        timeout: DIST_TIMEOUT, seconds.
 
     Attributes:
         failed: Rank and exit code of the first one that failed, if any.
@@ -83,11 +86,13 @@ class Children:
         signals: Numbers of the signals that came for this process.
     """
 
-    def __init__(self, places: list[Rank], address: Address) -> None:
-        self._places, self._address = places, address
+    def __init__(self, places: list[Rank], address: Address, timeout: float) -> None:
+        self._places, self._address, self._timeout = places, address, timeout
         self._processes: list[Any] = []
         self._signalled_at = float("-inf")
         self._store: dist.Store | None = None
+        self._run: str | None = None
+        self._answered_at = 0.0
         self.failed: tuple[int, int] | None = None
         self.news: tuple[int, str] | None = None
         self.signals: list[int] = []
@@ -132,6 +137,8 @@ class Children:
                 deadline = time.monotonic() + _GRACE_SECONDS
                 for process in alive:
                     process.join(max(0.0, deadline - time.monotonic()))
+                if self.news:
+                    self._let_all_learn()
                 return
             if not alive:
                 return
@@ -150,12 +157,30 @@ class Children:
                 store.set_timeout(timedelta(seconds=_GRACE_SECONDS))
             key = run_key(self._places[0].rank, self._processes[0].pid)
             if store.check([key]):
-                run = store.get(key).decode()
+                self._run = store.get(key).decode()
                 if self.failed:
-                    self.news = agree_on_news(store, run, self.status, self.sentence_of(self.failed[0]))
+                    sentence = self.sentence_of(self.failed[0])
+                    self.news = agree_on_news(store, self._run, self.status, sentence)
                 else:
-                    self.news = read_news(store, run)
-            self._store = store
+                    self.news = read_news(store, self._run)
+            self._store, self._answered_at = store, time.monotonic()
+        # Processes that run notice this first, and say it; these do not.
+        silent = time.monotonic() - self._answered_at
+        if self._run and not self.news and silent > self._timeout:
+            self.news = 1, first_is_gone(self._address, silent)
+
+    def _let_all_learn(self) -> None:
+        """Say that this machine knows why the run ends; the first one waits until all others do."""
+        here, deadline = self._places[0], time.monotonic() + _SECONDS_TO_LEARN + _GRACE_SECONDS
+        with contextlib.suppress(RuntimeError):
+            if self._store is None:
+                return
+            if here.shard_id:
+                self._store.set(f"{self._run}/learned/{here.shard_id}", "")
+                return
+            others = [f"{self._run}/learned/{shard}" for shard in range(1, here.num_shards)]
+            while others and not self._store.check(others) and time.monotonic() < deadline:
+                time.sleep(0.05)
 
     def _was_asked(self, exit_code: int) -> bool:
         """Whether a process has ended as one does that was told to stop; the others then end, too."""

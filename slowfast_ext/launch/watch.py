@@ -53,6 +53,15 @@ def read_news(store: dist.Store, run: str) -> tuple[int, str] | None:
     return tuple(json.loads(store.get(_news_key(run)))) if store.check([_news_key(run)]) else None
 
 
+def first_is_gone(address: Address, seconds_ago: float = 0.0) -> str:
+    """Says that the one that kept the store does so no more."""
+    since = datetime.now() - timedelta(seconds=seconds_ago)
+    return (
+        f"what started the first ranks, at {address.host}:{address.port}, gives no sign of life since "
+        f"{since:%H:%M:%S}"
+    )
+
+
 class Watch:
     """The signs of life of this process, and those of the others.
 
@@ -194,10 +203,7 @@ class Watch:
             self._go_with_the_parent()
             return None
         self._store = None
-        where = f"{self._address.host}:{self._address.port}"
-        return 1, (
-            f"what started the first ranks, at {where}, gives no sign of life since {datetime.now():%H:%M:%S}"
-        )
+        return 1, first_is_gone(self._address)
 
     def _go_with_the_parent(self) -> None:
         """What started this process is gone: do as after SIGTERM, but not for ever."""

@@ -204,7 +204,39 @@ def test_a_process_of_another_machine_is_named_on_both(how, start, tmp_path, fre
         assert process.returncode == 1, out
         assert f"error: rank 1 of 2 (host {HOST}, process id {pids[1]}) {said}" in out
         assert out.count("\n") == 1, out
-    assert time.monotonic() - began < 30  # of which DIST_TIMEOUT is 15, on a busy machine
+    assert time.monotonic() - began < 45  # of which DIST_TIMEOUT is 15, on a busy machine
+    assert all_gone(pids)
+
+
+@pytest.mark.slow
+def test_another_machine_that_looks_late_learns_why_the_run_ends(start, tmp_path, free_port):
+    """It asks once a second, and the first machine, which knows, is ready to end before that."""
+    where = f"tcp://127.0.0.1:{free_port}"
+    both = [start("work_on", str(shard), "2", where, processes=1, timeout=8) for shard in range(2)]
+    pids = [pid_in(tmp_path / f"rank{rank}") for rank in range(2)]
+    for pid in (pids[1], both[1].pid):
+        os.kill(pid, signal.SIGSTOP)
+    assert all_gone(pids[:1])
+    time.sleep(3)
+    os.kill(both[1].pid, signal.SIGCONT)
+    for process in both:
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 1, out
+        assert f"rank 1 of 2 (host {HOST}, process id {pids[1]}) gives no sign of life since" in out
+    assert all_gone(pids)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stopped_ends_where_the_first_machine_is_gone(start, tmp_path, free_port):
+    where = f"tcp://127.0.0.1:{free_port}"
+    both = [start("work_on", str(shard), "2", where, processes=1, timeout=6) for shard in range(2)]
+    pids = [pid_in(tmp_path / f"rank{rank}") for rank in range(2)]
+    time.sleep(2)  # what started the second one asks for news once a second
+    os.kill(pids[1], signal.SIGSTOP)
+    os.killpg(both[0].pid, signal.SIGKILL)
+    out, _ = both[1].communicate(timeout=60)
+    assert both[1].returncode == 1
+    assert out.startswith(f"error: what started the first ranks, at {where[6:]}, gives no sign of life"), out
     assert all_gone(pids)
 
 
