@@ -5,8 +5,11 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vtn.errors import InputError
+
+_PIECE = 2**20
 
 
 def write_text(path: Path, text: str) -> None:
@@ -23,6 +26,17 @@ def write_text(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def feed(digest: Any, path: str | Path) -> None:
+    """Feed the bytes of a file to a digest of hashlib, a piece at a time: `hashlib.file_digest` needs 3.11.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with open(path, "rb") as file:
+        while block := file.read(_PIECE):
+            digest.update(block)
 
 
 def reason_of(error: BaseException) -> str:

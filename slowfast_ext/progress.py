@@ -12,6 +12,16 @@ _T = TypeVar("_T")
 _SAY_EVERY = 30.0
 
 
+def say_line(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def speaker() -> Callable[[str], None]:
+    """What prints a line while `with_progress` may show a bar."""
+    return tqdm.write if sys.stderr.isatty() else say_line
+
+
 def with_progress(results: Iterable[_T], total: int, what: str, say: Callable[[str], None]) -> Iterator[_T]:
     """Pass results on, and show how many of `total` there are and how long the others will take.
 

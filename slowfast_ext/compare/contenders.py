@@ -12,6 +12,7 @@ from fvcore.common.config import CfgNode
 from slowfast_ext.config import load_config
 from slowfast_ext.config_adapt import on_our_data
 from slowfast_ext.data.video_list import read_video_list
+from slowfast_ext.files import feed
 from slowfast_ext.flops import load_on_meta
 from slowfast_ext.host import get_host
 from slowfast_ext.host.places import list_checkpoints
@@ -201,8 +202,9 @@ def count_videos(contender: Contender, split: str) -> int:
 
 def digest(path: Path) -> str:
     """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    found = hashlib.sha256()
+    feed(found, path)
+    return found.hexdigest()
 
 
 def _check_checkpoint(contender: Contender) -> None:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from slowfast_ext.data.feature_files import SUFFIX, VideoFeatures, read_features
 from slowfast_ext.data.feature_settings import ALL_FRAMES, FeatureSettings, of_weights
 from slowfast_ext.data.video_list import normalize_path
+from slowfast_ext.files import feed
 from vtn.errors import InputError
 
 MANIFEST = "manifest.jsonl"
-_BLOCK = 2**20
 
 
 class Record(NamedTuple):
@@ -194,9 +194,7 @@ def video_fingerprint(path: str) -> str:
     """What tells the bytes of a file from others: 32 hexadecimal digits; empty if it cannot be read."""
     digest = hashlib.blake2b(digest_size=16)
     try:
-        with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+        feed(digest, path)
     except OSError:
         return ""
     return digest.hexdigest()

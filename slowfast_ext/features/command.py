@@ -6,15 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from slowfast_ext.data.feature_files import VideoFeatures, write_features
 from slowfast_ext.data.feature_settings import FeatureSettings
 from slowfast_ext.data.feature_store import Record, absolute, file_of, identity, key_of, video_fingerprint
 from slowfast_ext.features.folder import FeatureFolder
-from slowfast_ext.predict.inputs import find_videos
+from slowfast_ext.predict.inputs import add_videos, find_videos
 from slowfast_ext.processes import interrupts_wait
-from slowfast_ext.progress import with_progress
+from slowfast_ext.progress import speaker, with_progress
 from slowfast_ext.report.words import split_at_keys, without_controls
 from slowfast_ext.video import VideoError
 from vtn.errors import InputError
@@ -49,7 +47,7 @@ def extract_features(argv: Sequence[str] | None = None) -> int:
             extractor = FeatureExtractor(
                 args.checkpoint, config=args.cfg, overrides=args.overrides, all_frames=args.all_frames
             )
-        say: Callable[[str], None] = tqdm.write if sys.stderr.isatty() else _say
+        say = speaker()
         todo, failed = _done_before(videos, folder, extractor.settings, args.retry_failed, say)
         workers = min(_MOST_WORKERS, os.cpu_count() or 1, len(todo)) if args.workers is None else args.workers
         before = {path: identity(path) for path in todo}
@@ -69,10 +67,6 @@ def extract_features(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"none of the {len(videos)} videos could be read, so there are no features")
     say(f"features of {len(videos) - len(failed)} of {len(videos)} videos: {args.out}")
     return 1 if failed else 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _told(path: str, found: VideoFeatures) -> str:
@@ -165,16 +159,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
     add = parser.add_argument
-    add(
-        "words",
-        nargs="*",
-        metavar="CHECKPOINT VIDEO",
-        help="a checkpoint, unless --cfg is given, then files, folders, patterns, or - for a list on "
-        "standard input; KEY VALUE pairs over the configuration may follow",
-    )
-    add(
-        "--list", action="append", default=[], metavar="FILE", help="paths, one on each line; may be repeated"
-    )
+    add_videos(parser, "a checkpoint, unless --cfg is given")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the features; is continued")
     add(
         "--all-frames",

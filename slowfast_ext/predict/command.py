@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from slowfast_ext.predict.answers import Prediction, WindowScores
-from slowfast_ext.predict.inputs import find_videos
+from slowfast_ext.predict.inputs import add_videos, find_videos
 from slowfast_ext.predict.output import PredictionFile, require_writable
 from slowfast_ext.processes import interrupts_wait
-from slowfast_ext.progress import with_progress
+from slowfast_ext.progress import say_line, speaker, with_progress
 from slowfast_ext.report.words import split_at_keys, without_controls
 from vtn.errors import InputError
 
@@ -54,7 +52,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
     if args.out:
         file = PredictionFile(args.out, predictor.fingerprint(**windows), args.top or _TOP)
     try:
-        say: Callable[[str], None] = tqdm.write if sys.stderr.isatty() else _say
+        say = speaker()
         failed, left = _done_before(videos, file, say)
         results = predictor.predict_files(left, num_workers=args.workers, **windows)
         failed += _predict(with_progress(results, len(left), "predicting", say), file, args.top or _TOP, say)
@@ -98,7 +96,7 @@ def _watch(args: argparse.Namespace) -> int:
 
     answers = LiveAnswers(predictor, args.live, **how)
     if answers.num_layers > 1:
-        _say(
+        say_line(
             f"this model has {answers.num_layers} temporal layers: while a video runs its answers are an "
             "approximation, see docs/long_videos.md"
         )
@@ -106,7 +104,7 @@ def _watch(args: argparse.Namespace) -> int:
     try:
         for part in answers:
             best = _best(predictor, args.live, part, args.top or 1)
-            _say(f"{_times(part)}  " + "  ".join(f"{score:.4f}  {name}" for score, name in best))
+            say_line(f"{_times(part)}  " + "  ".join(f"{score:.4f}  {name}" for score, name in best))
     except KeyboardInterrupt:
         status = 130
         print("\ninterrupted: this is the answer so far", file=sys.stderr)
@@ -116,12 +114,12 @@ def _watch(args: argparse.Namespace) -> int:
         return status or 1
     read = f"{answers.num_looked} of {answers.num_frames} frames, {answers.seconds:.1f} s"
     since = f"; the answer is since {last.begin:.1f} s" if last.begin else ""
-    _say(
+    say_line(
         f"{without_controls(answers.name)} ({read}{since})"
         + (f": {answers.missing}" if answers.missing else "")
     )
     for score, name in _best(predictor, args.live, last, args.top or _TOP):
-        _say(f"  {score:.4f}  {name}")
+        say_line(f"  {score:.4f}  {name}")
     return status
 
 
@@ -135,10 +133,6 @@ def _best(predictor: "Predictor", name: str, part: WindowScores, top: int) -> li
 
 def _times(part: WindowScores) -> str:
     return f"  {part.begin:8.2f} to {part.end:8.2f} s"
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _done_before(
@@ -220,16 +214,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
     add = parser.add_argument
-    add(
-        "words",
-        nargs="*",
-        metavar="CHECKPOINT VIDEO",
-        help="a checkpoint or the folder of a run, then files, folders, patterns, or - for a list on "
-        "standard input; KEY VALUE pairs over the configuration may follow",
-    )
-    add(
-        "--list", action="append", default=[], metavar="FILE", help="paths, one on each line; may be repeated"
-    )
+    add_videos(parser, "a checkpoint or the folder of a run")
     add(
         "--out", type=Path, metavar="FILE", help="predictions: .jsonl (all of them; is continued), .csv, .vtt"
     )

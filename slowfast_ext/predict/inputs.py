@@ -1,5 +1,6 @@
 """Which videos a command line means: files, folders, patterns and lists."""
 
+import argparse
 import glob
 import os
 import re
@@ -15,6 +16,19 @@ STANDARD_INPUT = "-"
 _SHOWN = 3
 # What stands between a path and its class in PySlowFast's lists, and in those of others.
 _LABEL = re.compile(r"[\s,;|]\s*\d+$")
+
+
+def add_videos(parser: argparse.ArgumentParser, checkpoint: str) -> None:
+    """Add the arguments that name videos, after a checkpoint, of which `checkpoint` tells in the help."""
+    rest = "then files, folders, patterns, or - for a list on standard input; KEY VALUE pairs over the"
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="CHECKPOINT VIDEO",
+        help=f"{checkpoint}, {rest} configuration may follow",
+    )
+    paths = "paths, one on each line; may be repeated"
+    parser.add_argument("--list", action="append", default=[], metavar="FILE", help=paths)
 
 
 def find_videos(words: Sequence[str], lists: Sequence[str | Path] = ()) -> list[str]:

@@ -20,6 +20,7 @@ from slowfast_ext.data.stored_videos import use_stored_features
 from slowfast_ext.distributed import device_of
 from slowfast_ext.engine.test import test_step
 from slowfast_ext.engine.trained import has_controls, load_trained
+from slowfast_ext.files import feed
 from slowfast_ext.host import get_host
 from slowfast_ext.host.checkpoint import newest_checkpoint
 from slowfast_ext.models import VTN
@@ -166,9 +167,7 @@ class Predictor:
             **more: Plain values that matter too.
         """
         digest = hashlib.blake2b(digest_size=8)
-        with open(self._checkpoint, "rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
+        feed(digest, self._checkpoint)
         sections = ("DATA", "MODEL", "VTN", "RESNET", "NONLOCAL", "SLOWFAST", "BN")
         settings = {name: self.cfg[name].dump() for name in sections if name in self.cfg}
         test = {key: self.cfg.TEST[key] for key in ("NUM_ENSEMBLE_VIEWS", "NUM_SPATIAL_CROPS", "PRECISION")}

@@ -230,39 +230,37 @@ def test_a_worker_that_dies_before_anyone_looks(tmp_path, monkeypatch):
     assert len(begun) == 3  # both items of the first video have killed a worker
 
 
-@pytest.mark.parametrize("train", [False, True])
-def test_idle_workers_that_somebody_kills_are_replaced_and_nothing_is_lost(tmp_path, monkeypatch, train):
+@pytest.fixture
+def disturbed(tmp_path, monkeypatch):
+    """Load twelve items by two workers, which get a signal when they have loaded ahead: all must come."""
     begin, begun, found = DataLoader.__iter__, [], []
     monkeypatch.setattr(DataLoader, "__iter__", lambda self: begun.append(begin(self)) or begun[-1])
-    loader = build(Poison({}, tmp_path), train=train, batch_size=2, num_workers=2)
-    expected = list(loader.sampler)
-    for number, batch in enumerate(loader):
-        found += batch[2].tolist()
-        if number == 0:
-            time.sleep(0.5)  # they have loaded ahead, and wait
-            for worker in begun[0]._workers:
-                os.kill(worker.pid, signal.SIGKILL)
-    assert found == expected
-    assert len(begun) == 2
-    assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
+
+    def load(number: signal.Signals, **options) -> None:
+        loader = build(Poison({}, tmp_path), batch_size=2, num_workers=2, **options)
+        expected = list(loader.sampler)
+        for batch in loader:
+            found.extend(batch[2].tolist())
+            if len(found) == 2:
+                time.sleep(0.5)  # they have loaded ahead, and wait
+                for worker in begun[0]._workers:
+                    os.kill(worker.pid, number)
+        assert found == expected
+        assert len(begun) == 2
+        assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
+
+    return load
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_idle_workers_that_somebody_stops_are_replaced(tmp_path, monkeypatch, train):
+def test_idle_workers_that_somebody_kills_are_replaced_and_nothing_is_lost(disturbed, train):
+    disturbed(signal.SIGKILL, train=train)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_idle_workers_that_somebody_stops_are_replaced(disturbed, train):
     """As by SIGSTOP: this process would wait for the memory that they have sent word of."""
-    begin, begun, found = DataLoader.__iter__, [], []
-    monkeypatch.setattr(DataLoader, "__iter__", lambda self: begun.append(begin(self)) or begun[-1])
-    loader = build(Poison({}, tmp_path), train=train, batch_size=2, num_workers=2, timeout=2.0)
-    expected = list(loader.sampler)
-    for number, batch in enumerate(loader):
-        found += batch[2].tolist()
-        if number == 0:
-            time.sleep(0.5)  # they have loaded ahead, and wait
-            for worker in begun[0]._workers:
-                os.kill(worker.pid, signal.SIGSTOP)
-    assert found == expected
-    assert len(begun) == 2
-    assert loader.ledger.summary() == "6 videos: 6 used, 0 repaired, 0 failed"
+    disturbed(signal.SIGSTOP, train=train, timeout=2.0)
 
 
 def test_a_worker_that_is_stopped_at_a_video_does_not_cost_it(tmp_path):
