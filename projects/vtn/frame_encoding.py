@@ -77,11 +77,30 @@ def encode_distinct_frames(
         return _encode_changed(backbone, parts, index, frames_per_chunk, reuse)
     if not isinstance(frames, torch.Tensor):
         if not backbone.training and _encodes_alike(backbone):
-            return torch.cat([_encode(backbone, part, frames_per_chunk) for part in frames])[index]
+            features = _collect((_encode(backbone, part, frames_per_chunk) for part in frames), index)
+            return features[None] if _is_in_order(index, len(features)) else features[index]
         frames = torch.cat(list(frames))
     if len(frames) < index.numel() and not _encodes_alike(backbone):
         return _encode(backbone, frames[index.flatten()], frames_per_chunk).view(*index.shape, -1)
     return _encode(backbone, frames, frames_per_chunk)[index]
+
+
+def _collect(parts: Iterable[torch.Tensor], index: torch.Tensor) -> torch.Tensor:
+    """Features (n, D) at a time -> (N, D); where nothing waits for it, without a second copy of them all."""
+    if torch.is_grad_enabled() or index.device.type != "cpu":
+        return torch.cat(list(parts))
+    features, end = torch.empty(0), 0
+    for part in parts:
+        if not end:
+            features = part.new_empty(int(index.max()) + 1, part.shape[1])
+        begin, end = end, end + len(part)
+        features[begin:end] = part
+    return features[:end]
+
+
+def _is_in_order(index: torch.Tensor, num_frames: int) -> bool:
+    """Whether one clip shows each frame once, in order: two hours of features are not copied for that."""
+    return index.device.type == "cpu" and torch.equal(index, torch.arange(num_frames)[None])
 
 
 def _encode_changed(
