@@ -49,6 +49,7 @@ def add_vtn_config(cfg: CfgNode) -> None:
     # float32 | bfloat16 | float16 (GPUs only), in which layers compute; weights and loss stay float32
     cfg.TRAIN.PRECISION = "float32"  # of training and validation
     cfg.TEST.PRECISION = "float32"
+    cfg.TEST.RANDOM_WEIGHTS = False  # test though there is no checkpoint, to see that a configuration works
     cfg.TRAIN.ACCUMULATE_STEPS = 1  # parts of a batch, computed one after the other to save memory
     # at a step whose loss or gradient is not finite: stop | skip, leave the step out and go on
     cfg.TRAIN.NONFINITE = "stop"
@@ -57,6 +58,8 @@ def add_vtn_config(cfg: CfgNode) -> None:
     # Seconds within which all processes of a run have ended if one dies, hangs or does not come.
     cfg.DIST_TIMEOUT = 60.0
     cfg.DATA_LOADER.VIDEO_TIMEOUT = 300.0  # seconds a worker may take for a video before it counts as failed
+    # GiB that a worker may take for its videos, beyond what it has when it begins; 0 is no limit.
+    cfg.DATA_LOADER.VIDEO_MEMORY = 8.0
     cfg.TENSORBOARD.WANDB = False  # its curves go to Weights & Biases too
     # Image network whose weights, repeated over time, a ResNet (i3d, c2d, slow) starts from: a timm name, or
     # a file of timm's or torchvision's weights.

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import sys
 import threading
@@ -44,6 +45,27 @@ def end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it has ended before that
             os._exit(1)
+
+
+def limit_memory(gib: float) -> None:
+    """In a new process: from now on it gets at most so much more memory; asking for more fails. On Linux.
+
+    Args:
+        gib: In units of 2**30 bytes; 0 is no limit. What processes share is not counted.
+    """
+    if not gib or sys.platform != "linux":
+        return
+    import resource  # only Unix has it
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _private_bytes() + int(gib * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+
+
+def _private_bytes() -> int:
+    """Memory that this process can write to and shares with no other, as Linux counts it for the limit."""
+    found = re.search(r"^VmData:\s*(\d+) kB", (PROC / "self/status").read_text(), re.MULTILINE)
+    return 1024 * int(found[1])
 
 
 def tell_unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

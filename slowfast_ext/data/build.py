@@ -70,6 +70,11 @@ def construct_loader(
         InputError: If the training split is smaller than one batch.
     """
     section = cfg.TEST if split == "test" else cfg.TRAIN
+    if not cfg.DATA_LOADER.NUM_WORKERS and split != "val" and not is_precise_bn:
+        get_host().get_logger(__name__).warning(
+            "DATA_LOADER.NUM_WORKERS is 0: the process of the model reads the videos itself, so one that "
+            "kills or stops its reader ends the run"
+        )
     if cfg.VTN.FEATURES:
         dataset = StoredVideos(cfg, split)
     else:
@@ -89,6 +94,7 @@ def construct_loader(
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and device_of(cfg).type == "cuda",
         timeout=cfg.DATA_LOADER.VIDEO_TIMEOUT,
+        memory=cfg.DATA_LOADER.VIDEO_MEMORY,
         stop_on_failure=train and cfg.TRAIN.FAILED_VIDEOS == "stop",
         equal_shares=equal_shares,
         transform=transform,

@@ -80,7 +80,10 @@ class FeatureStore:
             try:
                 entry = json.loads(line)
                 settings = sys.intern(json.dumps(entry["settings"], sort_keys=True))
-                self.add(Record(**{**entry, "settings": settings}))
+                record = Record(**{**entry, "settings": settings})
+                if record.file not in ("", file_of(record.key)):
+                    raise KeyError(record.file)  # not one of this folder
+                self.add(record)
             except json.JSONDecodeError:
                 continue  # a command was killed while it wrote this line: its video is done again
             except (KeyError, TypeError):

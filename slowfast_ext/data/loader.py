@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from slowfast_ext.data.frames import Frames, concatenate
 from slowfast_ext.data.ledger import FAILED, OUTCOMES, USED, Ledger, decode_outcomes
 from slowfast_ext.data.sampler import VideoSampler
-from slowfast_ext.data.supervisor import load_batches
+from slowfast_ext.data.supervisor import MOST_MEMORY, load_batches
 from slowfast_ext.distributed import agree, gather_objects
 from vtn.errors import InputError
 
@@ -36,6 +36,7 @@ class VideoLoader:
         num_workers: Processes that read; 0 reads here, and a file that kills its reader then ends the run.
         pin_memory: Give batches in memory that a GPU reads directly.
         timeout: Seconds that a worker may take for one item.
+        memory: GiB that a worker may take beyond what it has when it begins; 0 is no limit.
         stop_on_failure: Raise at the first video that cannot be read.
         equal_shares: In evaluation, give every process as many batches of the same size, as loops need that
             gather in every step. Items are repeated for it, so the loop must know them by their number.
@@ -59,13 +60,15 @@ class VideoLoader:
         num_workers: int = 0,
         pin_memory: bool = False,
         timeout: float = 300.0,
+        memory: float = MOST_MEMORY,
         stop_on_failure: bool = False,
         equal_shares: bool = False,
         transform: Callable[[Any], Any] | None = None,
         finished: Callable[[Ledger], None] | None = None,
     ) -> None:
         self.dataset, self.sampler, self.batch_size, self.train = dataset, sampler, batch_size, train
-        self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.timeout, self.memory = timeout, memory
         self.stop_on_failure, self._finished = stop_on_failure, finished
         self._equal_shares = equal_shares and not train and sampler.world > 1
         self._transform = transform or (lambda batch: batch)
@@ -99,6 +102,7 @@ class VideoLoader:
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             timeout=self.timeout,
+            memory=self.memory,
             same_video=lambda one, other: one // self._num_views == other // self._num_views,
             failed=self._note_failure,
         )

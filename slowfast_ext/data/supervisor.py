@@ -26,6 +26,7 @@ from slowfast_ext.processes import (
     end_with,
     interrupts_wait,
     is_stopped,
+    limit_memory,
     tell_unless_left,
 )
 from vtn.errors import InputError
@@ -36,6 +37,8 @@ POLL_SECONDS = 1.0
 _IDLE_SECONDS = 60.0
 # Memory may run out, or a person may kill a process: only a video that does it again is to blame.
 _DEATHS = 2
+# GiB that a worker may take beyond what it has when it begins.
+MOST_MEMORY = 8.0
 # Workers that die or hang at no item, one after the other, before a result has come, are not started again.
 STARTS_IN_VAIN = 5
 
@@ -88,6 +91,7 @@ def load_batches(
     num_workers: int,
     pin_memory: bool,
     timeout: float,
+    memory: float = MOST_MEMORY,
     same_video: Callable[[int, int], bool],
     failed: Callable[[int, str], None],
 ) -> Iterator[Any]:
@@ -104,6 +108,7 @@ def load_batches(
         num_workers: Processes; 0 loads here.
         pin_memory: Give batches in memory that a GPU reads directly.
         timeout: Seconds for one item.
+        memory: GiB for each worker, see slowfast_ext.processes.limit_memory.
         same_video: Whether two items belong to one video.
         failed: Called with an item and the reason for each video that is given up.
 
@@ -125,7 +130,7 @@ def load_batches(
             collate_fn=collate,
             timeout=POLL_SECONDS if num_workers else 0,
             multiprocessing_context=survivable_context() if num_workers else None,
-            worker_init_fn=functools.partial(_live_as_long_as, _lasting_process()),
+            worker_init_fn=functools.partial(_prepare_worker, _lasting_process(), memory),
         )
         done, culprits = 0, []
         for loaded in until_trouble(loader, watched, timeout, culprits):
@@ -248,7 +253,7 @@ def _lasting_process() -> int:
     return os.getpid() if threading.current_thread() is threading.main_thread() else 0
 
 
-def _live_as_long_as(parent: int, worker: int) -> None:
+def _prepare_worker(parent: int, memory: float, worker: int) -> None:
     """In a worker: die with the process that started it, and leave it to that process to answer signals.
 
     A signal to a group of processes, such as Ctrl-C, must not end those that read: a training that is asked
@@ -257,6 +262,7 @@ def _live_as_long_as(parent: int, worker: int) -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     sys.excepthook = tell_unless_left
+    limit_memory(memory)
     if parent:
         end_with(parent)
 

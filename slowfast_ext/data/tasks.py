@@ -10,6 +10,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from slowfast_ext.data.supervisor import (
+    MOST_MEMORY,
     POLL_SECONDS,
     STARTS_IN_VAIN,
     Watched,
@@ -17,6 +18,7 @@ from slowfast_ext.data.supervisor import (
     survivable_context,
     until_trouble,
 )
+from slowfast_ext.processes import limit_memory
 from vtn.errors import InputError
 
 
@@ -100,7 +102,7 @@ class _TaskLoader(DataLoader):
             prefetch_factor=1,  # or a task would wait behind a long one
             in_order=False,
             timeout=POLL_SECONDS,
-            worker_init_fn=_leave_signals_alone,
+            worker_init_fn=_prepare_worker,
             multiprocessing_context=survivable_context("fork"),
         )
 
@@ -112,9 +114,10 @@ def _as_it_is(result: Any) -> Any:
     return result
 
 
-def _leave_signals_alone(worker: int) -> None:
+def _prepare_worker(worker: int) -> None:
     """Ctrl-C goes to all processes of a terminal; the one that started this one, alone, is to answer it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_memory(MOST_MEMORY)
     # PyTorch's handlers print a line that does not name the file.
     for fatal in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE):
         signal.signal(fatal, signal.SIG_DFL)

@@ -24,11 +24,10 @@ from slowfast_ext.data.feature_settings import (
 from slowfast_ext.data.ledger import FAILED, REPAIRED, decode_outcomes
 from slowfast_ext.data.supervisor import load_batches
 from slowfast_ext.distributed import settle
-from slowfast_ext.engine.trained import load_trained
+from slowfast_ext.engine.trained import checkpoint_in, load_trained
 from slowfast_ext.features.videos import VideosToExtract, shown_of
 from slowfast_ext.host import get_host
 from slowfast_ext.models import make_model
-from slowfast_ext.predict.predictor import checkpoint_in
 from slowfast_ext.predict.settings import prediction_config
 from slowfast_ext.predict.stream import FrameStream
 from slowfast_ext.video import VideoError, VideoReader
@@ -108,6 +107,7 @@ class FeatureExtractor:
             num_workers=num_workers,
             pin_memory=False,
             timeout=self.cfg.DATA_LOADER.VIDEO_TIMEOUT,
+            memory=self.cfg.DATA_LOADER.VIDEO_MEMORY,
             same_video=lambda one, other: one == other,
             failed=lambda item, reason: lost.append((item, reason)),
         )

@@ -103,9 +103,23 @@ def open_container(video: VideoLike) -> Iterator[av.container.InputContainer]:
 
 
 @contextmanager
-def _only_video_errors(video: VideoFile) -> Iterator[None]:
+def memory_told(video: object) -> Iterator[None]:
+    """Within, a lack of memory is a VideoError; `video` is what it calls the file."""
     try:
         yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise VideoError(
+            f"{video} takes more memory to read than there is, or than DATA_LOADER.VIDEO_MEMORY allows."
+        ) from error
+
+
+@contextmanager
+def _only_video_errors(video: VideoFile) -> Iterator[None]:
+    try:
+        with memory_told(video):
+            yield
     except InputError:
         raise
     except av.ArgumentError as error:
@@ -147,6 +161,8 @@ def packets_of(
                     in_a_row = 0
                     yield packet
             break
+        except MemoryError:
+            raise
         except Exception:  # PyAV has raised IndexError and BlockingIOError here, beside FFmpeg's errors
             errors, in_a_row = errors + 1, in_a_row + 1
             if damage is not None and in_a_row == 1:
@@ -160,6 +176,8 @@ def decode_packet(
     """Frames that the decoder gives out on being fed a packet; none for a packet that it rejects."""
     try:
         frames = stream.decode(packet)
+    except MemoryError:
+        raise
     except Exception:  # at this boundary one packet must not end the work on the others
         if damage is not None and packet is not None:
             damage.rejected.add(_name(packet, len(damage.rejected)))

@@ -8,7 +8,7 @@ import torch
 from slowfast_ext.video.convert import ToPicture
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, read_frames, repair_video
 from slowfast_ext.video.file import VideoFile, VideoLike
-from slowfast_ext.video.opening import Damage
+from slowfast_ext.video.opening import Damage, memory_told
 from slowfast_ext.video.probing import VideoInfo, probe_video
 from vtn.errors import InputError
 
@@ -137,11 +137,12 @@ class VideoReader:
         Raises:
             VideoError: If the file cannot be read, or nothing of it can be decoded.
         """
-        try:
-            return work()
-        except MissingFrames:
-            self._repair()
-            return work()
+        with memory_told(self.video):
+            try:
+                return work()
+            except MissingFrames:
+                self._repair()
+                return work()
 
     def verify(self) -> None:
         """Decode every frame as training does; `info` and `missing` then say all that can be known."""

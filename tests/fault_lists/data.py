@@ -47,8 +47,8 @@ FAULTS = [
     Fault(
         "a damaged video is not read again",
         READER,
-        "            self._repair()\n            return work()\n",
-        "            raise\n",
+        "                self._repair()\n                return work()\n",
+        "                raise\n",
         f"{OF_VIDEO}/test_reader.py",
     ),
     Fault(
@@ -309,5 +309,19 @@ FAULTS = [
         "        require_lists(cfg)\n",
         "",
         "tests/slowfast_ext/data/test_short_videos.py -k makes_no_folder",
+    ),
+    Fault(
+        "a worker may take all memory",
+        "slowfast_ext/data/supervisor.py",
+        "    limit_memory(memory)\n",
+        "",
+        "tests/slowfast_ext/data/test_loader.py -k more_memory",
+    ),
+    Fault(
+        "a manifest of features may name any file",
+        "slowfast_ext/data/feature_store.py",
+        "                if record.file not in",
+        "                if False and record.file not in",
+        "tests/slowfast_ext/features/test_stale_features.py -k missing_videos",
     ),
 ]

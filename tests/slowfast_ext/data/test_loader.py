@@ -272,15 +272,15 @@ def test_a_worker_that_is_stopped_at_a_video_does_not_cost_it(tmp_path):
 def test_a_worker_that_hangs_before_its_first_video_is_replaced(tmp_path, monkeypatch):
     """A process that is forked while a thread holds a lock may wait for it for ever."""
     monkeypatch.setattr(supervisor, "_IDLE_SECONDS", 2.0)
-    prepare, hung = supervisor._live_as_long_as, tmp_path / "hung"
+    prepare, hung = supervisor._prepare_worker, tmp_path / "hung"
 
-    def hang_once(parent: int, worker: int) -> None:
-        prepare(parent, worker)
+    def hang_once(parent: int, memory: float, worker: int) -> None:
+        prepare(parent, memory, worker)
         if worker == 0 and not hung.exists():
             hung.touch()
             time.sleep(1000)
 
-    monkeypatch.setattr(supervisor, "_live_as_long_as", hang_once)
+    monkeypatch.setattr(supervisor, "_prepare_worker", hang_once)
     loader = build(Poison({}, tmp_path), batch_size=2, num_workers=2, timeout=2.0)
     assert sorted(items(loader)) == list(range(12))
     assert hung.exists()
@@ -288,12 +288,36 @@ def test_a_worker_that_hangs_before_its_first_video_is_replaced(tmp_path, monkey
 
 
 def test_workers_that_never_load_anything_end_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor, "_live_as_long_as", lambda parent, worker: os._exit(1))
+    monkeypatch.setattr(supervisor, "_prepare_worker", lambda parent, memory, worker: os._exit(1))
     loader = build(Poison({}, tmp_path), batch_size=4, num_workers=1)
     with pytest.raises(
         InputError, match="1 processes that load videos have died or hung 5 times before they"
     ):
         list(loader)
+
+
+class Greedy(Dataset):
+    """Some items need a GiB for a moment."""
+
+    num_views = 1
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, item):
+        meta = encode_outcome(USED)
+        try:
+            torch.ones(2**30 if item == 2 else 2**20, dtype=torch.uint8)
+        except RuntimeError as error:
+            meta = encode_outcome(FAILED, str(error))
+        return torch.zeros(1), item, item, torch.zeros(1, 3), meta
+
+
+@pytest.mark.parametrize(("memory", "failed"), [(0.25, {2}), (0, set())])
+def test_a_worker_gets_no_more_memory_than_it_may_have(memory, failed):
+    loader = build(Greedy(), batch_size=1, num_workers=1, memory=memory)
+    list(loader)
+    assert {video for video, entry in loader.ledger.entries.items() if entry.outcome == FAILED} == failed
 
 
 def test_a_bug_is_not_taken_for_a_poisonous_file(tmp_path):

@@ -1,6 +1,7 @@
 """Features that are missing, stale or damaged are refused, each for its reason."""
 
 import csv
+import json
 import os
 import shutil
 from pathlib import Path
@@ -116,6 +117,10 @@ def test_missing_videos(extracted, refused, clips, tmp_path):
     )
     assert "holds no features" in refused(tmp_path / "gone")
     (hidden / "manifest.jsonl").write_text('{"name": "another program"}\n')
+    assert "is no list of features" in refused(hidden)
+    lines = (folder / "manifest.jsonl").read_text().splitlines()
+    elsewhere = {**json.loads(lines[0]), "file": "../elsewhere.safetensors"}
+    (hidden / "manifest.jsonl").write_text(json.dumps(elsewhere) + "\n")
     assert "is no list of features" in refused(hidden)
 
 

@@ -1,6 +1,7 @@
 """VideoReader: frames by number, of whole and of damaged files."""
 
 import pytest
+import torch
 from videos import make_video, overwrite_packets, read_number, read_numbers
 
 from slowfast_ext.video import VideoError, VideoReader, full_video_frame_indices
@@ -22,6 +23,15 @@ def test_of_a_variable_rate_the_frame_on_screen(tmp_path):
     assert reader.on_screen([0, 5, 9]).tolist() == [0, 5, 9]
     assert reader.on_screen([7, 8]).tolist() == [5, 5]
     assert read_numbers(reader.read([7, 9]).numpy()) == [5, 9]
+
+
+@pytest.mark.parametrize("asks", [lambda: torch.empty(2**50), lambda: bytearray(2**60)])
+def test_a_lack_of_memory_is_told_of_the_video(tmp_path, asks):
+    reader = VideoReader(make_video(tmp_path / "video.mp4", 3))
+    with pytest.raises(
+        VideoError, match=r"video\.mp4 takes more memory to read than there is, or than DATA_"
+    ):
+        reader.with_repair(asks)
 
 
 @pytest.mark.parametrize(("indices", "message"), [([], "is empty"), ([0, 30], "has 30"), ([-1], "has -1")])
