@@ -11,6 +11,7 @@ from slowfast_ext.host.checkpoint import is_new_in_video
 from slowfast_ext.host.places import list_inside
 from slowfast_ext.models import build_on_meta, make_model, published_weights, without_published_weights
 from vtn import checkpoint as vtn_checkpoint
+from vtn.errors import InputError
 
 _ANOTHER_RUN = (
     "it lies in OUTPUT_DIR, which the training would continue: choose another OUTPUT_DIR, or set "
@@ -91,6 +92,9 @@ def find_test_source(cfg: CfgNode) -> Source | None:
     A checkpoint inside an epoch is taken only where there is none after an epoch.
 
     Every weight must fit, whatever TRAIN.CHECKPOINT_PARTIAL says: testing random weights would tell nothing.
+
+    Raises:
+        InputError: If there is none, unless TEST.RANDOM_WEIGHTS asks for that.
     """
     logger = get_host().get_logger(__name__)
     own = None if cfg.TEST.CHECKPOINT_FILE_PATH else checkpoint.newest_checkpoint(cfg.OUTPUT_DIR)
@@ -104,7 +108,12 @@ def find_test_source(cfg: CfgNode) -> Source | None:
             logger.info("Load from given checkpoint file, %s", section.CHECKPOINT_FILE_PATH)
             caffe2 = section.CHECKPOINT_TYPE == "caffe2"
             return Source(section.CHECKPOINT_FILE_PATH, _TEST_NEEDS_ALL, convert_from_caffe2=caffe2)
-    logger.warning("Testing with random initialization. Only for debugging.")
+    if not cfg.TEST.RANDOM_WEIGHTS:
+        raise InputError(
+            f"there is no checkpoint to test: none in {cfg.OUTPUT_DIR}, and TEST.CHECKPOINT_FILE_PATH is "
+            "empty (TEST.RANDOM_WEIGHTS True tests a model that was not trained)"
+        )
+    logger.warning("TEST.RANDOM_WEIGHTS: this model was not trained, and its scores mean nothing")
     return None
 
 

@@ -43,8 +43,8 @@ def test(cfg) -> None:
     host = get_host()
     logger = host.get_logger(__name__)
     seed_everything(cfg.RNG_SEED)
-    loader = construct_loader(cfg, "test")
     source = start.find_test_source(cfg)
+    loader = construct_loader(cfg, "test")
     model = start.make_model_of(cfg, source)
     log_model_info(model, cfg, train=False)
     epochs = 0 if source is None else source.load(model) + 1

@@ -1,5 +1,6 @@
 """A trained model from a checkpoint, ready to look at videos."""
 
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,13 +11,23 @@ from torch import nn
 
 from slowfast_ext.distributed import settle, unwrap
 from slowfast_ext.engine.start import Source, advice
-from slowfast_ext.host.checkpoint import CLASS_NAMES
+from slowfast_ext.host.checkpoint import CLASS_NAMES, newest_checkpoint
 from slowfast_ext.models import build_on_meta, make_model, without_published_weights
 from vtn.checkpoint import match_weights, read_checkpoint, weights_of
 from vtn.errors import InputError
 from vtn.recipe import Recipe, read_recipe
 
 _LONGEST_NAME = 1000
+
+
+def checkpoint_in(checkpoint: str | Path) -> str | Path:
+    """A checkpoint, which may be meant by the folder of its run."""
+    if not os.path.isdir(checkpoint):
+        return checkpoint
+    newest = newest_checkpoint(os.fspath(checkpoint))
+    if newest is None:
+        raise InputError(f"the folder {checkpoint} holds no checkpoint of a run: name a file")
+    return newest
 
 
 def load_trained(cfg: CfgNode, checkpoint: str | Path) -> tuple[nn.Module, Sequence[str] | None]:

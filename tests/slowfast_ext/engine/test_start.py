@@ -7,6 +7,7 @@ from toys import ToyLinear, train_steps
 from slowfast_ext.engine.start import find_test_source
 from slowfast_ext.engine.train import train
 from slowfast_ext.host import checkpoint
+from vtn.errors import InputError
 
 
 @pytest.fixture
@@ -69,4 +70,12 @@ def test_a_test_prefers_its_own_file_then_the_runs_then_trainings(trained, toy_c
     ):
         source = find_test_source(toy_cfg("OUTPUT_DIR", str(tmp_path / out), *overrides))
         assert source.path == expected
-    assert find_test_source(toy_cfg("OUTPUT_DIR", str(tmp_path / "new"))) is None
+
+
+def test_random_weights_are_tested_only_if_that_is_asked_for(toy_cfg, tmp_path):
+    with pytest.raises(
+        InputError, match=f"no checkpoint to test: none in {tmp_path}/new, and TEST.CHECKPOINT"
+    ):
+        find_test_source(toy_cfg("OUTPUT_DIR", str(tmp_path / "new"), "TEST.RANDOM_WEIGHTS", "False"))
+    cfg = toy_cfg("OUTPUT_DIR", str(tmp_path / "new"), "TEST.RANDOM_WEIGHTS", "True")
+    assert find_test_source(cfg) is None
