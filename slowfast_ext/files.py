@@ -1,6 +1,5 @@
 """Files that are written whole or not at all."""
 
-import contextlib
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vtn.errors import InputError
+from vtn.weight_files import whole_file
 
 _PIECE = 2**20
 
@@ -20,11 +20,9 @@ def write_text(path: Path, text: str) -> None:
     """
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with whole_file(path, part) as file:
+            file.write(text.encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
 
 

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 
 import torch
 from fvcore.common.config import CfgNode
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from slowfast_ext.host import get_host
@@ -143,12 +141,7 @@ def _read(path: str) -> dict[str, torch.Tensor]:
     """The weights in a file, under its own names."""
     if not os.path.isfile(path):
         raise InputError(f"{KEY} is {path!r}: no such file")
-    if not path.endswith(".safetensors"):
-        return vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{KEY} is {path!r}: not a readable safetensors file ({error})") from error
+    return vtn_checkpoint.weights_of(vtn_checkpoint.read_checkpoint(path), path)
 
 
 def _place_of(name: str) -> str | None:

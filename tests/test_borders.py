@@ -45,6 +45,7 @@ LAYERS = [
         "cli",
         "run_net",
         "repeat_step",
+        "export",
         "doctor",
         "doctor_machine",
         "benchmark",

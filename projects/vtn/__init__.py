@@ -7,6 +7,7 @@ from .recipe import Recipe
 from .stored import classify_stored
 from .streaming import CausalStreaming, Streaming
 from .variants import create_model
+from .weight_files import save_weights
 
 __all__ = [
     "VTN",
@@ -17,4 +18,5 @@ __all__ = [
     "classify_stored",
     "create_model",
     "load_checkpoint",
+    "save_weights",
 ]

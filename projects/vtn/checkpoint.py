@@ -17,9 +17,10 @@ from torch import nn
 
 from .authors_names import from_authors_names
 from .differences import ways_to_differ
-from .errors import InputError
+from .errors import InputError, first_of
 from .model import VTN
 from .recipe import read_recipe
+from .weight_files import SUFFIX, read_weights
 
 # The entry of a file with an average of the weights over the steps of the training.
 AVERAGED = "ema_state"
@@ -69,7 +70,8 @@ class LoadReport:
 def load_checkpoint(model: nn.Module, path: str | os.PathLike, *, partial: bool = False) -> LoadReport:
     """Load weights into a model: all of them or none, or with `partial` those that fit.
 
-    The file holds a plain state dict or PySlowFast's {"model_state": ...}, with our names or the authors'.
+    The file is one of torch.save or of `save_weights` (.safetensors). It holds a plain state dict or
+    PySlowFast's {"model_state": ...}, with our names or the authors'.
     Either may come from a DistributedDataParallel model, with "module." before every name.
 
     Of a file with an average of the weights over the training, the average is taken, as a test does.
@@ -108,6 +110,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise InputError(f"There is no checkpoint file {path}.")
+    if Path(path).suffix == SUFFIX:
+        return read_weights(path)
     stated = os.stat(path)
     try:
         if not _has_its_checksums(os.fspath(path), stated.st_ino, stated.st_size, stated.st_mtime_ns):
@@ -162,11 +166,14 @@ def weights_of(
     if (
         not isinstance(state, dict)
         or not state
-        or not all(isinstance(v, torch.Tensor) for v in state.values())
+        or not all(isinstance(n, str) and isinstance(v, torch.Tensor) for n, v in state.items())
     ):
         raise InputError(
             f"Checkpoint {path} holds no model weights (names with tensors, or these in model_state)."
         )
+    for name, value in state.items():
+        if value.is_complex() or value.is_quantized or value.is_meta or value.layout != torch.strided:
+            raise InputError(f"Checkpoint {path} has {name}, which is no plain tensor of real numbers.")
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return state
@@ -190,9 +197,15 @@ def load_weights(
         advice: What the user can do about a refusal; ends the sentence.
 
     Raises:
-        InputError: If a name or a shape differs, with `partial` if nothing fits; says what differs.
+        InputError: If a name or a shape differs, with `partial` if nothing fits; says what differs. Also if a
+            number is not finite.
     """
     state, report = match_weights(state, model.state_dict(), path, partial=partial, advice=advice)
+    if wrong := [name for name in report.loaded if not torch.isfinite(state[name]).all()]:
+        raise InputError(
+            f"Checkpoint {path} has numbers that are not finite in {first_of(wrong, 3)}: its training had "
+            "diverged, or the file is damaged."
+        )
     model.load_state_dict({name: state[name] for name in report.loaded}, strict=not partial)
     return report
 

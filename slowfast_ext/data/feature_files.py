@@ -3,9 +3,7 @@
 Legend: n frames with a feature, D its width, V frames of the video.
 """
 
-import contextlib
 import json
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from safetensors.torch import load, save
 
 from slowfast_ext.video import VideoError
 from vtn.errors import InputError
+from vtn.weight_files import whole_file
 
 SUFFIX = ".safetensors"
 _HEAD = 8  # bytes before a safetensors file's header, with the length of it
@@ -71,18 +70,9 @@ def write_features(path: Path, found: VideoFeatures, key: str) -> int:
     tensors = _tensors(found)
     notes = {"key": key, "fps": repr(found.fps), "missing": found.missing}
     content = save(tensors, {**notes, "checksum": _checksum(tensors, notes)})
-    part = unfinished(path)
     try:
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:  # Ctrl-C too
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
+        with whole_file(path, unfinished(path)) as file:
+            file.write(content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
     return len(content)

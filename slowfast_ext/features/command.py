@@ -21,7 +21,7 @@ _DESCRIPTION = (
     "Store the features that a VTN's backbone gives of frames, so that runs with VTN.FEATURES need neither "
     "decode videos nor run the backbone. An interrupted command continues when it is typed again."
 )
-_CHECKPOINTS = (".pyth", ".pth", ".pt")
+_CHECKPOINTS = (".pyth", ".pth", ".pt", ".safetensors")
 _MOST_WORKERS = 4
 
 
@@ -169,8 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--cfg",
         metavar="FILE",
-        help="configuration in place of the checkpoint's; without a checkpoint (.pyth, .pth, .pt) the "
-        "backbone has published weights",
+        help="configuration in place of the checkpoint's; without a checkpoint (.pyth, .pth, .pt, "
+        ".safetensors) the backbone has published weights",
     )
     add("--workers", type=int, help="processes that read videos; default: up to 4")
     add("--retry-failed", action="store_true", help="try videos again that could not be read")

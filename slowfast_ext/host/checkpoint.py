@@ -1,6 +1,5 @@
 """Checkpoint files with PySlowFast's names and keys. A crash cannot ruin one, and reading runs no code."""
 
-import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,13 +16,22 @@ from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
 from vtn.recipe import ENTRY
 
+# The names of the classes, in order, where they are known, are in an entry; VTN has them in its own.
+from vtn.weight_files import CLASS_NAMES, whole_file
+
 # Options of an optimizer that do not change what it computes.
 _OF_THE_MACHINE = ("fused", "foreach", "capturable")
 UNFINISHED = "unfinished.part"
+_MOST_EPOCHS = 10**6
 # The entry of a file of our loops with what a run needs to go on as if it had not stopped.
 RUN = "run"
-# The entry with the names of the classes, in order, where they are known; VTN has them in its own entry.
-CLASS_NAMES = "class_names"
+_KINDS = {
+    "epoch": (int, f"a whole number from -1, inside the first one, to {_MOST_EPOCHS - 1}"),
+    "optimizer_state": (dict, "the state of an optimizer"),
+    "scaler_state": (dict, "the state of a scaler"),
+    "cfg": (str, "a text"),
+    RUN: (dict, "names with values"),
+}
 
 
 def save_checkpoint(
@@ -105,14 +113,9 @@ def write_checkpoint(path: str, state: dict[str, Any]) -> None:
     # No name that PySlowFast main would take for a checkpoint when it continues the run.
     part = os.path.join(os.path.dirname(path), UNFINISHED)
     try:
-        with open(part, "wb") as file:
+        with whole_file(path, part) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            os.remove(part)
         reason = error
         while reason is not None and not isinstance(reason, OSError):
             reason = reason.__context__  # PyTorch raises one of its own because of that of the disk
@@ -178,14 +181,20 @@ def restore_checkpoint(
     if partial:
         get_host().get_logger(__name__).info("Checkpoint %s: %s", path_to_checkpoint, report)
     if average is not None:
-        known = checkpoint.get(vtn_checkpoint.AVERAGED) if continues else None
-        average.load_state_dict(known or target.state_dict())
+        known = target.state_dict()
+        if continues and vtn_checkpoint.AVERAGED in checkpoint:
+            known = vtn_checkpoint.weights_of(checkpoint, path_to_checkpoint, averaged=True)
+        vtn_checkpoint.load_weights(average, known, path_to_checkpoint, advice=advice)
     if epoch_reset or inflation or partial:
         return -1
+    _require_kinds(checkpoint, path_to_checkpoint)
     if optimizer is not None and "optimizer_state" in checkpoint:
         _restore_optimizer(optimizer, checkpoint["optimizer_state"], path_to_checkpoint)
     if scaler is not None and "scaler_state" in checkpoint:
-        scaler.load_state_dict(checkpoint["scaler_state"])
+        try:
+            scaler.load_state_dict(checkpoint["scaler_state"])
+        except (RuntimeError, KeyError) as error:
+            raise _unusable(path_to_checkpoint, "scaler_state", "the state of a scaler") from error
     if run is not None:
         run |= {"cfg": checkpoint.get("cfg", "")} | checkpoint.get(RUN, {})
     return checkpoint.get("epoch", -1)
@@ -198,6 +207,20 @@ def _weights(checkpoint: dict[str, Any], path: str, *, averaged: bool) -> dict[s
     return vtn_checkpoint.weights_of(checkpoint, path, averaged=averaged)
 
 
+def _require_kinds(checkpoint: dict[str, Any], path: str) -> None:
+    """Refuse entries of a file that say where a training stood in another form than it is written."""
+    for name, (kind, must) in _KINDS.items():
+        if name in checkpoint and not isinstance(checkpoint[name], kind):
+            raise _unusable(path, name, must)
+    epoch = checkpoint.get("epoch", 0)
+    if isinstance(epoch, bool) or not -1 <= epoch < _MOST_EPOCHS:
+        raise _unusable(path, "epoch", _KINDS["epoch"][1])
+
+
+def _unusable(path: str, name: str, must: str) -> InputError:
+    return InputError(f"Checkpoint {path} has an entry {name!r} that cannot be used: it must be {must}.")
+
+
 def _restore_optimizer(optimizer: optim.Optimizer, state: dict[str, Any], path: str) -> None:
     """Fill an optimizer; how it computes, and what the file does not say of a group, stays as it is."""
     before = [dict(group, params=None) for group in optimizer.param_groups]
@@ -205,13 +228,22 @@ def _restore_optimizer(optimizer: optim.Optimizer, state: dict[str, Any], path: 
         for saved, group in zip(state["param_groups"], before, strict=False):
             saved |= {name: group[name] for name in _OF_THE_MACHINE if name in group}
         optimizer.load_state_dict(state)
-    except (ValueError, KeyError) as error:
+        _require_shapes(optimizer)
+    except Exception as error:  # a state of another form fails wherever PyTorch happens to look at it first
         raise InputError(
             f"{path}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the "
             f"trained parameters ({error}); to take its weights only: TRAIN.CHECKPOINT_EPOCH_RESET True"
         ) from None
     for group, own in zip(optimizer.param_groups, before, strict=True):
         group |= {name: value for name, value in own.items() if name not in group}
+
+
+def _require_shapes(optimizer: optim.Optimizer) -> None:
+    """What is kept for each number of a weight has the weight's shape; PyTorch finds that out in a step."""
+    for weight, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, torch.Tensor) and value.numel() != 1 and value.shape != weight.shape:
+                raise ValueError(f"{name} is {tuple(value.shape)} for weights {tuple(weight.shape)}")
 
 
 def newest_checkpoint(output_dir: str) -> str | None:

@@ -19,10 +19,9 @@ from slowfast_ext.data.sampler import VideoSampler
 from slowfast_ext.data.stored_videos import use_stored_features
 from slowfast_ext.distributed import device_of
 from slowfast_ext.engine.test import test_step
-from slowfast_ext.engine.trained import has_controls, load_trained
+from slowfast_ext.engine.trained import checkpoint_in, has_controls, load_trained
 from slowfast_ext.files import feed
 from slowfast_ext.host import get_host
-from slowfast_ext.host.checkpoint import newest_checkpoint
 from slowfast_ext.models import VTN
 from slowfast_ext.predict.answers import Prediction, WindowScores
 from slowfast_ext.predict.settings import prediction_config
@@ -207,6 +206,7 @@ class Predictor:
             num_workers=num_workers,
             pin_memory=device.type == "cuda",
             timeout=self.cfg.DATA_LOADER.VIDEO_TIMEOUT,
+            memory=self.cfg.DATA_LOADER.VIDEO_MEMORY,
         )
         loader.ledger = ledger = _LedgerOfFailures(dataset.paths, dataset.labels)
         seen: dict[int, list[torch.Tensor]] = {}
@@ -282,16 +282,6 @@ class _LedgerOfFailures(Ledger):
         super().note(video, outcome, reason)
         if outcome == FAILED and (known is None or known.outcome != FAILED):
             self.failed.append((video, reason))
-
-
-def checkpoint_in(checkpoint: str | Path) -> str | Path:
-    """A checkpoint, which may be meant by the folder of its run."""
-    if not os.path.isdir(checkpoint):
-        return checkpoint
-    newest = newest_checkpoint(os.fspath(checkpoint))
-    if newest is None:
-        raise InputError(f"the folder {checkpoint} holds no checkpoint of a run: name a file")
-    return newest
 
 
 def _clause(reason: str, path: str) -> str:

@@ -198,8 +198,8 @@ FAULTS = [
     ),
     Fault(
         "a checkpoint may not be on disk when it has its name",
-        _CHECKPOINT,
-        "        os.fsync(file.fileno())\n",
+        "projects/vtn/weight_files.py",
+        "            os.fsync(file.fileno())\n",
         "",
         f"{_TESTS}/test_engine_checkpoint.py -k on_disk",
     ),
@@ -367,8 +367,8 @@ FAULTS = [
     Fault(
         "an average starts anew when a run continues",
         _CHECKPOINT,
-        "average.load_state_dict(known or target.state_dict())",
-        "average.load_state_dict(target.state_dict())",
+        "        if continues and vtn_checkpoint.AVERAGED in checkpoint:\n",
+        "        if False:\n",
         f"{_TESTS}/test_ema.py -k interrupted",
     ),
     Fault(

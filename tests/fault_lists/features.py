@@ -43,16 +43,16 @@ FAULTS = [
     ),
     Fault(
         "a file of features has its name before it is on disk",
-        _FILES,
-        "                os.fsync(file.fileno())\n",
+        "projects/vtn/weight_files.py",
+        "            os.fsync(file.fileno())\n",
         "",
         f"{_COMMANDS} -k what_is_written",
     ),
     Fault(
         "half a file of features stays behind",
-        _FILES,
-        "                part.unlink()\n",
-        "                pass\n",
+        "projects/vtn/weight_files.py",
+        "            os.remove(part)\n",
+        "            pass\n",
         f"{_COMMANDS} -k full_disk",
     ),
     Fault(

@@ -177,4 +177,18 @@ FAULTS = [
         "        return\n",
         "tests/slowfast_ext/test_config_torchrun.py",
     ),
+    Fault(
+        "the first machine does not wait until the others know why the run ends",
+        _CHILDREN,
+        "                    self._let_all_learn()\n",
+        "                    pass\n",
+        f"{_TESTS}/test_launch.py -k looks_late --timeout 90",
+    ),
+    Fault(
+        "a process that is stopped outlives the first machine",
+        _CHILDREN,
+        "silent > self._timeout",
+        "silent < 0",
+        f"{_TESTS}/test_launch.py -k first_machine_is_gone --timeout 90",
+    ),
 ]

@@ -13,14 +13,14 @@ FAULTS = [
     Fault(
         "a table is not written whole or not at all",
         "slowfast_ext/files.py",
-        '        part.write_text(text, encoding="utf-8")\n        part.replace(path)\n',
-        '        path.write_text(text, encoding="utf-8")\n',
+        "        with whole_file(path, part) as file:\n",
+        '        with open(path, "wb") as file:\n',
         f"{TESTS}::test_a_table_is_written_whole_or_not_at_all",
     ),
     Fault(
         "a table that could not be written leaves a part behind",
-        "slowfast_ext/files.py",
-        "part.unlink()",
+        "projects/vtn/weight_files.py",
+        "os.remove(part)",
         "pass",
         f"{TESTS}::test_a_table_is_written_whole_or_not_at_all",
     ),

@@ -239,4 +239,25 @@ FAULTS = [
         "self._began = self._training_began = self._logged",
         "tests/slowfast_ext/host/test_meters.py -k both_parts",
     ),
+    Fault(
+        "a word is taken for an epoch",
+        "slowfast_ext/host/checkpoint.py",
+        "    _require_kinds(checkpoint, path_to_checkpoint)\n",
+        "",
+        "tests/slowfast_ext/engine/test_engine_checkpoint.py -k odd_entries",
+    ),
+    Fault(
+        "random weights are tested without a word",
+        "slowfast_ext/engine/start.py",
+        "    if not cfg.TEST.RANDOM_WEIGHTS:\n",
+        "    if False:\n",
+        "tests/slowfast_ext/engine/test_start.py -k random_weights",
+    ),
+    Fault(
+        "weights are exported without their average",
+        "slowfast_ext/export.py",
+        "averaged=True",
+        "averaged=False",
+        "tests/slowfast_ext/predict/test_exported.py -k averaged",
+    ),
 ]

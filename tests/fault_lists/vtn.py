@@ -309,4 +309,25 @@ FAULTS = [
         'approximate="none"',
         f"{TESTS}/test_frugal.py",
     ),
+    Fault(
+        "numbers that are not finite are loaded",
+        "projects/vtn/checkpoint.py",
+        "if not torch.isfinite(state[name]).all()]",
+        "if False]",
+        "tests/projects/vtn/test_vtn_checkpoint.py -k no_weights",
+    ),
+    Fault(
+        "a file of weights does not say what its model was trained with",
+        "projects/vtn/weight_files.py",
+        "        content[ENTRY] = model.recipe.to_entry()\n",
+        "        pass\n",
+        "tests/projects/vtn/test_weight_files.py -k comes_back",
+    ),
+    Fault(
+        "features that come in parts are collected without the last part",
+        "projects/vtn/frame_encoding.py",
+        "    return features[:end]\n",
+        "    return features[:begin]\n",
+        "tests/projects/vtn/test_distinct_frames.py",
+    ),
 ]

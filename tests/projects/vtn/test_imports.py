@@ -1,4 +1,5 @@
-"""vtn stands alone: torch, timm and the standard library; transformers in one file, when asked for.
+"""vtn stands alone: torch, timm, safetensors, which timm brings, and the standard library; transformers in
+one file, when asked for.
 
 It also speaks for itself: nothing in it mentions a configuration.
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import vtn
 
-ALLOWED = {"torch", "timm"} | sys.stdlib_module_names
+ALLOWED = {"torch", "timm", "safetensors"} | sys.stdlib_module_names
 
 
 def imported_packages(source: str) -> set[str]:

@@ -301,3 +301,23 @@ def test_names_of_the_full_size_release():
     theirs |= {"mlp_head.4.weight": (400, 768), "mlp_head.4.bias": (400,)}
     assert {name: tuple(x.shape) for name, x in to_authors_names(ours).items()} == theirs
     assert set(from_authors_names(dict.fromkeys(theirs, torch.empty(0)))) == set(ours)
+
+
+def spoilt_states(state):
+    name = "cls_token"
+    value = state[name]
+    yield "of_numbers", {1: value}, "holds no model weights"
+    yield "sparse", state | {name: value.to_sparse()}, f"has {name}, which is no plain tensor"
+    yield "meta", state | {name: value.to("meta")}, f"has {name}, which is no plain tensor"
+    yield "complex", state | {name: value.to(torch.complex64)}, f"has {name}, which is no plain tensor"
+    yield "nan", state | {name: value / 0}, f"has numbers that are not finite in {name}: its training"
+
+
+def test_tensors_that_are_no_weights(small_model, tmp_path):
+    model = small_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for name, state, sentence in spoilt_states(filled(model, 3.0)):
+        torch.save({"model_state": state}, tmp_path / name)
+        with pytest.raises(InputError, match=f"{name} {sentence}"):
+            load_checkpoint(model, tmp_path / name)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

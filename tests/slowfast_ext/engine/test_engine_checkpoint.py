@@ -7,6 +7,7 @@ import torch
 from disk import assert_on_disk_before_its_name, watch_disk
 
 from slowfast_ext.host import checkpoint, get_host
+from vtn.errors import InputError
 
 host = get_host()
 
@@ -46,6 +47,53 @@ def stepped(cfg):
     model.train()([torch.ones(2, 4)]).sum().backward()
     optimizer.step()
     return model, optimizer
+
+
+ODD = {
+    "a word for an epoch": (
+        {"epoch": "x"},
+        "an entry 'epoch' that cannot be used: it must be a whole number",
+    ),
+    "an endless training": ({"epoch": 10**9}, "an entry 'epoch' that cannot be used: it must be a whole"),
+    "an epoch before all": ({"epoch": -5}, "an entry 'epoch' that cannot be used: it must be a whole number"),
+    "a list": ({"optimizer_state": [1]}, "an entry 'optimizer_state' that cannot be used"),
+    "no groups": ({"optimizer_state": {}}, "its optimizer state does not fit"),
+    "groups of numbers": (
+        {"optimizer_state": {"state": {}, "param_groups": [1]}},
+        "its optimizer state does",
+    ),
+    "a configuration of tensors": (
+        {"cfg": torch.ones(1)},
+        "an entry 'cfg' that cannot be used: it must be a",
+    ),
+    "a list for a run": ({"run": [1]}, "an entry 'run' that cannot be used: it must be names with values"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_entries_are_refused(what, toy_cfg):
+    entries, sentence = ODD[what]
+    cfg = toy_cfg()
+    saved, momenta = stepped(cfg)
+    path = checkpoint.save_checkpoint(cfg.OUTPUT_DIR, saved, momenta, 6, cfg)
+    checkpoint.write_checkpoint(path, torch.load(path, weights_only=True) | entries)
+    model = host.bare_model(cfg)
+    optimizer = host.construct_optimizer(model, cfg)
+    with pytest.raises(InputError, match=sentence):
+        checkpoint.restore_checkpoint(path, model, optimizer=optimizer, run={})
+
+
+def test_momenta_of_another_shape_are_refused(toy_cfg):
+    cfg = toy_cfg()
+    saved, momenta = stepped(cfg)
+    path = checkpoint.save_checkpoint(cfg.OUTPUT_DIR, saved, momenta, 6, cfg)
+    content = torch.load(path, weights_only=True)
+    content["optimizer_state"]["state"][0]["momentum_buffer"] = torch.ones(7, 7)
+    checkpoint.write_checkpoint(path, content)
+    model = host.bare_model(cfg)
+    optimizer = host.construct_optimizer(model, cfg)
+    with pytest.raises(InputError, match=r"does not fit .*momentum_buffer is \(7, 7\) for weights"):
+        checkpoint.restore_checkpoint(path, model, optimizer=optimizer)
 
 
 def test_epoch_and_optimizer_come_back_unless_only_weights_are_asked_for(toy_cfg):

@@ -17,6 +17,8 @@ from predictions import FULL, MULTI, NAMES
 from tiny_runs import ROOT
 
 import vtn
+from slowfast_ext.export import export
+from slowfast_ext.features.command import extract_features
 from slowfast_ext.host import get_host
 from slowfast_ext.predict import Predictor
 from slowfast_ext.predict.command import predict
@@ -105,10 +107,10 @@ def run_test(cfg, checkpoint: str, processes: int, folder: Path) -> Scores:
     return dict(zip(saved["paths"].tolist(), saved["scores"], strict=True))
 
 
-def command(checkpoint: str, videos: list[str], folder: Path) -> Scores:
+def command(checkpoint: str, videos: list[str], folder: Path, *options: str) -> Scores:
     """tools/predict.py."""
-    out = folder / "out.jsonl"
-    assert predict([checkpoint, *videos, "--out", str(out)]) == 0
+    out = folder / f"out{len(options)}.jsonl"
+    assert predict([checkpoint, *videos, "--out", str(out), *options]) == 0
     records = map(json.loads, out.read_text().splitlines())
     return {record["path"]: np.array(record["scores"]) for record in records}
 
@@ -117,6 +119,20 @@ def predictor(checkpoint: str, videos: list[str], **options) -> Scores:
     """Predictor, many files together."""
     found = Predictor(checkpoint, **options).predict_files(videos, num_workers=0)
     return {prediction.path: prediction.scores for prediction in found}
+
+
+def from_features(checkpoint: str, videos: list[str], folder: Path) -> Scores:
+    """tools/extract_features.py, then tools/predict.py."""
+    features = str(folder / "features")
+    assert extract_features([checkpoint, *videos, "--out", features]) == 0
+    return command(checkpoint, videos, folder, "--features", features)
+
+
+def exported(checkpoint: str, videos: list[str], folder: Path) -> Scores:
+    """tools/export.py, then Predictor."""
+    file = folder / "weights.safetensors"
+    export([checkpoint, "--to", "safetensors", "--out", str(file)])
+    return predictor(str(file), videos)
 
 
 def live(checkpoint: str, video: str) -> Scores:
@@ -146,7 +162,9 @@ def test_every_way_gives_the_same_scores_and_order(trained, tmp_path, multi):
         "`vtn.Streaming`, frame by frame": in_python(path, videos, streamed, multi=multi),
         "`vtn.classify_stored`": in_python(path, videos, stored, multi=multi),
     }
+    ways["`tools/export.py`, then `Predictor`"] = exported(path, videos, tmp_path)
     if not multi:
+        ways["`tools/extract_features.py`, then `tools/predict.py`"] = from_features(path, videos, tmp_path)
         ways["`tools/predict.py --live`"] = live(path, videos[0])
     print(f"\n{'multi-view' if multi else 'full video'}, PySlowFast: {get_host().NAME}")
     for name, found in ways.items():
