@@ -202,7 +202,7 @@ def facts(counted: Counted, assumed: Assumed) -> list[str]:
         )
     if counted.shown_seconds:
         lines.append(
-            f"Measured: on the two cores of one CPU, which also had other work, two processes take "
+            "Measured: on the two cores of one CPU two processes take "
             f"{counted.shown_seconds:.1f} s longer for a step if they exchange these gradients by gloo "
             "(benchmarks/processes.py)."
         )

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 from slowfast_ext.data.frames import Frames, concatenate
 from slowfast_ext.data.ledger import FAILED, OUTCOMES, USED, Ledger, decode_outcomes
 from slowfast_ext.data.sampler import VideoSampler
-from slowfast_ext.data.supervisor import MOST_MEMORY, load_batches
+from slowfast_ext.data.supervisor import load_batches
+from slowfast_ext.data.workers import MOST_MEMORY
 from slowfast_ext.distributed import agree, gather_objects
 from vtn.errors import InputError
 

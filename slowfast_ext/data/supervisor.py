@@ -3,13 +3,9 @@
 `load_batches` reads batches for a model, in order; `run_tasks`, in tasks.py, does any work on files.
 """
 
-import contextlib
-import copy
 import functools
 import multiprocessing
-import os
 import signal
-import sys
 import threading
 import time
 from collections import Counter
@@ -19,16 +15,15 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
-from torch.utils.data._utils import signal_handling
 
-from slowfast_ext.processes import (
-    STOP_SIGNALS,
-    end_with,
-    interrupts_wait,
-    is_stopped,
-    limit_memory,
-    tell_unless_left,
+from slowfast_ext.data.workers import (
+    MOST_MEMORY,
+    lasting_process,
+    prepare_worker,
+    silence_pytorch,
+    survivable_context,
 )
+from slowfast_ext.processes import interrupts_wait, is_stopped
 from vtn.errors import InputError
 
 # Seconds that a worker is given to die by itself after its queue fell silent.
@@ -37,8 +32,6 @@ POLL_SECONDS = 1.0
 _IDLE_SECONDS = 60.0
 # Memory may run out, or a person may kill a process: only a video that does it again is to blame.
 _DEATHS = 2
-# GiB that a worker may take beyond what it has when it begins.
-MOST_MEMORY = 8.0
 # Workers that die or hang at no item, one after the other, before a result has come, are not started again.
 STARTS_IN_VAIN = 5
 
@@ -130,7 +123,7 @@ def load_batches(
             collate_fn=collate,
             timeout=POLL_SECONDS if num_workers else 0,
             multiprocessing_context=survivable_context() if num_workers else None,
-            worker_init_fn=functools.partial(_prepare_worker, _lasting_process(), memory),
+            worker_init_fn=functools.partial(prepare_worker, lasting_process(), memory),
         )
         done, culprits = 0, []
         for loaded in until_trouble(loader, watched, timeout, culprits):
@@ -165,7 +158,7 @@ def until_trouble(
     None of the processes of a loader of tasks, which come as they are done, outlives this.
     """
     if loader.num_workers:
-        _silence_pytorch()
+        silence_pytorch()
     workers: dict[int, Any] = {}
     ended, idle, seen = False, 0.0, time.monotonic()
     left = threading.Event()
@@ -225,62 +218,11 @@ def _end_the_stopped(workers: dict[int, Any], timeout: float, left: threading.Ev
                 process.kill()
 
 
-class _Flag:
-    """Says that workers are to end, without the lock of multiprocessing's event.
-
-    One that is killed while it holds that lock keeps the others, and the process that started it, for ever.
-    """
-
-    def __init__(self, context: multiprocessing.context.BaseContext) -> None:
-        self._value = context.RawValue("b", 0)
-
-    def set(self) -> None:
-        self._value.value = 1
-
-    def is_set(self) -> bool:
-        return bool(self._value.value)
-
-
-def survivable_context(method: str | None = None) -> multiprocessing.context.BaseContext:
-    """How a loader starts workers any of which may be killed at any moment; None is Python's own method."""
-    context = copy.copy(multiprocessing.get_context(method))
-    context.Event = functools.partial(_Flag, context)
-    return context
-
-
-def _lasting_process() -> int:
-    """This process if its main thread starts workers; 0 if another thread does, which may end before them."""
-    return os.getpid() if threading.current_thread() is threading.main_thread() else 0
-
-
-def _prepare_worker(parent: int, memory: float, worker: int) -> None:
-    """In a worker: die with the process that started it, and leave it to that process to answer signals.
-
-    A signal to a group of processes, such as Ctrl-C, must not end those that read: a training that is asked
-    to end finishes its step first.
-    """
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    sys.excepthook = tell_unless_left
-    limit_memory(memory)
-    if parent:
-        end_with(parent)
-
-
 def _end(processes: Iterable[Any]) -> None:
     for process in processes:
         process.kill()  # one that hangs would be waited for
     for process in processes:
         process.join()
-
-
-def _silence_pytorch() -> None:
-    """Keep PyTorch from raising at a worker's death, which it does wherever the main thread happens to be."""
-    signal_handling._SIGCHLD_handler_set = True  # so it sets no handler
-    handler = signal.getsignal(signal.SIGCHLD)
-    if getattr(handler, "__module__", None) == signal_handling.__name__:  # of a loader of PyTorch's own
-        with contextlib.suppress(ValueError):  # not the main thread, which alone may change it
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _has_died(workers: dict[int, Any], wait: float) -> bool:

@@ -9,15 +9,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
-from slowfast_ext.data.supervisor import (
-    MOST_MEMORY,
-    POLL_SECONDS,
-    STARTS_IN_VAIN,
-    Watched,
-    given_up,
-    survivable_context,
-    until_trouble,
-)
+from slowfast_ext.data.supervisor import POLL_SECONDS, STARTS_IN_VAIN, Watched, given_up, until_trouble
+from slowfast_ext.data.workers import MOST_MEMORY, survivable_context
 from slowfast_ext.processes import limit_memory
 from vtn.errors import InputError
 

@@ -228,7 +228,7 @@ FAULTS = [
     ),
     Fault(
         "a process that is killed keeps a lock that the others need",
-        SUPERVISOR,
+        "slowfast_ext/data/workers.py",
         "    context.Event = functools.partial(_Flag, context)\n",
         "",
         f"{TESTS}/test_tasks.py::test_a_process_that_dies_while_it_holds_all_locks --timeout 60",
@@ -312,7 +312,7 @@ FAULTS = [
     ),
     Fault(
         "a worker may take all memory",
-        "slowfast_ext/data/supervisor.py",
+        "slowfast_ext/data/workers.py",
         "    limit_memory(memory)\n",
         "",
         "tests/slowfast_ext/data/test_loader.py -k more_memory",

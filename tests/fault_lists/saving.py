@@ -13,7 +13,7 @@ _SEEDS = "slowfast_ext/engine/seeds.py"
 _METERS = "slowfast_ext/host/meters.py"
 _PLACES = "slowfast_ext/host/places.py"
 _LOCK = "slowfast_ext/run_lock.py"
-_SUPERVISOR = "slowfast_ext/data/supervisor.py"
+_WORKERS = "slowfast_ext/data/workers.py"
 _RESUMING = "tests/slowfast_ext/engine/test_resuming.py"
 _CUT = "tests/slowfast_ext/engine/test_cut_processes.py"
 _KEPT = "tests/slowfast_ext/engine/test_saving.py"
@@ -199,14 +199,14 @@ FAULTS = [
     ),
     Fault(
         "workers answer signals themselves",
-        _SUPERVISOR,
+        _WORKERS,
         "        signal.signal(number, signal.SIG_IGN)\n    sys.excepthook",
         "        signal.signal(number, signal.SIG_DFL)\n    sys.excepthook",
         f"{_SIGNALS} -k all_processes",
     ),
     Fault(
         "workers outlive a training that is killed",
-        _SUPERVISOR,
+        _WORKERS,
         "        end_with(parent)\n",
         "        pass\n",
         f"{_SIGNALS} -k end_with_a_training",

@@ -272,7 +272,7 @@ def test_a_worker_that_is_stopped_at_a_video_does_not_cost_it(tmp_path):
 def test_a_worker_that_hangs_before_its_first_video_is_replaced(tmp_path, monkeypatch):
     """A process that is forked while a thread holds a lock may wait for it for ever."""
     monkeypatch.setattr(supervisor, "_IDLE_SECONDS", 2.0)
-    prepare, hung = supervisor._prepare_worker, tmp_path / "hung"
+    prepare, hung = supervisor.prepare_worker, tmp_path / "hung"
 
     def hang_once(parent: int, memory: float, worker: int) -> None:
         prepare(parent, memory, worker)
@@ -280,7 +280,7 @@ def test_a_worker_that_hangs_before_its_first_video_is_replaced(tmp_path, monkey
             hung.touch()
             time.sleep(1000)
 
-    monkeypatch.setattr(supervisor, "_prepare_worker", hang_once)
+    monkeypatch.setattr(supervisor, "prepare_worker", hang_once)
     loader = build(Poison({}, tmp_path), batch_size=2, num_workers=2, timeout=2.0)
     assert sorted(items(loader)) == list(range(12))
     assert hung.exists()
@@ -288,7 +288,7 @@ def test_a_worker_that_hangs_before_its_first_video_is_replaced(tmp_path, monkey
 
 
 def test_workers_that_never_load_anything_end_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor, "_prepare_worker", lambda parent, memory, worker: os._exit(1))
+    monkeypatch.setattr(supervisor, "prepare_worker", lambda parent, memory, worker: os._exit(1))
     loader = build(Poison({}, tmp_path), batch_size=4, num_workers=1)
     with pytest.raises(
         InputError, match="1 processes that load videos have died or hung 5 times before they"
