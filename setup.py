@@ -16,7 +16,7 @@ setup(
         "torch>=2.10",
         "torchvision>=0.25",  # the one that belongs to torch 2.10
         "timm>=1.0.16",  # its attention takes a mask, which token merging needs
-        "safetensors>=0.4",  # files of weights that RESNET.INFLATE_FROM names
+        "safetensors>=0.4",  # files of weights and of features
         "av>=14.0",
         "numpy>=1.26",
         "matplotlib>=3.8",

@@ -89,7 +89,7 @@ def _check_data(cfg: CfgNode) -> None:
     _require(failed in ("skip", "stop"), "TRAIN.FAILED_VIDEOS", failed, "'skip' or 'stop'")
     _require(timeout > 0, "DATA_LOADER.VIDEO_TIMEOUT", timeout, "positive, in seconds")
     memory = cfg.DATA_LOADER.VIDEO_MEMORY
-    _require(memory >= 0, "DATA_LOADER.VIDEO_MEMORY", memory, "at least 0, in GiB")
+    _require(0 <= memory <= 1e6, "DATA_LOADER.VIDEO_MEMORY", memory, "from 0 to 1e6, in GiB")
     _require(data.TARGET_FPS > 0, "DATA.TARGET_FPS", data.TARGET_FPS, "positive")
     _require(cfg.MODEL.NUM_CLASSES >= 1, "MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES, "at least 1")
     _require(cfg.TRAIN.EVAL_NUM_FRAMES >= 1, "TRAIN.EVAL_NUM_FRAMES", cfg.TRAIN.EVAL_NUM_FRAMES, "at least 1")

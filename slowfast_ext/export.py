@@ -23,10 +23,12 @@ def export(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("checkpoint", help="a checkpoint, or the folder of a run")
     add("--to", required=True, choices=_FORMATS, help="the form")
-    add("--out", type=Path, metavar="FILE", help=f"the file; by default the checkpoint's name with {SUFFIX}")
+    add("--out", type=Path, metavar="FILE", help=f"the file; by default weights_... {SUFFIX} beside it")
     args = parser.parse_args(argv)
     path = Path(checkpoint_in(args.checkpoint))
-    out = path.with_suffix(SUFFIX) if args.out is None else args.out
+    # PySlowFast goes on from the last file of a run in whose name there is "checkpoint".
+    beside = path.with_name(path.stem.replace("checkpoint", "weights") + SUFFIX)
+    out = beside if args.out is None else args.out
     content = read_checkpoint(path)
     weights = weights_of(content, path, averaged=True)
     entries = content if "model_state" in content else {}

@@ -17,6 +17,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 SAME_SIGNAL_SECONDS = 1.0
 PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
+_limited = False
 
 
 @contextlib.contextmanager
@@ -53,19 +54,29 @@ def limit_memory(gib: float) -> None:
     Args:
         gib: In units of 2**30 bytes; 0 is no limit. What processes share is not counted.
     """
-    if not gib or sys.platform != "linux":
+    has = _private_bytes()
+    if not gib or has is None:
         return
     import resource  # only Unix has it
 
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = _private_bytes() + int(gib * 2**30)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+    global _limited
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [has + int(gib * 2**30), *(limit for limit in before if limit >= 0)]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), before[1]))
+    _limited = True
 
 
-def _private_bytes() -> int:
+def memory_is_limited() -> bool:
+    """Whether `limit_memory` was called in this process, or before it was forked."""
+    return _limited
+
+
+def _private_bytes() -> int | None:
     """Memory that this process can write to and shares with no other, as Linux counts it for the limit."""
-    found = re.search(r"^VmData:\s*(\d+) kB", (PROC / "self/status").read_text(), re.MULTILINE)
-    return 1024 * int(found[1])
+    with contextlib.suppress(OSError):
+        found = re.search(r"^VmData:\s*(\d+) kB", (PROC / "self/status").read_text(), re.MULTILINE)
+        return 1024 * int(found[1]) if found else None
+    return None
 
 
 def tell_unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -20,7 +20,7 @@ from .differences import ways_to_differ
 from .errors import InputError, first_of
 from .model import VTN
 from .recipe import read_recipe
-from .weight_files import SUFFIX, read_weights
+from .weight_files import SUFFIX, read_weights, require_plain
 
 # The entry of a file with an average of the weights over the steps of the training.
 AVERAGED = "ema_state"
@@ -171,9 +171,7 @@ def weights_of(
         raise InputError(
             f"Checkpoint {path} holds no model weights (names with tensors, or these in model_state)."
         )
-    for name, value in state.items():
-        if value.is_complex() or value.is_quantized or value.is_meta or value.layout != torch.strided:
-            raise InputError(f"Checkpoint {path} has {name}, which is no plain tensor of real numbers.")
+    require_plain(state, path)
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return state
@@ -201,13 +199,19 @@ def load_weights(
             number is not finite.
     """
     state, report = match_weights(state, model.state_dict(), path, partial=partial, advice=advice)
-    if wrong := [name for name in report.loaded if not torch.isfinite(state[name]).all()]:
+    if wrong := [name for name in report.loaded if not _is_finite(state[name])]:
         raise InputError(
             f"Checkpoint {path} has numbers that are not finite in {first_of(wrong, 3)}: its training had "
             "diverged, or the file is damaged."
         )
     model.load_state_dict({name: state[name] for name in report.loaded}, strict=not partial)
     return report
+
+
+def _is_finite(value: torch.Tensor) -> bool:
+    # PyTorch does not ask that of numbers of eight bits.
+    value = value.float() if value.is_floating_point() and value.element_size() == 1 else value
+    return bool(torch.isfinite(value).all())
 
 
 def match_weights(

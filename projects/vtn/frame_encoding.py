@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .checks import is_symbolic
+from .errors import InputError
 from .frame_reuse import FrameReuse
 
 # Pairs of frames compared at a time: 250 large frames at once would take hundreds of megabytes.
@@ -86,7 +87,7 @@ def encode_distinct_frames(
 
 
 def _collect(parts: Iterable[torch.Tensor], index: torch.Tensor) -> torch.Tensor:
-    """Features (n, D) at a time -> (N, D); where nothing waits for it, without a second copy of them all."""
+    """Features (n, D) at a time -> (N, D); on a CPU without gradients, without a second copy of them all."""
     if torch.is_grad_enabled() or index.device.type != "cpu":
         return torch.cat(list(parts))
     features, end = torch.empty(0), 0
@@ -94,6 +95,8 @@ def _collect(parts: Iterable[torch.Tensor], index: torch.Tensor) -> torch.Tensor
         if not end:
             features = part.new_empty(int(index.max()) + 1, part.shape[1])
         begin, end = end, end + len(part)
+        if end > len(features):
+            raise InputError(f"index shows {len(features)} frames, but there are more.")
         features[begin:end] = part
     return features[:end]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -15,6 +16,7 @@ from .model import VTN
 from .recipe import ENTRY
 
 SUFFIX = ".safetensors"
+# The names of the classes, in order, where they are known; a VTN has them in its own entry.
 CLASS_NAMES = "class_names"
 # What a file says beside the weights: entries in JSON, and one that is a text.
 _AS_JSON, _AS_TEXT = (ENTRY, CLASS_NAMES), ("cfg",)
@@ -52,6 +54,7 @@ def write_weights(content: Mapping[str, Any], path: str | os.PathLike) -> None:
     path = Path(path)
     if path.suffix != SUFFIX:
         raise InputError(f"weights are written as safetensors: the name {path} must end in {SUFFIX}.")
+    require_plain(content["model_state"], path)
     # Each in memory of its own, as the format wants it.
     tensors = {
         name: value.detach().cpu().contiguous().clone() for name, value in content["model_state"].items()
@@ -84,6 +87,21 @@ def read_weights(path: str | os.PathLike) -> dict[str, Any]:
             f"Checkpoint {path} cannot be read: it is damaged, cut short, or not safetensors."
         ) from error
     return {"model_state": state, **entries, **{name: notes[name] for name in _AS_TEXT if name in notes}}
+
+
+def require_plain(state: Mapping[str, torch.Tensor], path: str | os.PathLike) -> None:
+    """Refuse tensors that are no weights: without numbers, of a rare kind, or larger than what is stored.
+
+    Raises:
+        InputError: Names the first; `path` is the file that they are from, or for.
+    """
+    for name, value in state.items():
+        plain = value.layout == torch.strided and not (
+            value.is_meta or value.is_quantized or value.is_complex()
+        )
+        # A few bytes may pose as any number of them.
+        if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise InputError(f"Checkpoint {path} has {name}, which is no plain tensor of real numbers.")
 
 
 @contextlib.contextmanager

@@ -70,7 +70,7 @@ def construct_loader(
         InputError: If the training split is smaller than one batch.
     """
     section = cfg.TEST if split == "test" else cfg.TRAIN
-    if not cfg.DATA_LOADER.NUM_WORKERS and split != "val" and not is_precise_bn:
+    if not (cfg.DATA_LOADER.NUM_WORKERS or cfg.VTN.FEATURES) and split != "val" and not is_precise_bn:
         get_host().get_logger(__name__).warning(
             "DATA_LOADER.NUM_WORKERS is 0: the process of the model reads the videos itself, so one that "
             "kills or stops its reader ends the run"

@@ -86,15 +86,19 @@ def _newest_for_all(output_dir: str) -> str | None:
     return said_by_first(checkpoint.newest_place(output_dir) if is_master() else None)
 
 
-def find_test_source(cfg: CfgNode) -> Source | None:
+def find_test_source(cfg: CfgNode, *, required: bool = True) -> Source | None:
     """TEST.CHECKPOINT_FILE_PATH, else the newest checkpoint of OUTPUT_DIR, else the one of TRAIN, else None.
 
     A checkpoint inside an epoch is taken only where there is none after an epoch.
 
     Every weight must fit, whatever TRAIN.CHECKPOINT_PARTIAL says: testing random weights would tell nothing.
 
+    Args:
+        cfg: Of the test.
+        required: Whether there must be one, unless TEST.RANDOM_WEIGHTS asks for a test without.
+
     Raises:
-        InputError: If there is none, unless TEST.RANDOM_WEIGHTS asks for that.
+        InputError: If there must be one and is none.
     """
     logger = get_host().get_logger(__name__)
     own = None if cfg.TEST.CHECKPOINT_FILE_PATH else checkpoint.newest_checkpoint(cfg.OUTPUT_DIR)
@@ -108,12 +112,13 @@ def find_test_source(cfg: CfgNode) -> Source | None:
             logger.info("Load from given checkpoint file, %s", section.CHECKPOINT_FILE_PATH)
             caffe2 = section.CHECKPOINT_TYPE == "caffe2"
             return Source(section.CHECKPOINT_FILE_PATH, _TEST_NEEDS_ALL, convert_from_caffe2=caffe2)
-    if not cfg.TEST.RANDOM_WEIGHTS:
+    if required and not cfg.TEST.RANDOM_WEIGHTS:
         raise InputError(
             f"there is no checkpoint to test: none in {cfg.OUTPUT_DIR}, and TEST.CHECKPOINT_FILE_PATH is "
             "empty (TEST.RANDOM_WEIGHTS True tests a model that was not trained)"
         )
-    logger.warning("TEST.RANDOM_WEIGHTS: this model was not trained, and its scores mean nothing")
+    if required:
+        logger.warning("TEST.RANDOM_WEIGHTS: this model was not trained, and its scores mean nothing")
     return None
 
 

@@ -15,8 +15,6 @@ from slowfast_ext.host.places import checkpoint_path, list_checkpoints, list_sav
 from vtn import checkpoint as vtn_checkpoint
 from vtn.errors import InputError
 from vtn.recipe import ENTRY
-
-# The names of the classes, in order, where they are known, are in an entry; VTN has them in its own.
 from vtn.weight_files import CLASS_NAMES, whole_file
 
 # Options of an optimizer that do not change what it computes.
@@ -187,17 +185,19 @@ def restore_checkpoint(
         vtn_checkpoint.load_weights(average, known, path_to_checkpoint, advice=advice)
     if epoch_reset or inflation or partial:
         return -1
-    _require_kinds(checkpoint, path_to_checkpoint)
+    takers = {"epoch": model, "optimizer_state": optimizer, "scaler_state": scaler, "cfg": run, RUN: run}
+    taken = [name for name, taker in takers.items() if taker is not None]
+    _require_kinds(checkpoint, taken, path_to_checkpoint)
     if optimizer is not None and "optimizer_state" in checkpoint:
         _restore_optimizer(optimizer, checkpoint["optimizer_state"], path_to_checkpoint)
     if scaler is not None and "scaler_state" in checkpoint:
         try:
             scaler.load_state_dict(checkpoint["scaler_state"])
-        except (RuntimeError, KeyError) as error:
+        except Exception as error:
             raise _unusable(path_to_checkpoint, "scaler_state", "the state of a scaler") from error
     if run is not None:
         run |= {"cfg": checkpoint.get("cfg", "")} | checkpoint.get(RUN, {})
-    return checkpoint.get("epoch", -1)
+    return _epoch_of(checkpoint)
 
 
 def _weights(checkpoint: dict[str, Any], path: str, *, averaged: bool) -> dict[str, torch.Tensor]:
@@ -207,14 +207,20 @@ def _weights(checkpoint: dict[str, Any], path: str, *, averaged: bool) -> dict[s
     return vtn_checkpoint.weights_of(checkpoint, path, averaged=averaged)
 
 
-def _require_kinds(checkpoint: dict[str, Any], path: str) -> None:
+def _require_kinds(checkpoint: dict[str, Any], names: Sequence[str], path: str) -> None:
     """Refuse entries of a file that say where a training stood in another form than it is written."""
-    for name, (kind, must) in _KINDS.items():
-        if name in checkpoint and not isinstance(checkpoint[name], kind):
+    for name in names:
+        kind, must = _KINDS[name]
+        if checkpoint.get(name) is not None and not isinstance(checkpoint[name], kind):
             raise _unusable(path, name, must)
-    epoch = checkpoint.get("epoch", 0)
+    epoch = _epoch_of(checkpoint)
     if isinstance(epoch, bool) or not -1 <= epoch < _MOST_EPOCHS:
         raise _unusable(path, "epoch", _KINDS["epoch"][1])
+
+
+def _epoch_of(checkpoint: dict[str, Any]) -> int:
+    """Epoch of a checkpoint, from 0; -1 inside the first one, or where the file does not say."""
+    return -1 if checkpoint.get("epoch") is None else checkpoint["epoch"]
 
 
 def _unusable(path: str, name: str, must: str) -> InputError:
@@ -229,6 +235,8 @@ def _restore_optimizer(optimizer: optim.Optimizer, state: dict[str, Any], path: 
             saved |= {name: group[name] for name in _OF_THE_MACHINE if name in group}
         optimizer.load_state_dict(state)
         _require_shapes(optimizer)
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
     except Exception as error:  # a state of another form fails wherever PyTorch happens to look at it first
         raise InputError(
             f"{path}: its optimizer state does not fit SOLVER.OPTIMIZING_METHOD and the "

@@ -92,7 +92,7 @@ class Children:
         self._signalled_at = float("-inf")
         self._store: dist.Store | None = None
         self._run: str | None = None
-        self._answered_at = 0.0
+        self._asked_at, self._silent = 0.0, 0.0
         self.failed: tuple[int, int] | None = None
         self.news: tuple[int, str] | None = None
         self.signals: list[int] = []
@@ -137,6 +137,7 @@ class Children:
                 deadline = time.monotonic() + _GRACE_SECONDS
                 for process in alive:
                     process.join(max(0.0, deadline - time.monotonic()))
+                self._kill()
                 if self.news:
                     self._let_all_learn()
                 return
@@ -163,11 +164,14 @@ class Children:
                     self.news = agree_on_news(store, self._run, self.status, sentence)
                 else:
                     self.news = read_news(store, self._run)
-            self._store, self._answered_at = store, time.monotonic()
-        # Processes that run notice this first, and say it; these do not.
-        silent = time.monotonic() - self._answered_at
-        if self._run and not self.news and silent > self._timeout:
-            self.news = 1, first_is_gone(self._address, silent)
+            self._store = store
+        # This one may have been stopped for an hour, together with all others.
+        now = time.monotonic()
+        passed, self._asked_at = min(now - self._asked_at, 2 * _GRACE_SECONDS), now
+        self._silent = 0.0 if self._store else self._silent + passed
+        # Processes that run notice it first, and say it; one that is stopped does not.
+        if self._run and not self.news and self._silent > self._timeout:
+            self.news = 1, first_is_gone(self._address, self._silent)
 
     def _let_all_learn(self) -> None:
         """Say that this machine knows why the run ends; the first one waits until all others do."""
@@ -179,7 +183,9 @@ class Children:
                 self._store.set(f"{self._run}/learned/{here.shard_id}", "")
                 return
             others = [f"{self._run}/learned/{shard}" for shard in range(1, here.num_shards)]
-            while others and not self._store.check(others) and time.monotonic() < deadline:
+            while others and not self.signals and time.monotonic() < deadline:
+                if self._store.check(others):
+                    return
                 time.sleep(0.05)
 
     def _was_asked(self, exit_code: int) -> bool:

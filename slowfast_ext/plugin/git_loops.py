@@ -115,7 +115,9 @@ def test(cfg: CfgNode) -> None:
     Args:
         cfg: Complete configuration. Results go to OUTPUT_DIR/test_results.json.
     """
-    source = start.find_test_source(cfg)
+    # Checkpoints of its own tasks have other names, and it may keep them elsewhere than on a disk.
+    found_by_main = bool(cfg.TASK) or "://" in cfg.OUTPUT_DIR
+    source = start.find_test_source(cfg, required=not found_by_main)
     run_files.write_test_config(cfg)
     _short.num_classes = cfg.MODEL.NUM_CLASSES
     with _assertions_told():

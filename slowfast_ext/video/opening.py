@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import av
 from av.stream import Disposition
 
+from slowfast_ext.processes import memory_is_limited
 from slowfast_ext.video.file import VideoFile, VideoLike
 from vtn.errors import InputError
 
@@ -104,15 +105,16 @@ def open_container(video: VideoLike) -> Iterator[av.container.InputContainer]:
 
 @contextmanager
 def memory_told(video: object) -> Iterator[None]:
-    """Within, a lack of memory is a VideoError; `video` is what it calls the file."""
+    """Within, in a process whose memory is limited, a lack of it is a VideoError; `video` names the file."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+        # FFmpeg asks for absurd amounts for some damaged files.
+        of_ffmpeg = isinstance(error, av.FFmpegError)
+        lacks = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+        if of_ffmpeg or not lacks or not memory_is_limited():
             raise
-        raise VideoError(
-            f"{video} takes more memory to read than there is, or than DATA_LOADER.VIDEO_MEMORY allows."
-        ) from error
+        raise VideoError(f"{video} takes more memory to read than a worker may have.") from error
 
 
 @contextmanager
@@ -161,8 +163,6 @@ def packets_of(
                     in_a_row = 0
                     yield packet
             break
-        except MemoryError:
-            raise
         except Exception:  # PyAV has raised IndexError and BlockingIOError here, beside FFmpeg's errors
             errors, in_a_row = errors + 1, in_a_row + 1
             if damage is not None and in_a_row == 1:
@@ -176,8 +176,6 @@ def decode_packet(
     """Frames that the decoder gives out on being fed a packet; none for a packet that it rejects."""
     try:
         frames = stream.decode(packet)
-    except MemoryError:
-        raise
     except Exception:  # at this boundary one packet must not end the work on the others
         if damage is not None and packet is not None:
             damage.rejected.add(_name(packet, len(damage.rejected)))

@@ -183,12 +183,14 @@ FAULTS = [
         "                    self._let_all_learn()\n",
         "                    pass\n",
         f"{_TESTS}/test_launch.py -k looks_late --timeout 90",
+        slow=True,
     ),
     Fault(
         "a process that is stopped outlives the first machine",
         _CHILDREN,
-        "silent > self._timeout",
-        "silent < 0",
+        "self._silent > self._timeout",
+        "self._silent < 0",
         f"{_TESTS}/test_launch.py -k first_machine_is_gone --timeout 90",
+        slow=True,
     ),
 ]

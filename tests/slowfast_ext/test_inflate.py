@@ -66,9 +66,9 @@ def build_as_pyslowfast_does(cfg) -> nn.Module:
     return build_model(cfg)
 
 
-def small(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of the same shapes, a number each, so that a file of them has few bytes."""
-    return {name: torch.zeros(()).expand(weight.shape) for name, weight in state.items()}
+def blank(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of the same shapes."""
+    return {name: torch.zeros(weight.shape) for name, weight in state.items()}
 
 
 @torch.no_grad()
@@ -188,7 +188,7 @@ def test_other_models_are_refused(name, tmp_path):
 def test_files_that_do_not_fit_are_refused_before_the_start(spoil, suffix, sentence, i3d_cfg, tmp_path):
     with torch.device("meta"):
         network = timm.create_model("resnet50", num_classes=0)
-    state = small(network.state_dict())
+    state = blank(network.state_dict())
     spoil(state)
     path = tmp_path / f"spoilt.{suffix}"
     torch.save(state, path)
@@ -237,7 +237,7 @@ def test_published_weights_are_fetched_only_where_no_checkpoint_has_them(
     )
     assert "training starts from resnet50.tv_in1k, inflated over time (RESNET.INFLATE_FROM)\n" in caplog.text
 
-    state = small(build_on_meta(cfg).state_dict())
+    state = blank(build_on_meta(cfg).state_dict())
     path = checkpoint.checkpoint_path(str(tmp_path / "out"), 1)
     os.makedirs(os.path.dirname(path))
     torch.save({"model_state": state}, path)

@@ -309,6 +309,7 @@ def spoilt_states(state):
     yield "of_numbers", {1: value}, "holds no model weights"
     yield "sparse", state | {name: value.to_sparse()}, f"has {name}, which is no plain tensor"
     yield "meta", state | {name: value.to("meta")}, f"has {name}, which is no plain tensor"
+    yield "huge", state | {name: torch.zeros(1).expand(2**40)}, f"has {name}, which is no plain tensor"
     yield "complex", state | {name: value.to(torch.complex64)}, f"has {name}, which is no plain tensor"
     yield "nan", state | {name: value / 0}, f"has numbers that are not finite in {name}: its training"
 

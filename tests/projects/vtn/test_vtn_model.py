@@ -269,6 +269,18 @@ def test_bad_clips(small_model, clip, message):
             call(clip)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "index", [[[0, 1, 2, 3, 4]], [[0, 0, 1, 2, 3, 4]], [[4, 0, 1, 2, 3], [0, 1, 2, 3, 4]]]
+)
+def test_frames_in_parts_have_the_features_that_they_have_together(small_model, index):
+    model, frames, index = small_model().eval(), torch.randn(5, 3, 8, 8), torch.tensor(index)
+    found = model.distinct_frame_features(iter(frames.split(2)), index)
+    torch.testing.assert_close(found, model.distinct_frame_features(frames, index))
+    with pytest.raises(InputError, match="index shows 5 frames, but there are more"):
+        model.distinct_frame_features([frames, frames], index)
+
+
 @pytest.mark.parametrize(
     ("frames", "message"),
     [

@@ -1,6 +1,7 @@
 """A hint where clips are longer than their videos, and refusals before a run leaves a folder."""
 
 import pytest
+from tiny_runs import UNTRAINED
 
 from slowfast_ext.data.build import construct_loader
 from slowfast_ext.run_net import run_net
@@ -65,7 +66,7 @@ def test_a_refused_test_leaves_no_configuration(tiny_cfg, tmp_path, data_dir):
     from slowfast_ext.engine.test import test
 
     (tmp_path / "test.csv").write_text(f"{data_dir}/0.mp4 7\n")
-    cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(tmp_path), "ENGINE", "own")
+    cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(tmp_path), "ENGINE", "own", *UNTRAINED)
     with pytest.raises(InputError, match="has label 7, but MODEL.NUM_CLASSES is 5"):
         test(cfg)
     assert not list(tmp_path.glob("out/*.yaml"))

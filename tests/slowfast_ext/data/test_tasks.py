@@ -10,6 +10,7 @@ from multiprocessing import synchronize
 import pytest
 from torch.utils.data import DataLoader
 
+from slowfast_ext.data import tasks
 from slowfast_ext.data.tasks import Lost, run_tasks
 from vtn.errors import InputError
 
@@ -35,9 +36,15 @@ def work(task: tuple[str, str]) -> str:
 
 def poisonous(folder) -> list[tuple[str, str]]:
     """Twenty good tasks, and three others among them."""
-    tasks = [(f"ok {i}", "") for i in range(20)]
-    tasks[5:5] = [(what, str(folder / what)) for what in ("die", "die once", "raise")]
-    return tasks
+    found = [(f"ok {i}", "") for i in range(20)]
+    found[5:5] = [(what, str(folder / what)) for what in ("die", "die once", "raise")]
+    return found
+
+
+def test_a_task_gets_no_more_memory_than_it_may_have(monkeypatch):
+    monkeypatch.setattr(tasks, "MOST_MEMORY", 0.25)
+    (_, result), *_ = run_tasks(bytearray, [2**30], jobs=1, timeout=300)
+    assert result == Lost("MemoryError: ")
 
 
 @pytest.mark.filterwarnings("error")

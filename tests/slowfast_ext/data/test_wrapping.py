@@ -1,6 +1,7 @@
 """A test says once that positions wrap, whichever loop runs it; nothing else says it."""
 
 import pytest
+from tiny_runs import UNTRAINED
 
 from slowfast_ext.data.build import construct_loader
 from slowfast_ext.run_net import run_net
@@ -42,5 +43,5 @@ def test_nothing_is_said_where_nothing_wraps(keys, split, tiny_cfg, caplog):
 def test_it_is_in_the_log_of_a_test(tiny_config, data_dir, tmp_path):
     keys = "TRAIN.ENABLE False TEST.ENABLE True VTN.MAX_POSITION_EMBEDDINGS 32 TEST.BATCH_SIZE 3"
     where = ["DATA.PATH_TO_DATA_DIR", str(data_dir), "OUTPUT_DIR", str(tmp_path / "out")]
-    run_net(["--cfg", str(tiny_config), *where, *keys.split()])
+    run_net(["--cfg", str(tiny_config), *where, *keys.split(), *UNTRAINED])
     assert (tmp_path / "out" / "stdout.log").read_text().count(SAID) == 1

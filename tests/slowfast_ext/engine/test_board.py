@@ -8,6 +8,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from tiny_runs import UNTRAINED
 from toys import logged
 
 from slowfast_ext.engine import pace
@@ -71,7 +72,7 @@ def test_a_test_is_drawn_over_the_epochs_of_its_training(toy_cfg, tmp_path):
 
 
 def test_weights_without_an_epoch_are_tested_at_0(toy_cfg, tmp_path):
-    run_test(toy_cfg("TENSORBOARD.ENABLE", "True"))
+    run_test(toy_cfg("TENSORBOARD.ENABLE", "True", *UNTRAINED))
     assert [step for step, _ in curves(tmp_path / "out" / "runs-numbers")["Test/Top1_acc"]] == [0]
 
 

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from tiny_runs import MULTI_VIEW, NO_DROPOUT, ROOT, command, stats, without_costs
+from tiny_runs import MULTI_VIEW, NO_DROPOUT, ROOT, UNTRAINED, command, stats, without_costs
 
 import vtn
 from slowfast_ext.config_limits import uses_own_loops
@@ -150,6 +150,7 @@ def test_scores_are_the_mean_softmax_of_the_views(tiny_cfg):
     cfg = tiny_cfg(*MULTI_VIEW, "TEST.SAVE_RESULTS_PATH", "results.npz")
     model = make_model(cfg)
     loader = construct_loader(cfg, "test")
+    assert (loader.timeout, loader.memory) == (cfg.DATA_LOADER.VIDEO_TIMEOUT, cfg.DATA_LOADER.VIDEO_MEMORY)
     perform_test(loader, model, cfg)
     results = np.load(f"{cfg.OUTPUT_DIR}/results.npz")
     assert results["paths"][6].endswith("/6.mp4")
@@ -168,10 +169,10 @@ def test_scores_are_the_mean_softmax_of_the_views(tiny_cfg):
 
 def test_frames_that_are_not_encoded_are_told(tiny_cfg, tmp_path):
     """Twelve distinct frames of each of seven videos; at this threshold the first one stands for all."""
-    loops.test(tiny_cfg("VTN.REUSE_FRAMES", "1.0"))
+    loops.test(tiny_cfg("VTN.REUSE_FRAMES", "1.0", *UNTRAINED))
     results = json.loads((tmp_path / "out/test_results.json").read_text())
     assert (results["num_frames_compared"], results["num_frames_encoded"]) == (7 * 12, 7)
-    loops.test(tiny_cfg())
+    loops.test(tiny_cfg(*UNTRAINED))
     assert "num_frames_encoded" not in json.loads((tmp_path / "out/test_results.json").read_text())
 
 
@@ -262,7 +263,7 @@ def test_no_readable_video_at_all(tiny_cfg, data_dir, tmp_path):
     shutil.copytree(data_dir, folder)
     for path in folder.glob("*.mp4"):
         os.truncate(path, 0)
-    cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(folder))
+    cfg = tiny_cfg("DATA.PATH_TO_DATA_DIR", str(folder), *UNTRAINED)
     with pytest.raises(
         InputError,
         match="no whole batch of videos of the training list could be read: .* 8 failed",

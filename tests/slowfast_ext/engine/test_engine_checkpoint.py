@@ -66,6 +66,7 @@ ODD = {
         {"cfg": torch.ones(1)},
         "an entry 'cfg' that cannot be used: it must be a",
     ),
+    "a word for a scale": ({"scaler_state": {"scale": "x"}}, "an entry 'scaler_state' that cannot be used"),
     "a list for a run": ({"run": [1]}, "an entry 'run' that cannot be used: it must be names with values"),
 }
 
@@ -79,8 +80,9 @@ def test_odd_entries_are_refused(what, toy_cfg):
     checkpoint.write_checkpoint(path, torch.load(path, weights_only=True) | entries)
     model = host.bare_model(cfg)
     optimizer = host.construct_optimizer(model, cfg)
+    scaler = torch.amp.GradScaler("cpu")
     with pytest.raises(InputError, match=sentence):
-        checkpoint.restore_checkpoint(path, model, optimizer=optimizer, run={})
+        checkpoint.restore_checkpoint(path, model, optimizer=optimizer, scaler=scaler, run={})
 
 
 def test_momenta_of_another_shape_are_refused(toy_cfg):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
-from tiny_runs import MULTI_VIEW, ROOT, stats
+from tiny_runs import MULTI_VIEW, ROOT, UNTRAINED, stats
 
 from slowfast_ext.config import load_config
 from slowfast_ext.engine import run_files
@@ -54,7 +54,7 @@ def test_results_hold_size_cost_time_and_memory(tiny_cfg, tmp_path):
 
 def test_results_of_clips_and_of_few_classes(tiny_cfg, tmp_path):
     """Clips of 4 frames, and five classes: no top-5 in the file, nor anywhere in the log."""
-    cfg = tiny_cfg(*MULTI_VIEW)
+    cfg = tiny_cfg(*MULTI_VIEW, *UNTRAINED)
     loops.test(cfg)
     found = results_of(cfg)
     assert (found["frames_per_view"], found["num_views"]) == (4, 6)
@@ -65,7 +65,7 @@ def test_results_of_clips_and_of_few_classes(tiny_cfg, tmp_path):
 
 
 def test_without_log_model_info_nothing_is_counted(tiny_cfg):
-    cfg = tiny_cfg("LOG_MODEL_INFO", "False")
+    cfg = tiny_cfg("LOG_MODEL_INFO", "False", *UNTRAINED)
     loops.test(cfg)
     assert "gflops_per_view" not in results_of(cfg)
     assert results_of(cfg)["num_videos"] == 7

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_runs import UNTRAINED
 from toys import Numbers, initial_weights, table
 
 from slowfast_ext.engine.test import test as run_test
@@ -13,7 +14,7 @@ from slowfast_ext.engine.test import test as run_test
 def test_a_video_with_only_some_views_scored_does_not_count(toy_cfg, monkeypatch):
     """Video 2 lacks one view of three, video 5 all: five of seven are scored."""
     monkeypatch.setattr(Numbers, "failing", {7, 15, 16, 17})
-    cfg = toy_cfg("TEST.NUM_ENSEMBLE_VIEWS", "3", "TEST.SAVE_RESULTS_PATH", "results.npz")
+    cfg = toy_cfg("TEST.NUM_ENSEMBLE_VIEWS", "3", "TEST.SAVE_RESULTS_PATH", "results.npz", *UNTRAINED)
     run_test(cfg)
     results = json.loads(Path(cfg.OUTPUT_DIR, "test_results.json").read_text())
     saved = np.load(Path(cfg.OUTPUT_DIR, "results.npz"))

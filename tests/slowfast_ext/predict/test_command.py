@@ -191,7 +191,7 @@ def test_only_what_is_new_is_predicted(trained, clips, tmp_path, capsys):
 def test_ctrl_c_keeps_what_was_predicted_and_the_same_command_goes_on(trained, clips, tmp_path):
     _, path = trained(*FULL)
     many = []
-    for number in range(80):
+    for number in range(300):
         many.append(tmp_path / f"{number:03}.mp4")
         os.link(clips[4], many[-1])
     out = tmp_path / "out.jsonl"
@@ -210,7 +210,7 @@ def test_ctrl_c_keeps_what_was_predicted_and_the_same_command_goes_on(trained, c
     assert 3 <= len(done) < len(many)
     second = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=150)
     assert second.returncode == 0, second.stderr
-    assert f"{len(done)} of 80 videos were done before" in second.stdout
+    assert f"{len(done)} of 300 videos were done before" in second.stdout
     records = lines_of(out)
     assert records[: len(done)] == done
     assert sorted(record["path"] for record in records) == sorted(map(str, many))

@@ -31,7 +31,9 @@ def test_the_averaged_weights_are_taken_and_the_optimizer_is_not(trained, tmp_pa
     average = {name: torch.full_like(value, 2) for name, value in content["model_state"].items()}
     write_checkpoint(path, content | {"ema_state": average})
     export([path, "--to", "safetensors"])
-    with safe_open(path.replace(".pyth", ".safetensors"), framework="pt") as file:
+    with safe_open(
+        path.replace("checkpoint_", "weights_").replace(".pyth", ".safetensors"), framework="pt"
+    ) as file:
         assert set(file.keys()) == set(average)
         assert set(file.metadata()) == {"format", "vtn", "cfg"}
         assert all(bool((file.get_tensor(name) == 2).all()) for name in average)
