@@ -38,6 +38,9 @@ COMMANDS = {
 }
 
 
+_INTERRUPTED = (
+    "interrupted: the same command continues from what was saved so far, such as the last checkpoint"
+)
 # torchrun ends all processes of a machine when one has ended: the others give the first one time to speak.
 _SECONDS_TO_SPEAK = 10.0
 
@@ -78,10 +81,9 @@ def run_safely(command: Callable[[], int | None]) -> None:
     """
     try:
         status = command()
-    except KeyboardInterrupt:
-        text = (
-            "interrupted: the same command continues from what was saved so far, such as the last checkpoint"
-        )
+    except KeyboardInterrupt as stop:
+        # What raises it may know better what the same command would do.
+        text = stop.args[0] if stop.args else _INTERRUPTED
         with only_first_speaks():
             print(f"\n{text}", file=sys.stderr)
         raise SystemExit(130) from None

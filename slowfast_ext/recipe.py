@@ -56,7 +56,10 @@ def _read_class_names(folder: str, num_classes: int) -> tuple[str, ...] | None:
     try:
         names = split_class_names(path.read_text("utf-8-sig"))
         if len(names) != num_classes:
-            raise InputError(f"it has {len(names)} lines, but MODEL.NUM_CLASSES is {num_classes}")
+            raise InputError(
+                f"it has {len(names)} lines, but MODEL.NUM_CLASSES is {num_classes} (type MODEL.NUM_CLASSES "
+                f"{len(names)})"
+            )
         if not all(names):
             raise InputError(f"line {names.index('') + 1} is empty")
     except (OSError, UnicodeDecodeError, InputError) as error:

@@ -14,10 +14,11 @@ from torch import nn
 ALL_FRAMES = "all"
 # Of what this project does to pixels on their way to the network; a change of it makes features stale.
 _PIXELS = 1
+OF_WEIGHTS = "the fingerprint of the backbone's weights"
 _WORDS = {
     "network": "the backbone",
     "merge_tokens": "merged tokens (VTN.MERGE_TOKENS)",
-    "weights": "the fingerprint of the backbone's weights",
+    "weights": OF_WEIGHTS,
     "short_side": "the short side (DATA.TRAIN_JITTER_SCALES)",
     "crop_size": "the crop",
     "mean": "the mean (DATA.MEAN)",

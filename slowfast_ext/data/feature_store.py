@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slowfast_ext.data.feature_files import SUFFIX, VideoFeatures, read_features
-from slowfast_ext.data.feature_settings import ALL_FRAMES, FeatureSettings, of_weights
+from slowfast_ext.data.feature_settings import ALL_FRAMES, OF_WEIGHTS, FeatureSettings, of_weights
 from slowfast_ext.data.video_list import normalize_path
 from slowfast_ext.files import feed
 from vtn.errors import InputError
 
 MANIFEST = "manifest.jsonl"
+_OR_START_THERE = (
+    ", and a training may start from the checkpoint that they are of: TRAIN.CHECKPOINT_FILE_PATH FILE "
+    "TRAIN.CHECKPOINT_EPOCH_RESET True"
+)
 
 
 class Record(NamedTuple):
@@ -135,6 +139,7 @@ class FeatureStore:
             raise InputError(
                 f"the features in {self.folder} do not serve for {len(bad)} of the {len(paths)} {what}, the "
                 f"first of which is {bad[0][0]}: {bad[0][1]}; {_maker(wanted)} makes them"
+                + (_OR_START_THERE if OF_WEIGHTS in bad[0][1] else "")
             )
         return found
 

@@ -48,6 +48,7 @@ class StoredVideos(Vtnkinetics):
         kinds = [full_video_frames(cfg), ALL_FRAMES] if self._full_video else [ALL_FRAMES]
         self._wanted = [feature_settings(cfg, crop_size=self._crop_size, frames=kind) for kind in kinds]
         self._store.require_some(self._wanted)
+        self._what = "videos" if videos else f"videos of the {mode} list"
         self._records: list[Record] = []
         self._width = 0
         self._last_stored: tuple[int, VideoFeatures] | None = None
@@ -62,8 +63,7 @@ class StoredVideos(Vtnkinetics):
             InputError: If those of any video are missing, stale or damaged; says of how many, and which.
         """
         wanted = [of_weights(settings, weights) for settings in self._wanted]
-        what = f"videos of the {self.mode} list"
-        self._records = self._store.find_all(self.paths, wanted, what)
+        self._records = self._store.find_all(self.paths, wanted, self._what)
         self._width = max(record.width for record in self._records)
 
     def _load(self, video: int, view: int) -> tuple[torch.Tensor, torch.Tensor, str]:

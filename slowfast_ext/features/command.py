@@ -157,7 +157,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(description=_DESCRIPTION, allow_abbrev=False)
     add = parser.add_argument
     add_videos(parser, "a checkpoint, unless --cfg is given")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the features; is continued")

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -56,6 +57,13 @@ def predict(argv: Sequence[str] | None = None) -> int:
         failed, left = _done_before(videos, file, say)
         results = predictor.predict_files(left, num_workers=args.workers, **windows)
         failed += _predict(with_progress(results, len(left), "predicting", say), file, args.top or _TOP, say)
+    except KeyboardInterrupt:
+        goes_on = args.out is not None and args.out.suffix == ".jsonl"
+        raise KeyboardInterrupt(
+            f"interrupted: the same command goes on after what is in {args.out}"
+            if goes_on
+            else "interrupted: the same command begins anew; with --out FILE.jsonl it would go on"
+        ) from None
     finally:
         if file is not None:
             file.close()
@@ -184,11 +192,8 @@ def _seconds(text: str) -> float:
     """2, 2s, 500ms or 1min, in seconds."""
     found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(s|ms|min|)", text)
     if found is None:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 10s, 500ms or 1min")
     return float(found[1]) * _UNITS[found[2]]
-
-
-_seconds.__name__ = "time"  # what argparse calls it
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -198,6 +203,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not files:
         raise InputError("there is no checkpoint: its file comes first, then videos")
     args.checkpoint, *args.videos = files
+    if not os.path.exists(args.checkpoint):
+        raise InputError(f"checkpoint {args.checkpoint}: no such file or folder")
     args.overrides = [*overrides, *args.opts]
     if args.live is None and (args.rate is not None or args.format is not None):
         raise InputError("--rate and --format are for --live")
@@ -212,7 +219,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(description=_DESCRIPTION, allow_abbrev=False)
     add = parser.add_argument
     add_videos(parser, "a checkpoint or the folder of a run")
     add(

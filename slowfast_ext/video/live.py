@@ -177,7 +177,9 @@ class LiveVideo:
                 self._count_damage()
             self._length = self._missing_length(container, stated)
         if convert is None:
-            raise VideoError(f"No frame of {self} can be decoded.")
+            raise VideoError(
+                f"No frame of {self} can be decoded. An MP4 whose index comes last must be a file."
+            )
 
     def _count_damage(self) -> None:
         """Keep numbers only: of a stream without an end the lists would grow."""

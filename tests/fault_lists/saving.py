@@ -242,14 +242,14 @@ FAULTS = [
     Fault(
         "a word is taken for an epoch",
         "slowfast_ext/host/checkpoint.py",
-        "    _require_kinds(checkpoint, path_to_checkpoint)\n",
+        "    _require_kinds(checkpoint, taken, path_to_checkpoint)\n",
         "",
         "tests/slowfast_ext/engine/test_engine_checkpoint.py -k odd_entries",
     ),
     Fault(
         "random weights are tested without a word",
         "slowfast_ext/engine/start.py",
-        "    if not cfg.TEST.RANDOM_WEIGHTS:\n",
+        "    if required and not cfg.TEST.RANDOM_WEIGHTS:\n",
         "    if False:\n",
         "tests/slowfast_ext/engine/test_start.py -k random_weights",
     ),

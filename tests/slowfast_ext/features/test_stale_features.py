@@ -69,6 +69,7 @@ def test_other_weights(extracted, refused, trained, tmp_path):
     says = refused(folder, checkpoint=str(other))
     assert "6 of the 6 videos" in says
     assert "other settings: the fingerprint of the backbone's weights (" in says
+    assert says.endswith("TRAIN.CHECKPOINT_FILE_PATH FILE TRAIN.CHECKPOINT_EPOCH_RESET True")
     assert says.count(" there, ") == 1
 
 

@@ -206,6 +206,7 @@ def test_ctrl_c_keeps_what_was_predicted_and_the_same_command_goes_on(trained, c
     _, errors = first.communicate(timeout=60)
     assert first.returncode == 130, errors
     assert "Traceback" not in errors
+    assert f"interrupted: the same command goes on after what is in {out}" in errors
     done = lines_of(out)
     assert 3 <= len(done) < len(many)
     second = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=150)
@@ -234,6 +235,7 @@ def test_bad_input_is_refused_before_work_starts(trained, clips, tmp_path, monke
         patched.setattr(Predictor, "__init__", None)  # never reached
         refused([], "no checkpoint: its file comes first")
         refused([path], "there is no video")
+        refused([str(tmp_path / "gone.pyth"), video], "checkpoint .*gone.pyth: no such file or folder")
         refused([path, "gone.mp4"], "gone.mp4: no such file")
         refused([path, str(empty)], "holds no videos")
         refused([path, f"{empty}/*.mp4"], "no file fits the pattern")
@@ -248,7 +250,6 @@ def test_bad_input_is_refused_before_work_starts(trained, clips, tmp_path, monke
         refused([path, video, str(clips[1]), "--out", "x.vtt"], "of one video, not of 2")
         refused([path, video, "--top", "0"], "--top is 0")
         refused([path, video, "--workers", "-1"], "--workers is -1")
-    refused([str(tmp_path / "gone.pyth"), video], "no checkpoint file")
     refused([str(empty), video], "holds no checkpoint of a run")
     refused([str(tmp_path / "text"), video], "not from torch.save")
     refused([path, video, "--classes", str(tmp_path / "two.txt")], "has 2 lines, and the model has 5 classes")
@@ -321,7 +322,7 @@ def test_the_program_and_its_help(clips):
         timeout=120,
     )
     assert done.returncode == 2
-    assert done.stderr == "error: There is no checkpoint file gone.pyth.\n"
+    assert done.stderr == "error: checkpoint gone.pyth: no such file or folder\n"
 
 
 def test_zero_frames(trained, tmp_path, clips):
