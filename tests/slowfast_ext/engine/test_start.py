@@ -79,3 +79,4 @@ def test_random_weights_are_tested_only_if_that_is_asked_for(toy_cfg, tmp_path):
         find_test_source(toy_cfg("OUTPUT_DIR", str(tmp_path / "new"), "TEST.RANDOM_WEIGHTS", "False"))
     cfg = toy_cfg("OUTPUT_DIR", str(tmp_path / "new"), "TEST.RANDOM_WEIGHTS", "True")
     assert find_test_source(cfg) is None
+    assert find_test_source(toy_cfg("OUTPUT_DIR", str(tmp_path / "new")), required=False) is None
