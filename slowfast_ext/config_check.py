@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -203,15 +204,16 @@ def _built_without_memory(
 
 
 def _check_output_dir(cfg: CfgNode) -> None:
-    """Refuse a folder that cannot be written, and leave none behind: the run may still be refused."""
-    missing = [path for path in (Path(cfg.OUTPUT_DIR), *Path(cfg.OUTPUT_DIR).parents) if not path.exists()]
+    """Refuse a folder that cannot be written. None is made: the run may still be refused.
+
+    Of several processes that make and remove it at the same time, one would find it gone, or not empty.
+    """
+    nearest = Path(cfg.OUTPUT_DIR)
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
     try:
-        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-        probe = os.path.join(cfg.OUTPUT_DIR, f".writable-{os.getpid()}")
-        with open(probe, "w"):
+        os.makedirs(nearest, exist_ok=True)  # no file has its name
+        with tempfile.TemporaryFile(dir=nearest):
             pass
-        os.remove(probe)
-        for path in missing:
-            path.rmdir()
     except OSError as error:
         raise InputError(f"OUTPUT_DIR {cfg.OUTPUT_DIR!r} is not writable: {error.strerror}") from None

@@ -1,5 +1,6 @@
 """Configurations: every YAML loads and builds, and every bad value is named."""
 
+import os
 import re
 from pathlib import Path
 
@@ -297,6 +298,13 @@ def test_output_dir_that_is_a_file(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(InputError, match=r"OUTPUT_DIR .*taken' is not writable: File exists"):
         load_config(VTN_VIT_B, ["NUM_GPUS", "0", "OUTPUT_DIR", str(tmp_path / "taken")])
+
+
+def test_a_new_output_dir_is_not_made_to_see_whether_it_can_be_written(tmp_path, monkeypatch):
+    """Two processes of torchrun look at the same time: one would remove what the other is about to use."""
+    monkeypatch.setattr(os, "rmdir", pytest.fail)
+    load_config(VTN_VIT_B, ["NUM_GPUS", "0", "OUTPUT_DIR", str(tmp_path / "new" / "run")])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
