@@ -192,12 +192,19 @@ class TemporalEncoder(nn.Module):
             The final state of CLS (B, D); with need_weights also its weights in every layer (B, L, H, N).
         """
         cls, frames = self.embed(tokens, frame_indices)
+        return self.encode(cls, frames, frame_indices.shape[1], need_weights)
+
+    def encode(
+        self, cls: torch.Tensor, frames: Iterable[torch.Tensor], num_frames: int, need_weights: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The layers alone: CLS (B, 1, D) and T >= 0 embedded frames, in parts; returns what `forward` does."""
         cls_weights = []
         for layer in self.layers[:-1]:
-            hidden = _collect(cls, frames, tokens.shape[1])
-            cls, weights = layer.encode_cls(hidden[:, :1], [hidden[:, 1:]], need_weights)
+            hidden = _collect(cls, frames, 1 + num_frames)
+            below = [hidden[:, 1:]] if num_frames else []
+            cls, weights = layer.encode_cls(hidden[:, :1], below, need_weights)
             cls_weights.append(weights)
-            frames = _in_parts(partial(layer.encode_frames, hidden), frame_indices.shape[1])
+            frames = _in_parts(partial(layer.encode_frames, hidden), num_frames) if num_frames else []
         cls, weights = self.layers[-1].encode_cls(cls, frames, need_weights)
         return cls[:, 0], torch.stack([*cls_weights, weights], dim=1) if need_weights else None
 
