@@ -197,7 +197,7 @@ class TemporalEncoder(nn.Module):
     def encode(
         self, cls: torch.Tensor, frames: Iterable[torch.Tensor], num_frames: int, need_weights: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The layers alone: CLS (B, 1, D) and T >= 0 embedded frames, in parts; returns what `forward` does."""
+        """The layers alone, for CLS (B, 1, D) and T >= 0 embedded frames in parts; returns as `forward`."""
         cls_weights = []
         for layer in self.layers[:-1]:
             hidden = _collect(cls, frames, 1 + num_frames)
