@@ -35,6 +35,7 @@ KEYS = {
     "frames_per_chunk": "VTN.FRAMES_PER_CHUNK",
     "merge_tokens": "VTN.MERGE_TOKENS",
     "reuse_frames": "VTN.REUSE_FRAMES",
+    "localization_scales": "VTN.LOCALIZATION_SCALES",
 }
 # 0 or an empty name leaves these to the model, whose word for it is None.
 _NONE_IF_ZERO = ("num_heads", "ffn_dim", "mlp_dim", "sequence_encoder", "frames_per_chunk")

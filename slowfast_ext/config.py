@@ -97,6 +97,8 @@ def add_vtn_config(cfg: CfgNode) -> None:
     # Head. Its dropout is MODEL.DROPOUT_RATE.
     cfg.VTN.MLP_DIM = 0  # width of the hidden layer; 0 is that of the temporal encoder
     cfg.VTN.HEAD_INIT = "release"  # release: as in the authors' code | paper: normal, std 0.02
+    # Scales of a head that finds when actions begin and end, trained on segments (vtnsegments); 0 is none.
+    cfg.VTN.LOCALIZATION_SCALES = 0
     # Data.
     # The released code's evaluation: its indices (see slowfast_ext/video/sampling.py) and its normalisation,
     # where DATA.MEAN and DATA.STD are not given.

@@ -12,10 +12,19 @@ import torch
 from torch import nn
 
 from .backbone import Normalization, create_backbone, feature_dim, fixed_img_size, normalization
-from .checks import check_clip, check_frame_features, check_positive_int, checked_frames, checked_indices
+from .checks import (
+    check_clip,
+    check_frame_features,
+    check_not_negative_int,
+    check_positive_int,
+    checked_frames,
+    checked_indices,
+)
+from .errors import InputError
 from .frame_encoding import encode_distinct_frames, encode_frames
 from .frame_reuse import FrameReuse, check_reuse_frames
 from .heads import ClassificationHead
+from .localization import Localized, Points, TemporalLocalizationHead, points_of
 from .recipe import Recipe
 from .sequence_encoder import build_temporal_encoder
 from .temporal_encoder import window_per_layer
@@ -63,6 +72,8 @@ class VTN(nn.Module):
         merge_tokens: Patches that every layer of a ViT merges into others (ToMe), in training too.
         reuse_frames: In evaluation, a frame gets the features of the last encoded one up to this mean
             absolute difference of pixels in [0, 1]. `frame_counts` counts them, see FrameReuse.
+        localization_scales: Scales of a `localization_head`, which finds when actions begin and end, see
+            `localize` and TemporalLocalizationHead; 0 for none.
 
     Raises:
         InputError: If an argument cannot be used; the sentence names it and its value.
@@ -99,9 +110,11 @@ class VTN(nn.Module):
         frames_per_chunk: int | None = None,
         merge_tokens: int = 0,
         reuse_frames: float = 0.0,
+        localization_scales: int = 0,
     ) -> None:
         super().__init__()
         check_positive_int("frames_per_chunk", frames_per_chunk, optional=True)
+        check_not_negative_int("localization_scales", localization_scales)
         check_reuse_frames(reuse_frames)
         self.num_classes, self.frames_per_chunk = num_classes, frames_per_chunk
         self.reuse_frames, self.frame_counts = reuse_frames, Counter()
@@ -125,9 +138,15 @@ class VTN(nn.Module):
             attention=attention,
             attention_dropout=attention_dropout,
             hidden_dropout=hidden_dropout,
+            train_all_tokens=localization_scales > 0,
         )
         widths = self.embed_dim, self.sizes["mlp_dim"], num_classes
         self.mlp_head = ClassificationHead(*widths, head_dropout, head_init)
+        self.localization_head = None
+        if localization_scales:
+            self.localization_head = TemporalLocalizationHead(
+                self.embed_dim, num_classes, localization_scales
+            )
 
     def train(self, mode: bool = True) -> "VTN":
         """Switch to training, or to evaluation with mode=False; a frozen backbone stays in evaluation."""
@@ -241,6 +260,34 @@ class VTN(nn.Module):
         cls_state, weights = self.temporal_encoder(tokens, frame_indices, return_attention)
         logits = self.mlp_head(cls_state)
         return (logits, _on_frames(weights, order)) if return_attention else logits
+
+    def localize(self, frame_features: torch.Tensor, frame_indices: torch.Tensor | None = None) -> Localized:
+        """Find actions in time, from frame features, and classify as `classify` does.
+
+        Args:
+            frame_features, frame_indices: As for `classify`.
+
+        Returns:
+            Logits of the video, and class logits and offsets at the points of all scales, see `points`;
+            `vtn.localization.segments_of` makes segments of them.
+
+        Raises:
+            InputError: As `classify`, or if the model has no localization head or shuffles its frames.
+        """
+        if self.localization_head is None:
+            raise InputError("this model has no localization head: it is made with localization_scales.")
+        if self.shuffle_frames:
+            raise InputError("a model with shuffle_frames cannot say when something happens.")
+        check_frame_features(frame_features, self.embed_dim)
+        batch, num_frames, _ = frame_features.shape
+        frame_indices = checked_indices(frame_indices, batch, num_frames, frame_features.device)
+        tokens, _ = self._tokens(frame_features)
+        states = self.temporal_encoder.all_tokens(tokens, frame_indices)  # (B, N, D)
+        return Localized(self.mlp_head(states[:, 0]), *self.localization_head(states[:, 1:]))
+
+    def points(self, num_frames: int) -> Points:
+        """Where the localization head looks in T frames."""
+        return points_of(num_frames, self.localization_head.num_scales, self.cls_token.device)
 
     @property
     def _how_to_encode(self) -> dict[str, int | FrameReuse | None]:

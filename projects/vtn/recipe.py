@@ -56,7 +56,7 @@ def _text(most: int) -> Rule:
 _NONE: Rule = (lambda value: value is None, "None")
 _TRUTH: Rule = (lambda value: type(value) is bool, "True or False")
 _PROBABILITY = _number(0, 1)
-_MOST, _MOST_LAYERS, _MOST_PIXELS = 2**20, 100, 4096
+_MOST, _MOST_LAYERS, _MOST_SCALES, _MOST_PIXELS = 2**20, 100, 16, 4096
 _SIZE, _NAME = _whole(_MOST), _text(200)
 _PIXELS = _whole(_MOST_PIXELS)
 
@@ -86,6 +86,7 @@ _ARGUMENTS: dict[str, Rule] = {
     "frames_per_chunk": _either(_NONE, _SIZE),
     "merge_tokens": _whole(_MOST, least=0),
     "reuse_frames": _number(0, 1),
+    "localization_scales": _whole(_MOST_SCALES, least=0),
 }
 _FIELDS: dict[str, Rule] = {
     "mean": _several(_number(-1e4, 1e4), 3, 3),

@@ -224,6 +224,7 @@ def build_temporal_encoder(
     position_embedding: str,
     position_overflow: str,
     attention: str,
+    train_all_tokens: bool = False,
     **size,
 ) -> TemporalEncoder | SequenceEncoder:
     """Make our temporal encoder, or a sequence encoder in its place.
@@ -232,6 +233,7 @@ def build_temporal_encoder(
         embed_dim: D.
         sequence_encoder: Name for SequenceEncoder; None for TemporalEncoder.
         position_embedding, position_overflow, attention: Of TemporalEncoder; the others have their own.
+        train_all_tokens: Of TemporalEncoder; the others return CLS alone.
         **size: The arguments that both take.
 
     Raises:
@@ -240,7 +242,13 @@ def build_temporal_encoder(
     choices = {"position_embedding": position_embedding, "attention": attention}
     choices["position_overflow"] = position_overflow
     if sequence_encoder is None:
-        return TemporalEncoder(embed_dim, **choices, **size)
+        return TemporalEncoder(embed_dim, train_all_tokens=train_all_tokens, **choices, **size)
+    if train_all_tokens:
+        raise InputError(
+            f"localization_scales cannot be had with sequence_encoder {sequence_encoder!r}: only our own "
+            "temporal encoder gives the states of all frames.",
+            arguments=("localization_scales", "sequence_encoder"),
+        )
     for name, value in choices.items():
         if value != ("wrap" if name == "position_overflow" else "learned"):
             raise InputError(

@@ -85,7 +85,8 @@ class TemporalEncoder(nn.Module):
 
     Only CLS is used after the last layer, so there only CLS attends and passes the feed-forward network.
     The `query`, `key` and `value` of that layer then have no effect. They exist because the authors'
-    checkpoints hold them, but require no gradient, since none would ever arrive.
+    checkpoints hold them, but require no gradient, since none would ever arrive. `all_tokens` is the path
+    for whoever needs the frames' states too: it computes the last layer in full.
 
     Args:
         embed_dim: D.
@@ -100,6 +101,7 @@ class TemporalEncoder(nn.Module):
         attention: "learned", or "uniform": all visible tokens weigh the same.
         position_overflow: "wrap", "scale" or "none": the position of frames beyond the learned table, see
             FrameRows.
+        train_all_tokens: Let the last layer's `query`, `key` and `value` be trained, through `all_tokens`.
 
     Raises:
         InputError: If an argument cannot be used; the sentence names it and its value.
@@ -119,6 +121,7 @@ class TemporalEncoder(nn.Module):
         hidden_dropout: float,
         attention: str = "learned",
         position_overflow: str = "wrap",
+        train_all_tokens: bool = False,
     ) -> None:
         super().__init__()
         check_probability("hidden_dropout", hidden_dropout)
@@ -137,7 +140,7 @@ class TemporalEncoder(nn.Module):
             check_position_rows(max_position_embeddings, windows)
         self._init_weights()
         last = self.layers[-1].attention
-        for unused in (last.query, last.key, last.value):
+        for unused in () if train_all_tokens else (last.query, last.key, last.value):
             unused.requires_grad_(False)
 
     def _init_weights(self) -> None:
@@ -208,18 +211,25 @@ class TemporalEncoder(nn.Module):
         cls, weights = self.layers[-1].encode_cls(cls, frames, need_weights)
         return cls[:, 0], torch.stack([*cls_weights, weights], dim=1) if need_weights else None
 
-    def hidden_states(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
-        """All tokens after the embeddings and after each layer, (B, 1 + L, N, D), for inspection.
+    def all_tokens(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
+        """CLS and all frames after the last layer, (B, N, D); arguments as for `forward`."""
+        *_, last = self._states(tokens, frame_indices)
+        return last
 
-        Here the last layer is computed in full, which `forward` never does.
-        """
+    def hidden_states(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> torch.Tensor:
+        """All tokens after the embeddings and after each layer, (B, 1 + L, N, D), for inspection."""
+        return torch.stack([*self._states(tokens, frame_indices)], dim=1)
+
+    def _states(self, tokens: torch.Tensor, frame_indices: torch.Tensor) -> Iterator[torch.Tensor]:
+        """All tokens after the embeddings, then after each layer, (B, N, D); the last one in full too."""
         num_tokens = tokens.shape[1]
-        states = [_collect(*self.embed(tokens, frame_indices), num_tokens)]
+        hidden = _collect(*self.embed(tokens, frame_indices), num_tokens)
+        yield hidden
         for layer in self.layers:
-            cls, _ = layer.encode_cls(states[-1][:, :1], [states[-1][:, 1:]])
-            frames = _in_parts(partial(layer.encode_frames, states[-1]), num_tokens - 1)
-            states.append(_collect(cls, frames, num_tokens))
-        return torch.stack(states, dim=1)
+            cls, _ = layer.encode_cls(hidden[:, :1], [hidden[:, 1:]])
+            frames = _in_parts(partial(layer.encode_frames, hidden), num_tokens - 1)
+            hidden = _collect(cls, frames, num_tokens)
+            yield hidden
 
 
 def _in_parts(encode: Callable[[int, int], torch.Tensor], num_frames: int) -> Iterator[torch.Tensor]:
