@@ -14,6 +14,7 @@ from slowfast_ext.inflate import inflate_from_images, inflates
 from slowfast_ext.recipe import class_names_of, recipe_of
 from slowfast_ext.video.transforms import normalize
 from vtn.backbone_training import recompute_activations
+from vtn.localization import Localized
 
 
 class VTN(vtn.VTN):
@@ -37,25 +38,30 @@ class VTN(vtn.VTN):
         self.recipe = recipe_of(cfg, **self.sizes)  # goes into every checkpoint
         self.normalization = self.recipe.mean, self.recipe.std
 
-    def forward(self, inputs: list[Frames | torch.Tensor]) -> torch.Tensor:
+    def forward(self, inputs: list[Frames | torch.Tensor]) -> torch.Tensor | Localized:
         """Classify a batch.
 
         Args:
-            inputs: [clips] or [clips, frame_indices (B, T)]. Clips are Frames, of which each distinct one is
-                normalised and encoded once, or a normalised tensor (B, 3, T, H, W), or features that were
-                computed before (B, T, D). Without indices the frames count 0 to T - 1 (PySlowFast's own FLOP
-                counter passes only the clip).
+            inputs: [clips] or [clips, frame_indices (B, T)]; what a data set gives beyond those is for the
+                loss. Clips are Frames, of which each distinct one is normalised and encoded once, or a
+                normalised tensor (B, 3, T, H, W), or features that were computed before (B, T, D). Without
+                indices the frames count 0 to T - 1 (PySlowFast's own FLOP counter passes only the clip).
 
         Returns:
-            Logits (B, K) in training, scores (B, K) that sum to 1 in evaluation.
+            Logits (B, K) in training, scores (B, K) that sum to 1 in evaluation; with a localization head
+            all of Localized, in evaluation with those scores for its logits.
         """
-        clips, *frame_indices = inputs
+        clips, *others = inputs
+        frame_indices = others[:1]
         if isinstance(clips, Frames):
-            logits = self.classify(self.features_of(clips), *frame_indices)
-        elif clips.ndim == 3:
-            logits = self.classify(clips, *frame_indices)
-        else:
-            logits = super().forward(clips, *frame_indices)
+            clips = self.features_of(clips)
+        elif clips.ndim == 5 and self.localization_head is not None:
+            clips = self.frame_features(clips, *frame_indices)
+        if self.localization_head is not None:
+            found = self.localize(clips, *frame_indices)
+            return found if self.training else found._replace(logits=found.logits.float().softmax(dim=1))
+        classify = self.classify if clips.ndim == 3 else super().forward
+        logits = classify(clips, *frame_indices)
         return logits if self.training else logits.float().softmax(dim=1)
 
     def features_of(self, frames: Frames) -> torch.Tensor:

@@ -21,6 +21,7 @@ from slowfast_ext.config import load_config
 from slowfast_ext.data.ledger import FAILED, OUTCOMES
 from slowfast_ext.distributed import device_of, settle
 from slowfast_ext.engine.compilation import compile_parts
+from slowfast_ext.engine.localizing import logits_of
 from slowfast_ext.engine.test import test_step
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_host
@@ -105,7 +106,8 @@ class TimedModel:
         """Scores of the views, (views, K), on the CPU, so that a GPU has finished."""
         size = self._cfg.TEST.BATCH_SIZE
         batches = [default_collate(items[begin : begin + size]) for begin in range(0, len(items), size)]
-        return torch.cat([test_step(batch, self._model, self._device, self._cfg).cpu() for batch in batches])
+        outputs = (test_step(batch, self._model, self._device, self._cfg) for batch in batches)
+        return torch.cat([logits_of(output).cpu() for output in outputs])
 
 
 def time_videos(cfg, count: int) -> list[VideoTime]:

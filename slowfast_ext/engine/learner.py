@@ -10,7 +10,9 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from slowfast_ext.distributed import device_of, unwrap
+from slowfast_ext.engine.batch import Batch
 from slowfast_ext.engine.ema import make_average
+from slowfast_ext.engine.localizing import loss_of_segments
 from slowfast_ext.engine.mixing import Mixing
 from slowfast_ext.engine.nonfinite import StepGuard
 from slowfast_ext.engine.optimizer import make_optimizer
@@ -19,6 +21,7 @@ from slowfast_ext.engine.start import Source
 from slowfast_ext.host import get_host
 from slowfast_ext.host.checkpoint import checkpoint_state
 from vtn.frugal import forget_activations
+from vtn.localization import Localized
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class Learner:
     ema: ModelEmaV3 | None
     device: torch.device
     guard: StepGuard
+
+    def loss(self, output: torch.Tensor | Localized, batch: Batch) -> torch.Tensor:
+        """Mean loss of the videos of a batch, of which the model says `output`."""
+        if isinstance(output, Localized):
+            return loss_of_segments(output, batch, unwrap(self.model), self.loss_function)
+        return self.loss_function(output.float(), batch.labels)
 
     @property
     def average(self) -> nn.Module | None:

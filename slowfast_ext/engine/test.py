@@ -20,6 +20,7 @@ from slowfast_ext.engine.batch import Batch
 from slowfast_ext.engine.board import Board
 from slowfast_ext.engine.compilation import compile_parts
 from slowfast_ext.engine.facts import facts_for_log, log_model_info
+from slowfast_ext.engine.localizing import entries_of, logits_of, segments_to_find, sentence_of
 from slowfast_ext.engine.pace import with_bar
 from slowfast_ext.engine.precision import computing_in
 from slowfast_ext.engine.run_files import write_test_config
@@ -28,6 +29,7 @@ from slowfast_ext.host import get_host
 from slowfast_ext.host.meters import score_videos, videos_scored
 from slowfast_ext.host.metrics import without_needless_top5
 from vtn.errors import InputError
+from vtn.localization import Localized
 
 
 def test(cfg) -> None:
@@ -70,11 +72,14 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> dict[str, Any]:
     meter = host.TestMeter(videos, views, cfg.MODEL.NUM_CLASSES, num_batches)
     meter.facts = facts_for_log(model, cfg, train=False)
     device = device_of(cfg)
-    scored = []
+    scored, segments = [], segments_to_find(model, cfg)
     meter.iter_tic()
     for iteration, loaded in enumerate(with_bar(loader, num_batches, "test")):
         meter.data_toc()
-        scored.append((test_step(loaded, model, device, cfg), *loaded[1:3]))
+        output = test_step(loaded, model, device, cfg)
+        scored.append((logits_of(output), *loaded[1:3]))
+        if segments is not None:
+            segments.add(output, loaded)
         due = (iteration + 1) % cfg.LOG_PERIOD == 0 or iteration + 1 == num_batches
         if due:
             _record(scored, meter)
@@ -85,20 +90,31 @@ def perform_test(loader: VideoLoader, model: nn.Module, cfg) -> dict[str, Any]:
     _record(scored, meter)
     _gather(meter)
     meter.stats = score_videos(meter)
+    if segments is not None:
+        precision = segments.precision()
+        meter.stats |= entries_of(precision)
+        logger.info("Test: %s", sentence_of(precision))
     if is_master():
         host.log_json_stats(without_needless_top5(meter.stats, cfg.MODEL.NUM_CLASSES))
         write_results(meter, loader, model, cfg)
+        if segments is not None:
+            logger.info("Segments: %s", segments.write(cfg.OUTPUT_DIR, dataset.paths, model.class_names))
         tested = meter.stats["num_videos"], views, meter.stats["evaluation_seconds"]
         logger.info("Tested %d videos x %d views in %.1f s", *tested)
         logger.info("Results and log: %s", cfg.OUTPUT_DIR)
     return meter.stats
 
 
-def test_step(loaded: Any, model: nn.Module, device: torch.device, cfg) -> torch.Tensor:
-    """Scores of a batch, (N, K) float32, on the device; nothing is read from there."""
+def test_step(loaded: Any, model: nn.Module, device: torch.device, cfg) -> torch.Tensor | Localized:
+    """What the model says of a batch, on the device; nothing is read from there.
+
+    Returns:
+        Scores (N, K) float32; of a model that finds segments all of Localized, with those for its logits.
+    """
     batch = Batch(loaded, device)
     with computing_in(cfg.TEST.PRECISION, device):
-        return model(batch.inputs).float()
+        output = model(batch.inputs)
+    return output if isinstance(output, Localized) else output.float()
 
 
 def _record(scored: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], meter) -> None:

@@ -24,6 +24,7 @@ from slowfast_ext.engine.changes import made_with
 from slowfast_ext.engine.compilation import compile_parts
 from slowfast_ext.engine.facts import log_model_info
 from slowfast_ext.engine.learner import Learner, make_learner
+from slowfast_ext.engine.localizing import logits_of
 from slowfast_ext.engine.mixing import comparable
 from slowfast_ext.engine.nonfinite import Attempt
 from slowfast_ext.engine.pace import Pace, with_bar
@@ -242,10 +243,10 @@ def compute_gradients(loaded: Any, learner: Learner, tally: Tally, cfg, epoch: i
         batch = learner.mix(Batch(part, learner.device), epoch, iteration * count + number)
         with _exchanging_gradients(model, number + 1 == count):
             with computing_in(cfg.TRAIN.PRECISION, learner.device):
-                logits = model(batch.inputs)
-            loss = learner.guard.watch(learner.loss_function(logits.float(), batch.labels))
+                output = model(batch.inputs)
+            loss = learner.guard.watch(learner.loss(output, batch))
             learner.scaler.scale(loss / count).backward()
-        tally.count(*comparable(logits.detach(), batch.labels, cfg), loss)
+        tally.count(*comparable(logits_of(output).detach(), batch.labels, cfg), loss)
 
 
 def norm_of_gradients(model: nn.Module) -> torch.Tensor:

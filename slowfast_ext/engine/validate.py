@@ -7,6 +7,7 @@ from slowfast_ext.data.ledger import FAILED
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.distributed import all_reduce_sum, device_of, unwrap
 from slowfast_ext.engine.batch import Batch
+from slowfast_ext.engine.localizing import entries_of, logits_of, segments_to_find, sentence_of
 from slowfast_ext.engine.pace import with_bar
 from slowfast_ext.engine.precision import computing_in
 from slowfast_ext.engine.tally import Tally
@@ -29,13 +30,15 @@ def eval_epoch(
     model = unwrap(model).eval()
     host.get_logger(__name__).info("Validating on %d videos", len(val_loader.dataset))
     meter.iter_tic()
-    device = device_of(cfg)
+    device, segments = device_of(cfg), segments_to_find(model, cfg)
     for iteration, loaded in enumerate(with_bar(val_loader, len(val_loader), "validation")):
         meter.data_toc()
         batch = Batch(loaded, device)
         with computing_in(cfg.TRAIN.PRECISION, device):
-            scores = model(batch.inputs)
-        tally.count(scores, batch.labels)
+            output = model(batch.inputs)
+        tally.count(logits_of(output), batch.labels)
+        if segments is not None:
+            segments.add(output, loaded)
         tally.end_step()
         if (iteration + 1) % cfg.LOG_PERIOD == 0:
             _record_validation(tally, meter)
@@ -55,6 +58,10 @@ def eval_epoch(
         sentence_of_score(f"Validation of epoch {epoch + 1}", correct, scored, failed)
     )
     errors = meter.num_top1_mis / scored, meter.num_top5_mis / scored
+    if segments is not None:
+        precision = segments.precision()
+        host.get_logger(__name__).info("Validation of epoch %d: %s", epoch + 1, sentence_of(precision))
+        host.log_json_stats({"_type": "val_segments", "epoch": epoch + 1, **entries_of(precision)})
     meter.log_epoch_stats(epoch)
     meter.reset()
     return errors

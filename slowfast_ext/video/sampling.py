@@ -149,6 +149,33 @@ def full_video_frame_indices(num_video_frames: int, *, num_frames: int) -> torch
     return torch.arange(num_frames) * (num_video_frames - 1) // max(num_frames - 1, 1)
 
 
+def places_of_moments(moments: torch.Tensor, num_video_frames: int, num_frames: int) -> torch.Tensor:
+    """Where moments of a video lie among the T frames of `full_video_frame_indices`.
+
+    Frame i of T is at place i, which stands for the middle of the frame of the video that it shows.
+
+    Args:
+        moments: Floats in [0, V], in frames of the video: frame f is on the screen from f to f + 1.
+        num_video_frames: V.
+        num_frames: T.
+
+    Returns:
+        Places of the same shape, -0.5 to T - 0.5 where the video has no fewer frames than are taken.
+    """
+    return (moments - 0.5) * _places_per_frame(num_video_frames, num_frames)
+
+
+def moments_of_places(places: torch.Tensor, num_video_frames: int, num_frames: int) -> torch.Tensor:
+    """The reverse of `places_of_moments`, clamped to the video: [0, V]."""
+    moments = places / _places_per_frame(num_video_frames, num_frames) + 0.5
+    return moments.clamp(0, num_video_frames)
+
+
+def _places_per_frame(num_video_frames: int, num_frames: int) -> float:
+    _require_positive(num_video_frames=num_video_frames, num_frames=num_frames)
+    return max(num_frames - 1, 1) / max(num_video_frames - 1, 1)
+
+
 def authors_full_video_frame_indices(
     num_video_frames: int, video_fps: float, *, num_frames: int, target_fps: float
 ) -> torch.Tensor:
