@@ -1,8 +1,8 @@
 """VTN for PySlowFast.
 
 Importing this package loads nothing. The first use of a PySlowFast through it, such as `register()`, cures
-the one that is installed, in memory, and registers VTN in it: model `VTN`, data sets `Vtnkinetics` and
-`Vtnmit`, and the configuration keys.
+the one that is installed, in memory, and registers VTN in it: model `VTN`, data sets `Vtnkinetics`, `Vtnmit`
+and `Vtnsegments`, and the configuration keys.
 """
 
 from typing import Any

@@ -21,7 +21,7 @@ from vtn.backbone import fixed_img_size
 from vtn.backbone_training import layer_scales, recompute_activations
 from vtn.errors import InputError
 
-OWN_DATASETS = ("vtnkinetics", "vtnmit")
+OWN_DATASETS = ("vtnkinetics", "vtnmit", "vtnsegments")
 # Models that take clips of the length and the size that they are built for, and no others.
 _OF_ONE_SIZE = ("MViT", "MaskMViT", "PTVMViT")
 
@@ -133,6 +133,11 @@ def _check_datasets(cfg: CfgNode) -> None:
                 f"{name}.DATASET is {section.DATASET!r}: VTN and full-video evaluation need "
                 + " or ".join(OWN_DATASETS)
             )
+        if section.DATASET == "vtnsegments":
+            where = f"True with {name}.DATASET vtnsegments, which looks at whole videos"
+            _require(cfg.TRAIN.EVAL_FULL_VIDEO, "TRAIN.EVAL_FULL_VIDEO", False, where)
+            where = f"False with {name}.DATASET vtnsegments: the authors' full video is its first ten seconds"
+            _require(not cfg.VTN.AUTHORS_PROTOCOL, "VTN.AUTHORS_PROTOCOL", True, where)
 
 
 def _check_solver(cfg: CfgNode) -> None:

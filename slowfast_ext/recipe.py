@@ -47,26 +47,38 @@ def split_class_names(text: str) -> tuple[str, ...]:
     return names[:-1] if names[-1] == "" else names
 
 
+def read_class_names(path: Path, num_classes: int) -> tuple[str, ...]:
+    """The names in a classes.txt, by class.
+
+    Raises:
+        InputError: Names the file, which does not name so many classes, one on each line.
+    """
+    try:
+        names = split_class_names(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+    if len(names) != num_classes:
+        raise InputError(
+            f"{path}: it has {len(names)} lines, but MODEL.NUM_CLASSES is {num_classes} (type "
+            f"MODEL.NUM_CLASSES {len(names)})"
+        )
+    if not all(names):
+        raise InputError(f"{path}: line {names.index('') + 1} is empty")
+    return names
+
+
 @functools.cache  # a process builds its model several times; it should complain about the file once
 def _read_class_names(folder: str, num_classes: int) -> tuple[str, ...] | None:
-    """Class names from `folder`/classes.txt, one on each line; None, with a warning, if they are no use."""
+    """Class names from `folder`/classes.txt; None, with a warning, if they are no use."""
     path = Path(folder) / CLASSES
     if not folder or not path.is_file():
         return None
     try:
-        names = split_class_names(path.read_text("utf-8-sig"))
-        if len(names) != num_classes:
-            raise InputError(
-                f"it has {len(names)} lines, but MODEL.NUM_CLASSES is {num_classes} (type MODEL.NUM_CLASSES "
-                f"{len(names)})"
-            )
-        if not all(names):
-            raise InputError(f"line {names.index('') + 1} is empty")
-    except (OSError, UnicodeDecodeError, InputError) as error:
+        return read_class_names(path, num_classes)
+    except InputError as error:
         get_host().get_logger(__name__).warning(
-            "%s: %s; it must have one name on each line, so checkpoints of this run hold no class names",
-            path,
-            error,
+            "%s; it must have one name on each line, so checkpoints of this run hold no class names", error
         )
         return None
-    return names

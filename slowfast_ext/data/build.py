@@ -10,6 +10,8 @@ from slowfast_ext.config_limits import uses_our_dataset
 from slowfast_ext.data.dense import dense_batches
 from slowfast_ext.data.ledger import REPAIRED, USED, Ledger
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
+from slowfast_ext.data.segment_videos import StoredSegments
+from slowfast_ext.data.segments import SEGMENTS, require_segments
 from slowfast_ext.data.short_videos import ShortVideos
 from slowfast_ext.data.stored_videos import StoredVideos
 from slowfast_ext.data.video_list import require_list
@@ -42,6 +44,8 @@ def require_lists(cfg) -> None:
     for split, section in (("train", cfg.TRAIN), ("val", cfg.TRAIN), ("test", cfg.TEST)):
         if section.ENABLE and uses_our_dataset(cfg, split):
             require_list(Path(cfg.DATA.PATH_TO_DATA_DIR) / f"{split}.csv")
+            if section.DATASET == "vtnsegments":
+                require_segments(Path(cfg.DATA.PATH_TO_DATA_DIR) / SEGMENTS)
 
 
 def construct_loader(
@@ -76,13 +80,13 @@ def construct_loader(
             "kills or stops its reader ends the run"
         )
     if cfg.VTN.FEATURES:
-        dataset = StoredVideos(cfg, split)
+        dataset = (StoredSegments if section.DATASET == "vtnsegments" else StoredVideos)(cfg, split)
     else:
         dataset = get_host().build_dataset(section.DATASET, cfg, split)
     train = split == "train"
     sampler = VideoSampler(dataset, shuffle=train, seed=cfg.RNG_SEED)
     transform = dense_batches(cfg, lambda: sampler.epoch) if dense else None
-    if train and not is_precise_bn:
+    if train and not is_precise_bn and not getattr(dataset, "whole_videos", False):
         transform = ShortVideos(cfg, len(sampler) * cfg.AUG.NUM_SAMPLE, transform)
     if split == "test" and positions_may_wrap(cfg) and hasattr(dataset, "paths"):
         transform = WrappedPositions(cfg, dataset.paths, getattr(dataset, "num_views", 1))

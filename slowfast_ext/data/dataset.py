@@ -20,7 +20,7 @@ from torch.utils.data import get_worker_info
 from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, encode_outcome
 from slowfast_ext.data.packing import require_packing
-from slowfast_ext.data.shared_memory import Segment, allocate
+from slowfast_ext.data.shared_memory import MemoryBlock, allocate
 from slowfast_ext.data.video_list import read_video_list
 from slowfast_ext.distributed import num_processes
 from slowfast_ext.video import VideoError, VideoReader, sampling
@@ -58,7 +58,7 @@ class _Decoded:
     views: list[SpatialView]
     decoded_indices: torch.Tensor
     frames: torch.Tensor
-    kept: tuple[Segment, ...]
+    kept: tuple[MemoryBlock, ...]
     missing: str
 
 
@@ -96,6 +96,7 @@ class Vtnkinetics(torch.utils.data.Dataset):
     """
 
     reads_for_vtn = True  # so a loader of ours reads it, see slowfast_ext/config_limits.py
+    whole_videos = False  # whether training looks at full videos too
 
     def __init__(self, cfg: CfgNode, mode: str, videos: Sequence[str] | None = None) -> None:
         if mode not in _MODES:
@@ -111,8 +112,10 @@ class Vtnkinetics(torch.utils.data.Dataset):
             )
         else:
             self.paths, self.labels = list(videos), [0] * len(videos)
-        self._full_video = cfg.TRAIN.EVAL_FULL_VIDEO and mode != "train"
-        self._num_frames = cfg.TRAIN.EVAL_NUM_FRAMES if self._full_video else cfg.DATA.NUM_FRAMES
+        train = mode == "train"
+        self._full_video = self.whole_videos or (cfg.TRAIN.EVAL_FULL_VIDEO and not train)
+        evaluated = cfg.TRAIN.EVAL_NUM_FRAMES if self._full_video else cfg.DATA.NUM_FRAMES
+        self._num_frames = cfg.DATA.NUM_FRAMES if train else evaluated
         self._crop_size = cfg.DATA.TEST_CROP_SIZE if mode == "test" else cfg.DATA.TRAIN_CROP_SIZE
         self.num_samples = cfg.AUG.NUM_SAMPLE if mode == "train" else 1
         self._augment = _augmentation(cfg) if mode == "train" else None

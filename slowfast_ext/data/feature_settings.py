@@ -87,9 +87,8 @@ def of_weights(settings: FeatureSettings, weights: str) -> FeatureSettings:
     return replace(settings, weights=weights)
 
 
-def full_video_frames(cfg: CfgNode) -> str:
-    """In words, the frames that a full video uses."""
-    count = cfg.TRAIN.EVAL_NUM_FRAMES
+def full_video_frames(cfg: CfgNode, count: int) -> str:
+    """In words, the frames that a full video uses, `count` of them."""
     if cfg.VTN.AUTHORS_PROTOCOL:
         return f"{count} of a full video at {cfg.DATA.TARGET_FPS:g} a second, as the authors choose them"
     return f"{count} of a full video"

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from slowfast_ext.data.shared_memory import Lease, Segment, allocate_shared
+from slowfast_ext.data.shared_memory import Lease, MemoryBlock, allocate_shared
 from slowfast_ext.video.transforms import normalize
 
 
@@ -32,7 +32,7 @@ class Frames:
 
     parts: tuple[torch.Tensor, ...]
     index: torch.Tensor
-    kept: tuple[Segment | Lease, ...] = ()
+    kept: tuple[MemoryBlock | Lease, ...] = ()
 
     @property
     def pixels(self) -> torch.Tensor:

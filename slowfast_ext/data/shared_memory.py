@@ -1,7 +1,7 @@
 """Shared memory for large clips, used again and again, because asking for it anew is slow.
 
-The worker of a loader writes frames into a segment and sends it; the process that trains has a lease on it,
-and when the lease ends the worker may write into the segment again. Its last byte says whether it is in use.
+The worker of a loader writes frames into a block and sends it; the process that trains has a lease on it,
+and when the lease ends the worker may write into the block again. Its last byte says whether it is in use.
 """
 
 import math
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import get_worker_info
 
-# Bytes. Smaller clips are better copied: every segment takes a file descriptor on both sides, and glibc keeps
+# Bytes. Smaller clips are better copied: every block takes a file descriptor on both sides, and glibc keeps
 # memory up to this size for itself instead of giving it back to the system.
 _LARGE = 32 * 2**20
 # More are not kept: a loader has two batches of each worker waiting, one is being written, and one is in use.
 _MOST = 8
-_segments: list[torch.Tensor] = []
+_blocks: list[torch.Tensor] = []
 
 
-class Segment:
+class MemoryBlock:
     """Memory that this worker writes; it is free again if it is dropped without having been sent."""
 
     def __init__(self, memory: torch.Tensor) -> None:
@@ -46,25 +46,25 @@ class Lease:
             self._in_use.zero_()
 
 
-def allocate(shape: Sequence[int]) -> tuple[torch.Tensor, tuple[Segment, ...]]:
+def allocate(shape: Sequence[int]) -> tuple[torch.Tensor, tuple[MemoryBlock, ...]]:
     """Memory for the frames of one clip.
 
     Args:
         shape: Of the tensor, uint8.
 
     Returns:
-        The tensor, with any content, and the segment that it lies in: for a large clip in a loader's worker;
-        nothing otherwise. The tensor is valid as long as the segment, or the lease that it becomes, is kept.
+        The tensor, with any content, and the block that it lies in: for a large clip in a loader's worker;
+        nothing otherwise. The tensor is valid as long as the block, or the lease that it becomes, is kept.
     """
     size = math.prod(shape)
     if get_worker_info() is None or size < _LARGE:
         return torch.empty(tuple(shape), dtype=torch.uint8), ()
-    memory = next((m for m in _segments if len(m) == size + 1 and not m[-1]), None)
+    memory = next((m for m in _blocks if len(m) == size + 1 and not m[-1]), None)
     if memory is None:
         memory = allocate_shared([size + 1])
-        if len(_segments) < _MOST:
-            _segments.append(memory)
-    return memory[:-1].view(tuple(shape)), (Segment(memory),)
+        if len(_blocks) < _MOST:
+            _blocks.append(memory)
+    return memory[:-1].view(tuple(shape)), (MemoryBlock(memory),)
 
 
 def allocate_shared(shape: Sequence[int]) -> torch.Tensor:

@@ -45,7 +45,7 @@ class StoredVideos(Vtnkinetics):
     def __init__(self, cfg: CfgNode, mode: str, videos: Sequence[str] | None = None) -> None:
         super().__init__(cfg, mode, videos)
         self._store = FeatureStore(Path(cfg.VTN.FEATURES))
-        kinds = [full_video_frames(cfg), ALL_FRAMES] if self._full_video else [ALL_FRAMES]
+        kinds = [full_video_frames(cfg, self._num_frames), ALL_FRAMES] if self._full_video else [ALL_FRAMES]
         self._wanted = [feature_settings(cfg, crop_size=self._crop_size, frames=kind) for kind in kinds]
         self._store.require_some(self._wanted)
         self._what = "videos" if videos else f"videos of the {mode} list"

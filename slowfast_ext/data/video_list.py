@@ -50,7 +50,7 @@ def read_video_list(
             continue
         where = f"{csv_path} line {line}"
         name, label = _parse_row(row, separator, where, num_classes)
-        path = _resolve(name, csv_path.parent, path_prefix)
+        path = resolve_video(name, csv_path.parent, path_prefix)
         if not os.path.isfile(path):
             missing.append(f"{_shortened(path)} (line {line})")
         else:
@@ -127,8 +127,8 @@ def _parse_row(row: str, separator: str, where: str, num_classes: int) -> tuple[
     return name, int(label)
 
 
-def _resolve(name: str, folder: Path, path_prefix: str) -> str:
-    """Where a listed video is expected; an absolute path stays as it is."""
+def resolve_video(name: str, folder: Path, path_prefix: str = "") -> str:
+    """Where a video is expected that a file in `folder` lists as `name`; an absolute path stays as it is."""
     if path_prefix:
         return os.path.join(path_prefix, name)
     found = os.path.isabs(name) or os.path.isfile(name)

@@ -79,7 +79,7 @@ class FeatureExtractor:
         self.settings: FeatureSettings = feature_settings(
             self.cfg,
             crop_size=self.cfg.DATA.TEST_CROP_SIZE,
-            frames=ALL_FRAMES if all_frames else full_video_frames(self.cfg),
+            frames=ALL_FRAMES if all_frames else full_video_frames(self.cfg, self.cfg.TRAIN.EVAL_NUM_FRAMES),
             weights=weights_fingerprint(model.backbone),
         )
         self._all_frames, self._stream = all_frames, FrameStream(model, self.cfg, batch_size=1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from slowfast_ext.config import add_vtn_config
 from slowfast_ext.data.dataset import Vtnkinetics, Vtnmit
+from slowfast_ext.data.segment_videos import Vtnsegments
 from slowfast_ext.models import VTN
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def plug_in(host: "Host") -> None:
     Args:
         host: What `get_host()` returns.
     """
-    for registry, entries in ((host.MODEL_REGISTRY, (VTN,)), (host.DATASET_REGISTRY, (Vtnkinetics, Vtnmit))):
+    datasets = Vtnkinetics, Vtnmit, Vtnsegments
+    for registry, entries in ((host.MODEL_REGISTRY, (VTN,)), (host.DATASET_REGISTRY, datasets)):
         for entry in entries:
             if entry.__name__ not in registry:
                 registry.register(entry)

@@ -263,7 +263,15 @@ BAD = [
     ),
     (
         "TRAIN.DATASET ssv3",
-        "TRAIN.DATASET is 'ssv3': the data sets are vtnkinetics, vtnmit and the host's own",
+        "TRAIN.DATASET is 'ssv3': the data sets are vtnkinetics, vtnmit, vtnsegments and the host's own",
+    ),
+    (
+        "TRAIN.DATASET vtnsegments TRAIN.EVAL_FULL_VIDEO False",
+        "TRAIN.EVAL_FULL_VIDEO is False: it must be True with TRAIN.DATASET vtnsegments",
+    ),
+    (
+        "TEST.DATASET vtnsegments VTN.AUTHORS_PROTOCOL True",
+        "VTN.AUTHORS_PROTOCOL is True: it must be False with TEST.DATASET vtnsegments",
     ),
     (
         "MODEL.MODEL_NAME ResNet MODEL.ARCH i3d DATA.TRAIN_CROP_SIZE 48",

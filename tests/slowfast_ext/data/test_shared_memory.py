@@ -38,7 +38,7 @@ class Numbers(Dataset):
                 0,
             )
         frames = Frames((pixels.fill_(item % 251),), torch.arange(5)[None], kept)
-        return frames, item, len(shared_memory._segments)
+        return frames, item, len(shared_memory._blocks)
 
 
 def load(dataset: Dataset, **options) -> DataLoader:
@@ -95,7 +95,7 @@ def test_outside_a_worker_memory_is_ordinary():
     pixels, kept = allocate(SHAPE)
     assert not pixels.is_shared()
     assert kept == ()
-    assert not shared_memory._segments
+    assert not shared_memory._blocks
 
 
 def test_a_lease_ends_with_its_frames():

@@ -1,8 +1,14 @@
 """Runs on stored features give what runs on decoded videos give, and run no backbone."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
+from slowfast_ext.data.build import construct_loader
+from slowfast_ext.data.segment_videos import StoredSegments, Vtnsegments
 from slowfast_ext.models import VTN
 from slowfast_ext.predict import Predictor
 from vtn.errors import InputError
@@ -73,3 +79,40 @@ def test_predictions(extracted, trained, clips, no_backbone):
     np.testing.assert_allclose(predictor(clips[2]).scores, wanted[str(clips[2])], atol=1e-5)
     with pytest.raises(InputError, match="features of whole files, so no windows"):
         predictor(clips[2], window=1.0)
+
+
+def test_whole_videos_with_segments(extracted, losses, tested, run_config, no_backbone):
+    """One store serves the three lists where all splits look at as many frames; items have the same meta."""
+    keys = "TRAIN.DATASET vtnsegments TEST.DATASET vtnsegments DATA.NUM_FRAMES 12".split()
+    cfg = run_config(*keys)
+    folder = Path(cfg.DATA.PATH_TO_DATA_DIR)
+    (folder / "classes.txt").write_text("a\nb\nc\nd\ne\n")
+    rows = [row.rsplit(" ", 1) for row in (folder / "train.csv").read_text().splitlines()]
+    annotations = {path: [{"segment": [0.1, 0.5], "label": "abcde"[int(label)]}] for path, label in rows}
+    database = {path: {"annotations": found} for path, found in annotations.items()}
+    (folder / "segments.json").write_text(json.dumps({"database": database}))
+    wanted, scores = losses(*keys, name="decoded"), tested(*keys)
+    decoded = [Vtnsegments(cfg, mode)[3] for mode in ("train", "val", "test")]
+    features = extracted()
+    no_backbone()
+    stored_keys = *keys, "VTN.FEATURES", str(features)
+    assert_same_scores(tested(*stored_keys), scores)
+    found = losses(*stored_keys, name="stored")
+    numbers = [[line["loss"] for line in lines if "loss" in line] for lines in (found, wanted)]
+    assert len(numbers[0]) == len(numbers[1]) > 3
+    np.testing.assert_allclose(*numbers, rtol=1e-4, atol=1e-5)
+    cfg = run_config(*stored_keys)
+    for mode, item in zip(("train", "val", "test"), decoded, strict=True):
+        dataset = construct_loader(cfg, mode).dataset
+        dataset.use(
+            json.loads((features / "manifest.jsonl").read_text().splitlines()[0])["settings"]["weights"]
+        )
+        again = dataset[3]
+        assert isinstance(dataset, StoredSegments)
+        assert torch.equal(again[0][1], item[0][1])
+        assert item[4]["segments"].tolist() == [[2.5, 12.5, 3]]
+        assert item[4].keys() == again[4].keys()
+        assert all(torch.equal(item[4][key], again[4][key]) for key in item[4])
+    # Of another number of frames there are none, and the reason says so.
+    with pytest.raises(InputError, match=r"the frames \(12 of a full video there, 8 of a full video here\)"):
+        construct_loader(run_config(*stored_keys, "DATA.NUM_FRAMES", "8"), "train")

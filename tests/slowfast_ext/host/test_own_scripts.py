@@ -105,7 +105,8 @@ def test_registered_in_a_spawned_process(tmp_path):
         + "from slowfast.datasets.build import DATASET_REGISTRY\n"
         + "from slowfast.models.build import MODEL_REGISTRY\n"
         + "def look():\n"
-        + "    print('VTN' in MODEL_REGISTRY, *(n in DATASET_REGISTRY for n in ('Vtnkinetics', 'Vtnmit')))\n"
+        + "    names = 'Vtnkinetics', 'Vtnmit', 'Vtnsegments'\n"
+        + "    print('VTN' in MODEL_REGISTRY, *(name in DATASET_REGISTRY for name in names))\n"
         + "if __name__ == '__main__':\n"
         + "    child = multiprocessing.get_context('spawn').Process(target=look)\n"
         + "    child.start()\n"
@@ -114,7 +115,7 @@ def test_registered_in_a_spawned_process(tmp_path):
     )
     done = run(str(script), cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-1] == "True True True"
+    assert done.stdout.splitlines()[-1] == "True True True True"
 
 
 def test_installed_without_tools_our_loops_run(tiny_config, data_dir, tmp_path):
