@@ -83,7 +83,16 @@ _ONLY_IN_OUR_LOOPS = {
     "SOLVER.FUSED": False,
     "VTN.COMPILE": False,
     "VTN.FEATURES": "",
+    "VTN.LOCALIZATION_SCALES": 0,
     "TENSORBOARD.WANDB": False,
+}
+# With VTN.LOCALIZATION_SCALES: one look at each whole video, and labels as segments say.
+_NOT_WITH_LOCALIZATION = {
+    "MODEL.MODEL_NAME": "VTN",
+    "MODEL.LOSS_FUNC": "cross_entropy",
+    "MIXUP.ENABLE": False,
+    "VTN.SHUFFLE_FRAMES": False,
+    "TEST.NUM_SPATIAL_CROPS": 1,
 }
 # With VTN.FEATURES: what changes pixels, shows other parts of them, or needs the backbone.
 _NOT_WITH_FEATURES_IN_TRAINING = {
@@ -131,6 +140,8 @@ def check_limits(cfg: CfgNode) -> None:
         _check_augmented_training(cfg)
     if cfg.VTN.FEATURES:
         _check_features(cfg)
+    if cfg.VTN.LOCALIZATION_SCALES:
+        _check_localization(cfg)
     if uses_own_loops(cfg):
         _require_plain(cfg, _ONLY_IN_MAINS_LOOPS, _where_own_loops_run(cfg))
         _check_curves(cfg)
@@ -151,6 +162,13 @@ def _check_features(cfg: CfgNode) -> None:
         _require_plain(cfg, plain, "in a training with VTN.FEATURES")
     if cfg.TEST.ENABLE:
         _require_plain(cfg, _NOT_WITH_FEATURES_IN_TESTS, "in a test with VTN.FEATURES")
+
+
+def _check_localization(cfg: CfgNode) -> None:
+    """Refuse what a model that finds segments cannot be trained or tested with."""
+    _require_plain(cfg, _NOT_WITH_LOCALIZATION, "with VTN.LOCALIZATION_SCALES")
+    wanted = {f"{name}.DATASET": "vtnsegments" for name in ("TRAIN", "TEST") if cfg[name].ENABLE}
+    _require_plain(cfg, wanted, "with VTN.LOCALIZATION_SCALES")
 
 
 def _check_curves(cfg: CfgNode) -> None:

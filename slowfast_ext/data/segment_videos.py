@@ -17,6 +17,7 @@ from slowfast_ext.data.segments import read_segments
 from slowfast_ext.data.stored_videos import StoredVideos
 from slowfast_ext.video import VideoError, sampling
 from slowfast_ext.video.probing import VideoInfo
+from slowfast_ext.video.sampling import places_of_moments
 
 _NONE = (0.0, 0.0, -1.0)  # a row without a segment
 
@@ -32,6 +33,9 @@ class _WithSegments:
         video: (2,) float64, number of frames and frames per second.
 
     Of a video that cannot be read there are no segments, and `video` is zeros.
+
+    For a model with a localization head, the inputs of an item have a third entry: the segments as (S, 3)
+    float32 rows [begin, end, class], begin and end as places among the T frames, see places_of_moments.
 
     Attributes:
         segments: Of each video, in seconds.
@@ -62,7 +66,17 @@ class _WithSegments:
                 name: value.expand(self.num_samples, *value.shape) for name, value in self._found.items()
             }
         item[-1].update(self._found)
+        if self.cfg.VTN.LOCALIZATION_SCALES:
+            item[0].append(self._in_places(**self._found))
         return item
+
+    def _in_places(self, segments: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
+        """Segments (..., S, 3) in frames of a video, as places among the T frames."""
+        num_frames = int(video.flatten()[0])
+        if not num_frames:
+            return segments.float()
+        places = places_of_moments(segments[..., :2], num_frames, self._num_frames)
+        return torch.cat([places, segments[..., 2:]], dim=-1).float()
 
     def _sample(self, info: VideoInfo | VideoFeatures, start: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames to show, and the numbers that they stand for, (T,) each."""
