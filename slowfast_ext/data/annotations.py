@@ -90,7 +90,7 @@ def check_annotations(
     elif any("segment(frames)" in item and "segment" not in item for item in annotations):
         found.complain('has times in frames only ("segment(frames)"); "segment" must give them in seconds')
         annotations = []
-    elif duration is not None and (latest := _latest_end(annotations)) > _LIKE_FRAMES * duration:
+    elif duration is not None and (latest := _latest_end(annotations)) > _longest(duration):
         found.complain(
             f"has a segment that ends at {latest:g}, but lasts {duration:g} s: the times seem to be counted "
             "in frames, and must be seconds"
@@ -173,6 +173,11 @@ def _latest_end(annotations: Sequence[Mapping[str, Any]]) -> float:
     times = (item.get("segment") for item in annotations)
     pairs = (pair for pair in times if isinstance(pair, list))
     return max((time for pair in pairs for time in pair if _is_number(time)), default=0.0)
+
+
+def _longest(duration: float) -> float:
+    """What no time of a video may exceed if it is in seconds."""
+    return max(_LIKE_FRAMES * duration, duration + END_TOLERANCE)
 
 
 def _is_number(value: Any) -> bool:

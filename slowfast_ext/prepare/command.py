@@ -12,6 +12,7 @@ from slowfast_ext.prepare.moments import plan_moments
 from slowfast_ext.prepare.plan import Plan
 from slowfast_ext.prepare.process import Work
 from slowfast_ext.prepare.run import Settings, prepare
+from slowfast_ext.prepare.segments import plan_segments
 from slowfast_ext.prepare.split_files import plan_split_files
 
 _EPILOG = (
@@ -53,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     kinds = parser.add_subparsers(title="data sets", required=True, metavar="KIND")
     _add_annotated_kinds(kinds)
     _add_folder(kinds)
+    _add_segments(kinds)
     return parser
 
 
@@ -112,6 +114,30 @@ def _add_folder(kinds: argparse._SubParsersAction) -> None:
     text = "part of each class for %s where there are no train/ val/ test/ folders (default %%(default)s)"
     folder.add_argument("--val-fraction", type=float, default=0.1, help=text % "val")
     folder.add_argument("--test-fraction", type=float, default=0.0, help=text % "test")
+
+
+def _add_segments(kinds: argparse._SubParsersAction) -> None:
+    segments = _add_kind(
+        kinds,
+        "segments",
+        "long videos with segments: ActivityNet, THUMOS14; also writes segments.json, for vtnsegments",
+        "Segments",
+        lambda args, index: plan_segments(
+            args.annotations, index, args.classes, leave_out_bad=args.leave_out_bad
+        ),
+    )
+    segments.add_argument(
+        "--annotations",
+        type=Path,
+        required=True,
+        metavar="JSON",
+        help="as ActivityNet publishes it; videos are called v_ID.mp4 or ID.mp4",
+    )
+    segments.add_argument(
+        "--leave-out-bad",
+        action="store_true",
+        help="leave out annotations that cannot be used, and name them in the report (default: stop)",
+    )
 
 
 def _add_kind(

@@ -5,6 +5,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slowfast_ext.data.annotations import AnnotatedVideo, beyond_end
+from slowfast_ext.data.segments import SEGMENTS, write_segments
 from slowfast_ext.files import to_csv, write_text
 from slowfast_ext.prepare.plan import SPLITS, Plan, PlanEntry
 from slowfast_ext.prepare.process import Outcome
@@ -61,6 +63,11 @@ class PreparedDataset:
         outcome = self.outcomes[entry.path]
         if outcome.reason:
             self._add_problem(entry, "failed", False, outcome.reason)
+            return
+        late = beyond_end(entry.segments, outcome.seconds)
+        if late is not None and not outcome.missing:  # of a damaged video not all frames are counted
+            span = f"its segment from {late.begin:g} to {late.end:g} s"
+            self._add_problem(entry, "failed", False, f"{span} does not fit into its {outcome.seconds:.2f} s")
             return
         labels = sorted(self._labels[entry.split, entry.path])
         if len(labels) > 1:  # nobody knows which is right, and a list with both does not train
@@ -136,7 +143,7 @@ class PreparedDataset:
 
 
 def write_lists(result: PreparedDataset, out: Path, separator: str) -> None:
-    """Write train.csv, val.csv, test.csv, classes.txt, failures.csv and class_counts.csv.
+    """Write train.csv, val.csv, test.csv, classes.txt, failures.csv, class_counts.csv; segments.json if any.
 
     Args:
         result: What to write. A path within `out` is written relative to it, so that the folder can be moved;
@@ -156,8 +163,21 @@ def write_lists(result: PreparedDataset, out: Path, separator: str) -> None:
             # One that an earlier run left would be taken for a list of this data set.
             (out / f"{split}.csv").unlink(missing_ok=True)
     write_text(out / CLASSES, "".join(f"{name}\n" for name in result.plan.classes))
+    if any(entry.segments for entry in result.plan.entries):
+        write_segments(out / SEGMENTS, _annotated(result, out), result.plan.classes)
     write_text(out / FAILURES, to_csv(result.problems, _FAILURE_COLUMNS))
     write_text(out / CLASS_COUNTS, to_csv(class_counts(result), ("label", "class", *SPLITS)))
+
+
+def _annotated(result: PreparedDataset, out: Path) -> dict[str, AnnotatedVideo]:
+    """The listed videos, each with its real length, unless it is damaged."""
+    found = {}
+    for split, entries in result.listed.items():
+        for entry in entries:
+            outcome = result.outcomes[entry.path]
+            seconds = None if outcome.missing else outcome.seconds
+            found[listed_path(result, entry, out)] = AnnotatedVideo(entry.segments, seconds, split)
+    return found
 
 
 def class_counts(result: PreparedDataset) -> list[dict[str, str | int]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slowfast_ext.data.annotations import Segment
 from vtn.errors import InputError, excerpt
 
 SPLITS = ("train", "val", "test")
@@ -33,6 +34,7 @@ class PlanEntry:
         name: What the annotation calls the video, for messages.
         path: The file, absolute; None if there is none.
         seconds: Length that the annotation gives, None if it gives none.
+        segments: What happens when in it, for a data set of segments.
     """
 
     split: str
@@ -40,6 +42,7 @@ class PlanEntry:
     name: str
     path: str | None
     seconds: float | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass

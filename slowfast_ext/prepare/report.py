@@ -17,6 +17,7 @@ _CLASSES_SHOWN = 5
 _ALL_CLASSES_SHOWN = 2 * _CLASSES_SHOWN + 10
 _FAILURES_SHOWN = 20
 _KINDS_SHOWN = 8
+_SPREAD = ("least", "5 %", "median", "mean", "95 %", "most")
 
 
 def write_report(result: PreparedDataset, out: Path, title: str) -> None:
@@ -36,6 +37,8 @@ def write_report(result: PreparedDataset, out: Path, title: str) -> None:
         parts.append("".join(f"- {note}\n" for note in result.notes))
     if videos:
         parts += [f"![Lengths of videos and videos of each class]({PICTURE})\n", _videos(videos)]
+    if any(entry.segments for entry in result.plan.entries):
+        parts.append(_segments(result))
     parts += [_classes(result), _failures(result)]
     write_text(out / PAGE, "\n".join(parts))
     draw_report([video.seconds for video in videos], class_counts(result), out / PICTURE)
@@ -79,11 +82,26 @@ def _videos(videos: list[Outcome]) -> str:
     lengths = [_spread("length, s", [video.seconds for video in videos])]
     lengths.append(_spread("frames", [video.num_frames for video in videos]))
     lengths.append(_spread("frames per second", [video.fps for video in videos]))
-    keys = ("least", "5 %", "median", "mean", "95 %", "most")
-    columns = [Column("of", f"of {len(videos)} videos"), *(Column(key, key, ".5g") for key in keys)]
+    columns = [Column("of", f"of {len(videos)} videos"), *(Column(key, key, ".5g") for key in _SPREAD)]
     rates = _common([f"{video.fps:.4g}" for video in videos], "frames per second")
     sizes = _common([f"{video.width} x {video.height}" for video in videos], "width x height")
     return f"## Videos\n\n{to_markdown(lengths, columns)}\n{rates}\n{sizes}"
+
+
+def _segments(result: PreparedDataset) -> str:
+    rows = []
+    for split, entries in result.listed.items():
+        lengths = [segment.end - segment.begin for entry in entries for segment in entry.segments]
+        if lengths:
+            mean = len(lengths) / len(entries)
+            rows.append(_spread(split, lengths) | {"segments": len(lengths), "a video": mean})
+    columns = [
+        Column("of", "split"),
+        Column("segments", "segments"),
+        Column("a video", "in a video, mean", ".3g"),
+        *(Column(key, f"{key}, s", ".4g") for key in _SPREAD),
+    ]
+    return f"## Segments\n\n{to_markdown(rows, columns)}"
 
 
 def _spread(name: str, values: list[float]) -> dict[str, str | float]:

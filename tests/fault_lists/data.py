@@ -15,6 +15,8 @@ OF_VIDEO = "tests/slowfast_ext/video"
 SKIPPING = f"{OF_VIDEO}/test_skipping.py"
 READER = "slowfast_ext/video/reader.py"
 
+SEGMENT_VIDEOS = "slowfast_ext/data/segment_videos.py"
+
 FAULTS = [
     Fault(
         "every video whose positions wrap is told",
@@ -323,5 +325,54 @@ FAULTS = [
         "                if record.file not in",
         "                if False and record.file not in",
         "tests/slowfast_ext/features/test_stale_features.py -k missing_videos",
+    ),
+    Fault(
+        "segments are given in seconds, not in frames",
+        SEGMENT_VIDEOS,
+        "s.begin * fps",
+        "s.begin",
+        f"{TESTS}/test_segment_videos.py",
+    ),
+    Fault(
+        "training with segments sees clips",
+        SEGMENT_VIDEOS,
+        "whole_videos = True",
+        "whole_videos = False",
+        f"{TESTS}/test_segment_videos.py",
+    ),
+    Fault(
+        "a segment beyond the end of its video is kept",
+        SEGMENT_VIDEOS,
+        "if late is not None:",
+        "if False:",
+        f"{TESTS}/test_segment_videos.py",
+    ),
+    Fault(
+        "numbers of frames with segments are not even in time",
+        SEGMENT_VIDEOS,
+        "return info.on_screen(chosen), chosen",
+        "return info.on_screen(chosen), info.on_screen(chosen)",
+        f"{TESTS}/test_segment_videos.py",
+    ),
+    Fault(
+        "segments of a video are told of the next, which failed",
+        SEGMENT_VIDEOS,
+        "self._found = _meta((), self._most, 0, 0.0)",
+        "self._found = self._found or _meta((), self._most, 0, 0.0)",
+        f"{TESTS}/test_segment_videos.py",
+    ),
+    Fault(
+        "segments of different classes may not overlap",
+        "slowfast_ext/data/annotations.py",
+        "latest[one.label] = one",
+        "latest = dict.fromkeys(range(len(names)), one)",
+        f"{TESTS}/test_segments.py",
+    ),
+    Fault(
+        "entries of videos that are not listed are not looked at",
+        "slowfast_ext/data/segments.py",
+        "if video.problems:",
+        "if video.problems and any(name.endswith(key) for name in paths):",
+        f"{TESTS}/test_segments.py",
     ),
 ]

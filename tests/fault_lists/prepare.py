@@ -104,4 +104,25 @@ FAULTS = [
         "pass",
         f"{TESTS}/test_run.py::test_repeated_files_are_counted",
     ),
+    Fault(
+        "the class of a video with segments is that of the first",
+        f"{PREPARE}/segments.py",
+        "label = main_class(found.segments)",
+        "label = found.segments[0].label",
+        f"{TESTS}/test_segment_plans.py::test_activitynet",
+    ),
+    Fault(
+        "a video that is shorter than its segments is listed",
+        f"{PREPARE}/lists.py",
+        "if late is not None and not outcome.missing:",
+        "if False:",
+        f"{TESTS}/test_segment_plans.py -k from_the_command",
+    ),
+    Fault(
+        "a bad annotation of segments is left out unasked",
+        f"{PREPARE}/segments.py",
+        "if problems and not leave_out_bad:",
+        "if False:",
+        f"{TESTS}/test_segment_plans.py -k named",
+    ),
 ]

@@ -107,7 +107,7 @@ def test_bad_input_is_one_sentence(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kind", ["kinetics", "mit", "folder", "split"])
+@pytest.mark.parametrize("kind", ["kinetics", "mit", "folder", "split", "segments"])
 def test_help(kind, capsys):
     with pytest.raises(SystemExit, match="0"):
         build_parser().parse_args([kind, "--help"])
