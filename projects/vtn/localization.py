@@ -238,16 +238,15 @@ def temporal_iou(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return both / either.clamp(min=torch.finfo(either.dtype).tiny)
 
 
-def segments_of(found: Localized, points: Points, *, most: int = 200) -> list[Segments]:
-    """What each video's points say together.
+def candidates_of(found: Localized, points: Points) -> list[Segments]:
+    """What each video's points say, each point by itself: many nearly equal segments, for `merge_segments`.
 
     Args:
         found: Of B videos.
         points: The model's, see `points_of`.
-        most: Segments of a video.
 
     Returns:
-        For each video its segments, in tokens, after soft-NMS.
+        For each video its candidates by falling score, in tokens.
     """
     last = points.at.max()
     answers = []
@@ -258,10 +257,20 @@ def segments_of(found: Localized, points: Points, *, most: int = 200) -> list[Se
         begin, end = points.at[at] - offsets[at, 0], points.at[at] + offsets[at, 1]
         # The first and the last frame take up half a token beyond their middle.
         spans = torch.stack([begin, end], dim=1).clamp(torch.full_like(last, -0.5), last + 0.5)
-        answers.append(soft_nms(Segments(spans, labels, scores[: len(places)]), most=most))
+        answers.append(Segments(spans, labels, scores[: len(places)]))
     return answers
 
 
+def segments_of(found: Localized, points: Points, *, most: int = 200) -> list[Segments]:
+    """What each video's points say together: at most so many segments, in tokens, by falling score."""
+    return [soft_nms(candidates, most=most) for candidates in candidates_of(found, points)]
+
+
 def merge_segments(several: Sequence[Segments], *, most: int = 200) -> Segments:
-    """Segments of several looks at a video, such as overlapping windows, in one unit, as one: by soft-NMS."""
+    """Candidates of one look at a video, or of several such as windows, as segments, by soft-NMS.
+
+    Args:
+        several: In one unit of time.
+        most: Segments that are kept.
+    """
     return soft_nms(Segments(*map(torch.cat, zip(*several, strict=True))), most=most)

@@ -19,12 +19,10 @@ from slowfast_ext.files import write_text
 from slowfast_ext.video.sampling import moments_of_places
 from vtn import VTN
 from vtn.average_precision import AveragePrecision, average_precision
-from vtn.localization import Localized, Segments, localization_loss, segments_of
+from vtn.localization import Localized, Segments, candidates_of, localization_loss, merge_segments
 
 RESULTS = "segments.json"
 _DIGITS = 4
-# Segments of a video that are kept, the best.
-_MOST = 200
 
 
 def logits_of(output: torch.Tensor | Localized) -> torch.Tensor:
@@ -82,13 +80,13 @@ class FoundSegments:
         """
         inputs, _, items, *_, meta = loaded
         num_frames = inputs[1].shape[1]
-        found = segments_of(output, self._model.points(num_frames), most=_MOST)
+        found = candidates_of(output, self._model.points(num_frames))
         for item, answer, rows, (length, fps) in zip(
             items.tolist(), found, inputs[2], meta["video"].tolist(), strict=True
         ):
             rows = rows[rows[:, 2] >= 0]
             truth = Segments(rows[:, :2], rows[:, 2].long(), torch.ones(len(rows)))
-            self.found[item] = in_seconds(answer, num_frames, length, fps)
+            self.found[item] = merge_segments([in_seconds(answer, num_frames, length, fps)])
             self.true[item] = in_seconds(truth, num_frames, length, fps)
 
     def precision(self) -> AveragePrecision:

@@ -24,6 +24,22 @@ class WindowScores:
 
 
 @dataclass(frozen=True)
+class ScoredSegment:
+    """An action that a model found in a video.
+
+    Attributes:
+        begin, end: Seconds from the start of the video.
+        label: Its class.
+        score: In [0, 1]; scores of different segments do not sum to 1.
+    """
+
+    begin: float
+    end: float
+    label: int
+    score: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One video as a model sees it.
 
@@ -38,6 +54,7 @@ class Prediction:
         missing: What the file lacks, in words; empty if nothing.
         error: Why there are no scores; empty if there are.
         windows: Scores over time; empty unless they were asked for.
+        segments: By falling score; None of a model that does not find any.
     """
 
     path: str
@@ -50,6 +67,7 @@ class Prediction:
     missing: str = ""
     error: str = ""
     windows: tuple[WindowScores, ...] = ()
+    segments: tuple[ScoredSegment, ...] | None = None
 
     @property
     def seconds(self) -> float:
@@ -61,6 +79,11 @@ class Prediction:
         if self.scores is None:
             return []
         return [(self.name(label), float(self.scores[label])) for label in best_classes(self.scores, count)]
+
+    def best_segments(self, least_score: float) -> list[ScoredSegment]:
+        """Those with at least this score, by their beginning."""
+        found = [segment for segment in self.segments or () if segment.score >= least_score]
+        return sorted(found, key=lambda segment: (segment.begin, segment.end))
 
     def name(self, label: int) -> str:
         """Of a class."""

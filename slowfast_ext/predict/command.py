@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slowfast_ext.predict.answers import Prediction, WindowScores
+from slowfast_ext.predict.answers import Prediction, ScoredSegment, WindowScores
 from slowfast_ext.predict.inputs import add_videos, find_videos
 from slowfast_ext.predict.output import PredictionFile, require_writable
 from slowfast_ext.processes import interrupts_wait
@@ -24,7 +24,7 @@ _DESCRIPTION = (
     "Say what happens in videos, with a model that was trained here, by PySlowFast or by the authors of VTN. "
     "The checkpoint says how its model was made and what it expects."
 )
-_TOP, _EVERY = 5, 2.0
+_TOP, _EVERY, _LEAST_SCORE = 5, 2.0, 0.2
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0}
 
 
@@ -49,14 +49,21 @@ def predict(argv: Sequence[str] | None = None) -> int:
 
     predictor = _predictor(args)
     windows = {"window": args.window, "every": args.every}
+    if args.least_score is not None and not predictor.finds_segments:
+        raise InputError(
+            "--least-score is of segments, and this model finds none: it has no localization head"
+        )
+    show = {"top": args.top or _TOP, "least_score": args.least_score or _LEAST_SCORE}
     file = None
     if args.out:
-        file = PredictionFile(args.out, predictor.fingerprint(**windows), args.top or _TOP)
+        seen = windows | ({"least_score": show["least_score"]} if predictor.finds_segments else {})
+        file = PredictionFile(args.out, predictor.fingerprint(**seen), **show)
     try:
         say = speaker()
         failed, left = _done_before(videos, file, say)
         results = predictor.predict_files(left, num_workers=args.workers, **windows)
-        failed += _predict(with_progress(results, len(left), "predicting", say), file, args.top or _TOP, say)
+        results = with_progress(results, len(left), "predicting", say)
+        failed += _predict(results, file, say, **show)
     except KeyboardInterrupt:
         goes_on = args.out is not None and args.out.suffix == ".jsonl"
         raise KeyboardInterrupt(
@@ -139,7 +146,7 @@ def _best(predictor: "Predictor", name: str, part: WindowScores, top: int) -> li
     return [(score, without_controls(name)) for name, score in answer.top(top)]
 
 
-def _times(part: WindowScores) -> str:
+def _times(part: WindowScores | ScoredSegment) -> str:
     return f"  {part.begin:8.2f} to {part.end:8.2f} s"
 
 
@@ -155,7 +162,7 @@ def _done_before(
 
 
 def _predict(
-    results: Iterable[Prediction], file: PredictionFile | None, top: int, say: Callable[[str], None]
+    results: Iterable[Prediction], file: PredictionFile | None, say: Callable[[str], None], **show: float
 ) -> list[tuple[str, str]]:
     """Show and write every result; those without scores, and why."""
     failed = []
@@ -165,11 +172,11 @@ def _predict(
         if prediction.error:
             failed.append((prediction.path, prediction.error))
         else:
-            say(_told(prediction, top))
+            say(_told(prediction, **show))
     return failed
 
 
-def _told(prediction: Prediction, top: int) -> str:
+def _told(prediction: Prediction, top: int, least_score: float) -> str:
     """A video's lines on the screen."""
     read = f"{prediction.frames_read} of {prediction.num_frames} frames, {prediction.seconds:.1f} s"
     views = f", {prediction.views} views" if prediction.views > 1 else ""
@@ -179,7 +186,11 @@ def _told(prediction: Prediction, top: int) -> str:
     for part in prediction.windows:
         best = int(part.scores.argmax())
         lines.append(f"{_times(part)}  {part.scores[best]:.3f}  {prediction.name(best)}")
-    if not prediction.windows:
+    for segment in prediction.best_segments(least_score):
+        lines.append(f"{_times(segment)}  {segment.score:.3f}  {prediction.name(segment.label)}")
+    if prediction.segments is not None and len(lines) == 1:
+        lines.append(f"  no segment has a score of {least_score:g} or more")
+    if not prediction.windows and prediction.segments is None:
         lines += [f"  {score:.3f}  {name}" for name, score in prediction.top(top)]
     return "\n".join(lines)
 
@@ -212,6 +223,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         raise InputError(
             "--live looks at one source: it takes no other videos, no --list, no --out and no --features"
         )
+    if args.least_score is not None and not 0 < args.least_score <= 1:
+        raise InputError(f"--least-score is {args.least_score:g}: it must be above 0 and at most 1")
     for option, number, least in (("--top", args.top, 1), ("--workers", args.workers, 0)):
         if number is not None and number < least:
             raise InputError(f"{option} is {number}: it must be at least {least}")
@@ -226,6 +239,12 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FILE", help="predictions: .jsonl (all of them; is continued), .csv, .vtt"
     )
     add("--top", type=int, help="classes named for each video; default: 5")
+    add(
+        "--least-score",
+        type=float,
+        metavar="SCORE",
+        help=f"of segments that are named, from a model that finds them; default: {_LEAST_SCORE}",
+    )
     add(
         "--views",
         choices=("full", "multi"),

@@ -50,6 +50,7 @@ class PredictionFile:
         path: Ends with one of SUFFIXES. A .jsonl file is continued; the others begin anew.
         model: Fingerprint of what predicts.
         top: Classes named for each video or window.
+        least_score: Of segments that are written.
 
     Attributes:
         done: Of a file of JSON lines, by path: the error, or none, of each video that is in it, was seen by
@@ -59,8 +60,8 @@ class PredictionFile:
         InputError: If it cannot be written, another command is writing it, or it holds something else.
     """
 
-    def __init__(self, path: Path, model: str, top: int) -> None:
-        self._path, self._model, self._top = path, model, top
+    def __init__(self, path: Path, model: str, top: int, least_score: float = 0.0) -> None:
+        self._path, self._model, self._top, self._least_score = path, model, top, least_score
         self.done: dict[str, str] = {}
         continued = path.suffix == ".jsonl"
         try:
@@ -141,6 +142,12 @@ class PredictionFile:
                 }
                 for part in prediction.windows
             ]
+        if prediction.segments is not None:
+            record["segments"] = [
+                {"begin": round(segment.begin, 3), "end": round(segment.end, 3)}
+                | self._label(prediction, segment.label, segment.score)
+                for segment in prediction.best_segments(self._least_score)
+            ]
         record |= {"model": self._model, "bytes": size, "mtime_ns": changed}
         yield json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -148,13 +155,12 @@ class PredictionFile:
         if part.scores is None:
             return []
         return [
-            {
-                "class": label,
-                "name": prediction.name(label),
-                "score": round(float(part.scores[label]), _DIGITS),
-            }
+            self._label(prediction, label, part.scores[label])
             for label in best_classes(part.scores, self._top)
         ]
+
+    def _label(self, prediction: Prediction, label: int, score: float) -> dict[str, Any]:
+        return {"class": label, "name": prediction.name(label), "score": round(float(score), _DIGITS)}
 
     def _rows(self, prediction: Prediction) -> Iterator[str]:
         row = {"path": prediction.path, "missing": prediction.missing, "error": prediction.error}
@@ -163,21 +169,27 @@ class PredictionFile:
             times = {"begin": round(part.begin, 3), "end": round(part.end, 3)}
             for rank, label in enumerate(self._labels(prediction, part), start=1):
                 yield _csv_line(row | times | {"rank": rank} | label)
+        for segment in prediction.best_segments(self._least_score):
+            times = {"begin": round(segment.begin, 3), "end": round(segment.end, 3)}
+            yield _csv_line(row | times | self._label(prediction, segment.label, segment.score))
         if prediction.error:
             yield _csv_line(row)
 
     def _cues(self, prediction: Prediction) -> Iterator[str]:
-        """Each moment gets the best class of the window whose middle is nearest."""
+        """One for each segment; else a moment gets the best class of the window whose middle is nearest."""
         if prediction.error:
             yield f"\nNOTE {_one_line(prediction.error).replace('-->', '->')}\n"
+            return
+        if prediction.segments is not None:
+            for segment in prediction.best_segments(self._least_score):
+                yield _cue(segment.begin, segment.end, prediction.name(segment.label), segment.score)
             return
         parts = prediction.windows or (WindowScores(0.0, prediction.seconds, prediction.scores),)
         middles = [(part.begin + part.end) / 2 for part in parts]
         borders = [(one + other) / 2 for one, other in pairwise(middles)]
         for part, begin, end in zip(parts, [0.0, *borders], [*borders, prediction.seconds], strict=True):
             (label, *_) = best_classes(part.scores, 1)
-            name = html.escape(prediction.name(label), quote=False)
-            yield f"\n{_clock(begin)} --> {_clock(end)}\n{name} {part.scores[label]:.2f}\n"
+            yield _cue(begin, end, prediction.name(label), part.scores[label])
 
 
 class _Line:
@@ -193,6 +205,10 @@ def _csv_line(row: dict[str, Any]) -> str:
     line = _Line()
     csv.DictWriter(line, _CSV, lineterminator="\n").writerow(row)
     return line.text
+
+
+def _cue(begin: float, end: float, name: str, score: float) -> str:
+    return f"\n{_clock(begin)} --> {_clock(end)}\n{html.escape(name, quote=False)} {score:.2f}\n"
 
 
 def _one_line(text: str) -> str:

@@ -18,12 +18,13 @@ from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.data.sampler import VideoSampler
 from slowfast_ext.data.stored_videos import use_stored_features
 from slowfast_ext.distributed import device_of
+from slowfast_ext.engine.localizing import in_seconds, logits_of
 from slowfast_ext.engine.test import test_step
 from slowfast_ext.engine.trained import checkpoint_in, has_controls, load_trained
 from slowfast_ext.files import feed
 from slowfast_ext.host import get_host
 from slowfast_ext.models import VTN
-from slowfast_ext.predict.answers import Prediction, WindowScores
+from slowfast_ext.predict.answers import Prediction, ScoredSegment, WindowScores
 from slowfast_ext.predict.settings import prediction_config
 from slowfast_ext.predict.sources import FrameSource, source_of
 from slowfast_ext.predict.stream import FrameStream
@@ -32,6 +33,7 @@ from slowfast_ext.recipe import split_class_names
 from slowfast_ext.video import VideoError
 from vtn.checkpoint import read_checkpoint
 from vtn.errors import InputError
+from vtn.localization import Localized, Segments, candidates_of, merge_segments
 
 _MOST_WORKERS = 4
 
@@ -159,6 +161,11 @@ class Predictor:
         elif paths:
             yield from self._load(paths, self._workers_for(paths) if num_workers is None else num_workers)
 
+    @property
+    def finds_segments(self) -> bool:
+        """Whether the model says when something happens."""
+        return bool(self.cfg.VTN.LOCALIZATION_SCALES)
+
     def fingerprint(self, **more: Any) -> str:
         """What tells predictions of other weights, settings or names from these: 16 hexadecimal digits.
 
@@ -181,17 +188,28 @@ class Predictor:
         def work() -> tuple:
             # A repair may find that there are fewer frames, so they are chosen anew.
             spans = spans_of(source.info, window, every)
-            return spans, *self._stream.scores(source, spans)
+            return spans, *self._stream.answers(source, spans)
 
-        spans, scores, frames_read = source.with_repair(work)
+        spans, answers, frames_read = source.with_repair(work)
         info, windows = source.info, ()
         if window is not None:
             windows = tuple(
-                WindowScores(span.first / info.fps, (span.first + span.num_frames) / info.fps, row)
-                for span, row in zip(spans, scores.numpy(), strict=True)
+                WindowScores(
+                    span.first / info.fps, (span.first + span.num_frames) / info.fps, answer.scores.numpy()
+                )
+                for span, answer in zip(spans, answers, strict=True)
             )
+        segments = None
+        if self.finds_segments:
+            segments = merge_segments(
+                [
+                    self._in_seconds(answer.candidates, span.num_frames, info.fps, span.first / info.fps)
+                    for span, answer in zip(spans, answers, strict=True)
+                ]
+            )
+        scores = torch.stack([answer.scores for answer in answers]).mean(dim=0)
         facts = info.num_frames, frames_read, info.fps
-        return self._prediction(name, scores.mean(dim=0), facts, source.missing, windows)
+        return self._prediction(name, scores, facts, source.missing, windows, segments)
 
     def _load(self, paths: Sequence[str], num_workers: int) -> Iterator[Prediction]:
         """As a test does it: the same loader, batches over videos, and mean over the views of each."""
@@ -212,17 +230,23 @@ class Predictor:
         seen: dict[int, list[torch.Tensor]] = {}
         for loaded in loader:
             with torch.inference_mode():
-                scores = test_step(loaded, self.model, device, self.cfg).cpu()
-            items, meta = loaded[2].tolist(), loaded[-1]
-            told = zip(items, scores, decode_outcomes(meta), meta["facts"].tolist(), strict=True)
-            for item, row, (outcome, reason), facts in told:
+                output = test_step(loaded, self.model, device, self.cfg)
+            items, meta, found = loaded[2].tolist(), loaded[-1], [None] * len(loaded[2])
+            if isinstance(output, Localized):
+                found = candidates_of(output, self.model.points(self.cfg.TRAIN.EVAL_NUM_FRAMES))
+            rows = logits_of(output).cpu()
+            told = zip(items, rows, found, decode_outcomes(meta), meta["facts"].tolist(), strict=True)
+            for item, row, segments, (outcome, reason), facts in told:
                 video = item // dataset.num_views
                 views = seen.setdefault(video, [])
                 views.append(row)
                 if len(views) == dataset.num_views:
                     del seen[video]
                     missing = _clause(reason, paths[video]) if outcome == REPAIRED else ""
-                    yield self._prediction(paths[video], torch.stack(views).mean(dim=0), facts, missing)
+                    if segments is not None:  # there is one view then
+                        segments = merge_segments([self._in_seconds(segments, facts[0], facts[2])])
+                    scores = torch.stack(views).mean(dim=0)
+                    yield self._prediction(paths[video], scores, facts, missing, (), segments)
             yield from self._failures(ledger, paths)
         yield from self._failures(ledger, paths)
 
@@ -239,6 +263,11 @@ class Predictor:
             video, reason = ledger.failed.pop(0)
             yield Prediction(paths[video], self.class_names, error=reason)
 
+    def _in_seconds(self, segments: Segments, length: float, fps: float, begin: float = 0.0) -> Segments:
+        """Segments in tokens of `length` frames of a video that begin at a second of it, in its seconds."""
+        found = in_seconds(segments, self.cfg.TRAIN.EVAL_NUM_FRAMES, length, fps)
+        return found._replace(spans=found.spans + begin)
+
     def _prediction(
         self,
         name: str,
@@ -246,6 +275,7 @@ class Predictor:
         facts: Sequence[float],
         missing: str,
         windows: tuple[WindowScores, ...] = (),
+        segments: Segments | None = None,
     ) -> Prediction:
         num_frames, frames_read = map(int, facts[:2])
         found: np.ndarray | None = scores.numpy()
@@ -263,10 +293,16 @@ class Predictor:
             missing=missing,
             error=error,
             windows=windows,
+            segments=None if segments is None else _scored(segments),
         )
 
     def _workers_for(self, paths: Sequence[str]) -> int:
         return min(_MOST_WORKERS, os.cpu_count() or 1, len(paths)) if len(paths) > 1 else 0
+
+
+def _scored(segments: Segments) -> tuple[ScoredSegment, ...]:
+    columns = (*segments.spans.T.tolist(), segments.labels.tolist(), segments.scores.tolist())
+    return tuple(map(ScoredSegment, *columns))
 
 
 class _LedgerOfFailures(Ledger):

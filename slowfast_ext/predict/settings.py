@@ -33,9 +33,10 @@ _LARGEST = 2**20
 _SMALLER = {
     **dict.fromkeys(("DATA.TRAIN_JITTER_SCALES", "DATA.TRAIN_CROP_SIZE", "DATA.TEST_CROP_SIZE"), 4096),
     **dict.fromkeys(("VTN.NUM_HIDDEN_LAYERS", "MVIT.DEPTH", "TEST.NUM_ENSEMBLE_VIEWS"), 1000),
+    "VTN.LOCALIZATION_SCALES": 16,
 }
 _ONE_PROCESS = (
-    *"TRAIN.ENABLE False TEST.ENABLE True TEST.DATASET vtnkinetics VTN.CPU_PROCESSES 1".split(),
+    *"TRAIN.ENABLE False TEST.ENABLE True VTN.CPU_PROCESSES 1".split(),
     *"VTN.PRETRAINED False VTN.COMPILE False MODEL.ACT_CHECKPOINT False RESNET.INFLATE_FROM".split(),
     *("", "TRAIN.CHECKPOINT_FILE_PATH", "", "TEST.CHECKPOINT_FILE_PATH", ""),
 )
@@ -77,7 +78,11 @@ def prediction_config(
 def _machine(cfg: CfgNode) -> list[str]:
     """One process, on a GPU if there is one and the configuration does not say 0; a folder that is there."""
     gpus = str(min(cfg.NUM_GPUS, 1))
-    return [*_ONE_PROCESS, "NUM_GPUS", gpus, "TEST.BATCH_SIZE", "8", "OUTPUT_DIR", tempfile.gettempdir()]
+    batch = ["TEST.BATCH_SIZE", "8", "OUTPUT_DIR", tempfile.gettempdir()]
+    how = ["TEST.DATASET", "vtnkinetics"]
+    if cfg.VTN.LOCALIZATION_SCALES:
+        how = ["TEST.DATASET", "vtnsegments", "ENGINE", "own"]
+    return [*_ONE_PROCESS, *how, *batch, "NUM_GPUS", gpus]
 
 
 def _views(cfg: CfgNode, overrides: Sequence[str], views: str | None) -> list[str]:

@@ -7,6 +7,7 @@ feature, K classes.
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import torch
 from fvcore.common.config import CfgNode
@@ -19,11 +20,24 @@ from slowfast_ext.models import VTN
 from slowfast_ext.predict.sources import FrameSource
 from slowfast_ext.predict.videos import Span, VideosToPredict, cut_squares
 from slowfast_ext.video.transforms import normalize
+from vtn.localization import Segments, candidates_of
 
 # Frames that are decoded before a VTN encodes them, where VTN.FRAMES_PER_CHUNK does not say.
 _CHUNK = 32
 _Clips = Sequence[tuple[torch.Tensor, torch.Tensor]]
 _Plans = Sequence[_Clips]
+
+
+class SpanAnswer(NamedTuple):
+    """What a model says of a part of a video.
+
+    Attributes:
+        scores: (K,), the mean over the views, on the CPU.
+        candidates: Segments before soft-NMS, in tokens of its one clip; None of a model that finds none.
+    """
+
+    scores: torch.Tensor
+    candidates: Segments | None = None
 
 
 class FrameStream:
@@ -50,11 +64,11 @@ class FrameStream:
         return self._videos.num_views
 
     @torch.inference_mode()
-    def scores(self, source: FrameSource, spans: Sequence[Span]) -> tuple[torch.Tensor, int]:
+    def answers(self, source: FrameSource, spans: Sequence[Span]) -> tuple[list[SpanAnswer], int]:
         """Look at parts of a video, which rise in time.
 
         Returns:
-            (len(spans), K) scores, means over the views, on the CPU; and how many frames were read.
+            The answer for each part; and how many frames were read.
 
         Raises:
             VideoError: If the video cannot be read.
@@ -63,7 +77,7 @@ class FrameStream:
         wanted = torch.cat([shown for clips in plans for shown, _ in clips]).unique().tolist()
         look = self._look_once if self._is_vtn and len(plans) == 1 else self._look_often
         with self.computing():
-            return torch.stack(look(source, plans, wanted)).cpu(), len(wanted)
+            return look(source, plans, wanted), len(wanted)
 
     @torch.inference_mode()
     def features(self, source: FrameSource, wanted: list[int]) -> torch.Tensor:
@@ -106,7 +120,7 @@ class FrameStream:
         with self.computing():
             return self._features(squares[None])[0]
 
-    def _look_once(self, source: FrameSource, plans: _Plans, wanted: list[int]) -> list[torch.Tensor]:
+    def _look_once(self, source: FrameSource, plans: _Plans, wanted: list[int]) -> list[SpanAnswer]:
         """Features of all frames, in one pass that VTN.REUSE_FRAMES sees whole."""
         numbers: list[int] = []
 
@@ -121,7 +135,7 @@ class FrameStream:
         held = dict(zip(numbers, features.unflatten(0, (-1, places)), strict=True))
         return [self._classify(plans[0], held)]
 
-    def _look_often(self, source: FrameSource, plans: _Plans, wanted: list[int]) -> list[torch.Tensor]:
+    def _look_often(self, source: FrameSource, plans: _Plans, wanted: list[int]) -> list[SpanAnswer]:
         """Each window is scored as soon as its frames have come; those of no later one are let go."""
         held: dict[int, torch.Tensor] = {}
         waiting, scores = deque(plans), []
@@ -157,17 +171,23 @@ class FrameStream:
         index = torch.arange(len(images), device=self._device)[None]
         return self._model.distinct_frame_features(images, index)[0].unflatten(0, squares.shape[:2])
 
-    def _classify(self, clips: _Clips, held: Mapping[int, torch.Tensor]) -> torch.Tensor:
-        """Scores of one span from the features of its frames: (K,)."""
-        scores = []
+    def _classify(self, clips: _Clips, held: Mapping[int, torch.Tensor]) -> SpanAnswer:
+        """The answer for one span from the features of its frames."""
+        scores, found = [], None
         for shown, frame_indices in clips:
             features = torch.stack([held[number] for number in shown.tolist()], dim=1)  # (P, T, D)
             indices = frame_indices.to(self._device).expand(len(features), -1)
-            scores.append(self._model.classify(features, indices).float().softmax(dim=1))
-        return torch.cat(scores).mean(dim=0)
+            if self._model.localization_head is None:
+                logits = self._model.classify(features, indices)
+            else:  # which looks at one place of one clip
+                localized = self._model.localize(features, indices)
+                logits = localized.logits
+                (found,) = candidates_of(localized, self._model.points(len(shown)))
+            scores.append(logits.float().softmax(dim=1))
+        return SpanAnswer(torch.cat(scores).mean(dim=0).cpu(), found)
 
-    def _show(self, clips: _Clips, held: Mapping[int, torch.Tensor]) -> torch.Tensor:
-        """Scores of one span from its frames: (K,)."""
+    def _show(self, clips: _Clips, held: Mapping[int, torch.Tensor]) -> SpanAnswer:
+        """The answer for one span from its frames."""
         views = []
         for shown, _ in clips:
             distinct, index = shown.unique(return_inverse=True)
@@ -177,7 +197,7 @@ class FrameStream:
         for begin in range(0, len(views), size):
             frames = concatenate(views[begin : begin + size]).to(self._device)
             scores.append(self._model([frames]).float())
-        return torch.cat(scores).mean(dim=0)
+        return SpanAnswer(torch.cat(scores).mean(dim=0).cpu())
 
 
 def _is_complete(clips: _Clips, held: Mapping[int, torch.Tensor]) -> bool:
