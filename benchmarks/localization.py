@@ -2,8 +2,8 @@
 
 python benchmarks/localization.py LOCALIZER CLASSIFIER --data DIR [--features DIR]
 
-Both are checkpoints. The videos are those of DIR/test.csv, their true segments those of DIR/segments.json. The
-classifier is a VTN without a localization head. With --features both must have the same backbone.
+Both are checkpoints. The videos are those of DIR/test.csv, their true segments those of DIR/segments.json.
+The classifier is a VTN without a localization head. With --features both must have the same backbone.
 """
 
 import argparse
