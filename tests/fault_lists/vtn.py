@@ -330,4 +330,25 @@ FAULTS = [
         "    return features[:begin]\n",
         "tests/projects/vtn/test_vtn_model.py -k in_parts",
     ),
+    Fault(
+        "a true segment may be found twice",
+        "projects/vtn/average_precision.py",
+        "of_threshold.add((video, number))",
+        "pass",
+        "tests/projects/vtn/test_average_precision.py",
+    ),
+    Fault(
+        "precision is not interpolated",
+        "projects/vtn/average_precision.py",
+        "best = list(accumulate(reversed(precision), max))[::-1]",
+        "best = precision",
+        "tests/projects/vtn/test_average_precision.py",
+    ),
+    Fault(
+        "found segments are matched within the wrong video",
+        "projects/vtn/average_precision.py",
+        "truth.get(video, ())",
+        "truth.get(min(truth), ())",
+        "tests/projects/vtn/test_average_precision.py",
+    ),
 ]
