@@ -7,7 +7,7 @@ import numpy as np
 
 from slowfast_ext.compare.contenders import Contender
 from slowfast_ext.data.dataset import Vtnkinetics
-from slowfast_ext.demo.dataset import ANNOTATIONS
+from slowfast_ext.demo.videos import ANNOTATIONS
 from slowfast_ext.report.attention import AttentionStrip, attention_inside
 from slowfast_ext.report.looks import Look, load_looker
 

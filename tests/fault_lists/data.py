@@ -334,11 +334,11 @@ FAULTS = [
         f"{TESTS}/test_segment_videos.py",
     ),
     Fault(
-        "training with segments sees clips",
+        "training with segments wants stored features of all frames",
         SEGMENT_VIDEOS,
         "whole_videos = True",
         "whole_videos = False",
-        f"{TESTS}/test_segment_videos.py",
+        "tests/slowfast_ext/features/test_feature_runs.py -k segments",
     ),
     Fault(
         "a segment beyond the end of its video is kept",

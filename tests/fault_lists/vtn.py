@@ -330,4 +330,25 @@ FAULTS = [
         "    return features[:begin]\n",
         "tests/projects/vtn/test_vtn_model.py -k in_parts",
     ),
+    Fault(
+        "a true segment may be found twice",
+        "projects/vtn/average_precision.py",
+        "right[number], free[best] = True, False",
+        "right[number] = True",
+        "tests/projects/vtn/test_average_precision.py",
+    ),
+    Fault(
+        "precision is not interpolated",
+        "projects/vtn/average_precision.py",
+        "(best_from_here * right)",
+        "(precision * right)",
+        "tests/projects/vtn/test_average_precision.py",
+    ),
+    Fault(
+        "found segments are matched within the wrong video",
+        "projects/vtn/average_precision.py",
+        "temporal_iou(segments.spans.double(), true[video].double())",
+        "temporal_iou(segments.spans.double(), true[min(true)].double())",
+        "tests/projects/vtn/test_average_precision.py",
+    ),
 ]

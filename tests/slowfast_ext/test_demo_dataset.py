@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from slowfast_ext.demo import scenes
-from slowfast_ext.demo.dataset import DatasetSettings, make_dataset, paint_video, plan_videos
+from slowfast_ext.demo.dataset import DatasetSettings, make_dataset, plan_videos
+from slowfast_ext.demo.videos import paint_video
 from vtn.errors import InputError
 
 SMALL = DatasetSettings(num_train=8, num_val=8, seed=3)
@@ -74,11 +75,14 @@ def test_video_is_painted_as_planned(made):
     assert np.abs(frames[:count] - other[:count]).mean() > 20
 
 
+def with_label(plan, label):
+    return dataclasses.replace(plan, actions=(dataclasses.replace(plan.actions[0], label=label),))
+
+
 @pytest.mark.parametrize("label", range(8))
 def test_class_shows_only_in_the_action(label):
-    plan = dataclasses.replace(plan_videos(SMALL)[2], label=label)
-    twin = dataclasses.replace(plan, label=(label + 1) % 8)
-    start, end = plan.action_frames
+    plan, twin = (with_label(plan_videos(SMALL)[2], number) for number in (label, (label + 1) % 8))
+    start, end = plan.actions[0].start, plan.actions[0].end
     differs = [not np.array_equal(a, b) for a, b in zip(paint_video(plan), paint_video(twin), strict=True)]
     assert differs == [start <= frame < end for frame in range(plan.num_frames)]
 
@@ -99,11 +103,12 @@ def test_action_moves_and_stays_in_the_middle(action):
 def test_plan_has_the_promised_variety():
     plans = plan_videos(DatasetSettings())
     assert len(plans) == 216
-    assert np.bincount([plan.label for plan in plans]).tolist() == [27] * 8
-    parts = [(plan.action_frames[1] - plan.action_frames[0]) / plan.num_frames for plan in plans]
+    actions = [plan.actions[0] for plan in plans]
+    assert np.bincount([action.label for action in actions]).tolist() == [27] * 8
+    parts = [(a.end - a.start) / plan.num_frames for a, plan in zip(actions, plans, strict=True)]
     assert 0.19 < min(parts) < 0.22
     assert 0.38 < max(parts) < 0.41
-    assert all(plan.action_frames[0] >= 0 and plan.action_frames[1] <= plan.num_frames for plan in plans)
+    assert all(a.start >= 0 and a.end <= plan.num_frames for a, plan in zip(actions, plans, strict=True))
     seconds = [plan.num_frames / plan.fps for plan in plans]
     assert min(seconds) < 6
     assert max(seconds) > 12

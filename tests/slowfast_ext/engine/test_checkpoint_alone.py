@@ -16,7 +16,7 @@ from videos import paint
 import vtn
 from slowfast_ext import recipe as bridge
 from slowfast_ext.config import load_config
-from slowfast_ext.demo.dataset import write_video
+from slowfast_ext.demo.videos import write_video
 from slowfast_ext.host import checkpoint, get_host
 from slowfast_ext.models import make_model
 from slowfast_ext.plugin import loops
