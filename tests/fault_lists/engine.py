@@ -325,8 +325,8 @@ FAULTS = [
     Fault(
         "validation computes as the test does",
         _VALIDATE,
-        "        with computing_in(cfg.TRAIN.PRECISION, device):\n            scores",
-        "        with computing_in(cfg.TEST.PRECISION, device):\n            scores",
+        "        with computing_in(cfg.TRAIN.PRECISION, device):\n            output",
+        "        with computing_in(cfg.TEST.PRECISION, device):\n            output",
         f"{_TESTS}/test_precision.py -k validation",
     ),
     Fault(
@@ -395,8 +395,8 @@ FAULTS = [
     Fault(
         "a step reads its loss",
         _TRAIN,
-        "        tally.count(*comparable(logits.detach(), batch.labels, cfg), loss)\n",
-        "        loss.item()\n        tally.count(*comparable(logits.detach(), batch.labels, cfg), loss)\n",
+        "        tally.count(*comparable(logits_of(output).detach(), batch.labels, cfg), loss)\n",
+        "        loss.item()\n        tally.count(*comparable(logits_of(output).detach(), batch.labels, cfg), loss)\n",
         f"{_TESTS}/test_no_waiting.py -k training_step",
     ),
     Fault(
