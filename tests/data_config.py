@@ -50,6 +50,6 @@ def make_data_config(folder: Path) -> CfgNode:
                 "MULTI_PATHWAY_ARCH": ["slowfast"],
             },
             "SLOWFAST": {"ALPHA": 4},
-            "VTN": {"AUTHORS_PROTOCOL": False, "CPU_PROCESSES": 1},
+            "VTN": {"AUTHORS_PROTOCOL": False, "CPU_PROCESSES": 1, "LOCALIZATION_SCALES": 0},
         }
     )
