@@ -25,6 +25,7 @@ AREAS = (
     "launch",
     "predict",
     "features",
+    "localization",
 )
 
 

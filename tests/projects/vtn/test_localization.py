@@ -52,6 +52,16 @@ def test_the_head_gives_one_answer_for_each_point():
         assert logits.sigmoid().mean() < 0.05
 
 
+def test_offsets_of_a_coarse_scale_are_in_tokens():
+    """Where all weights are 0, softplus gives log 2 steps, and a step of the next scale is two tokens."""
+    head = TemporalLocalizationHead(WIDTH, CLASSES, 3)
+    nn.init.zeros_(head.offsets.weight)
+    nn.init.zeros_(head.offsets.bias)
+    _, offsets = head(torch.randn(1, 4, WIDTH))
+    wanted = [math.log(2)] * 4 + [2 * math.log(2)] * 2 + [4 * math.log(2)]
+    assert offsets[0, :, 0].tolist() == pytest.approx(wanted)
+
+
 def test_a_point_near_the_middle_answers_for_a_segment_in_the_reach_of_its_scale():
     # One segment of class 2 from 2 to 8: its middle is 5.
     points = points_of(10, 2)
@@ -61,6 +71,11 @@ def test_a_point_near_the_middle_answers_for_a_segment_in_the_reach_of_its_scale
     # 0 2 4 6 8 have the numbers 10 to 14, and 2 and 8 lie on the ends.
     assert answering == [[4, 2], [5, 2], [6, 2], [12, 2], [13, 2]]
     assert offsets[0, [4, 5, 12, 13]].tolist() == [[2, 4], [3, 3], [2, 4], [4, 2]]
+
+
+def test_only_points_near_the_middle_of_a_long_segment_answer():
+    classes, _ = targets_of(torch.tensor([[[0.0, 20.0, 1.0]]]), points_of(21, 1), CLASSES)
+    assert classes[0, :, 1].nonzero().flatten().tolist() == [9, 10, 11]
 
 
 def test_of_overlapping_segments_the_shortest_counts_and_equals_share():

@@ -77,7 +77,7 @@ def test_moments_and_places_by_hand():
 
 
 def test_shares_of_the_annotated_time():
-    segments = torch.tensor([[[0.0, 3.0, 2.0], [4.0, 5.0, 0.0], [0.0, 0.0, -1.0]], [[1.0, 2.0, 1.0]] * 3])
+    segments = torch.tensor([[[0.0, 3.0, 2.0], [4.0, 5.0, 0.0], [6.0, 9.0, -1.0]], [[1.0, 2.0, 1.0]] * 3])
     assert shares_of_classes(segments, 3).tolist() == [[0.25, 0, 0.75], [0, 1, 0]]
     assert shares_of_classes(segments[:, :0], 3).tolist() == [[0, 0, 0]] * 2
 
