@@ -45,13 +45,25 @@ class Reliability(NamedTuple):
 def reliability(scores: torch.Tensor, labels: torch.Tensor, num_bins: int = NUM_BINS) -> Reliability:
     """Put videos into bins by the score of their predicted class."""
     best, predicted = scores.double().max(dim=1)
-    bins = (best * num_bins).ceil().long().clamp(1, num_bins) - 1
+    bins = _bins(best, num_bins)
     count = bins.bincount(minlength=num_bins)
     confidence, right = (
         bins.bincount(values.double(), num_bins) / count.clamp(min=1)
         for values in (best, predicted == labels)
     )
     return Reliability(count, confidence, right)
+
+
+def error_if_calibrated(scores: torch.Tensor, *, draws: int = 200, seed: int = 0) -> float:
+    """The mean expected calibration error of answers that are right exactly as often as their scores say.
+
+    It is not 0: in a bin with few videos the share of right answers is a matter of luck.
+    """
+    best = scores.double().max(dim=1).values
+    generator = torch.Generator().manual_seed(seed)
+    gaps = (torch.rand(draws, len(best), generator=generator) < best).double() - best
+    sums = gaps.new_zeros(draws, NUM_BINS).index_add_(1, _bins(best, NUM_BINS), gaps)
+    return float(sums.abs().sum(dim=1).mean() / len(best))
 
 
 def negative_log_likelihood(scores: torch.Tensor, labels: torch.Tensor) -> float:
@@ -124,6 +136,10 @@ def sentence_of_calibration(found: dict[str, Any]) -> str:
             f"videos; temperature of all {found['temperature']:.3f}"
         )
     return text
+
+
+def _bins(best: torch.Tensor, num_bins: int) -> torch.Tensor:
+    return (best * num_bins).ceil().long().clamp(1, num_bins) - 1
 
 
 def _numbers(scores: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
