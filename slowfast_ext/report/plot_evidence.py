@@ -51,7 +51,7 @@ def draw_evidence(argv: Sequence[str] | None = None) -> int:
         from vtn.streaming import check_in_parts
 
         looker = load_looker(config, checkpoint, args.overrides)
-    check_in_parts(looker.model, "plot_evidence")
+    check_in_parts(looker.model, "evidence")
     check_number("--layer", args.layer, len(looker.model.temporal_encoder.layers), "all", looker.name)
     dataset = looker.videos(args.split)
     _require_folder(out)

@@ -250,7 +250,7 @@ def test_the_picture_shows_the_numbers(run, quick, monkeypatch):
             "such an encoder does not return its attention",
             marks=pytest.mark.slow,
         ),
-        (["RUN", "VTN.SHUFFLE_FRAMES", "True"], "plot_evidence cannot be had with shuffle_frames"),
+        (["RUN", "VTN.SHUFFLE_FRAMES", "True"], "evidence cannot be had with shuffle_frames"),
         (["RUN", "NUM_CLASSES", "5"], "NUM_CLASSES .* is not a key"),
     ],
 )
