@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from predictions import moving
+from videos import make_video
 
 import vtn
 from slowfast_ext.config import load_config
@@ -25,13 +27,16 @@ VIDEOS = 7  # of test.csv
 def run(attentive_run, data_dir, tmp_path):
     """As attentive_run, with videos and lists, and scores that depend on the frames; returns its folder."""
     shutil.copytree(data_dir, tmp_path / "data", dirs_exist_ok=True)
+    for number in range(VIDEOS):
+        path = tmp_path / "data" / f"{number}.mp4"
+        make_video(path, 20 + 3 * number, fps=25, size=(64, 48), picture=moving)
 
     def make(name: str, *overrides: str) -> Path:
         _, path = attentive_run(name, *overrides)
         content = torch.load(path, weights_only=True)
-        for key, weight in content["model_state"].items():
-            if key.startswith("mlp_head") and weight.ndim > 1:
-                weight.mul_(20)
+        for weight in content["model_state"].values():
+            if weight.ndim > 1:
+                weight.mul_(2)
         torch.save(content, path)
         return tmp_path / name
 
@@ -75,9 +80,7 @@ def score_of(model, features, indices, frames, label) -> float:
     return float(logits.softmax(dim=1)[0, label])
 
 
-def test_the_curves_are_means_of_what_the_model_says_of_the_frames_that_remain(
-    run, data_dir, capsys, tmp_path
-):
+def test_the_curves_are_means_of_what_the_model_says_of_the_frames_that_remain(run, capsys, tmp_path):
     folder = run("mine")
     (checkpoint,) = (folder / "checkpoints").glob("*.pyth")
     words = [str(folder), "--by", "frame", "--videos", "3", "--out", str(tmp_path / "there")]
@@ -86,7 +89,7 @@ def test_the_curves_are_means_of_what_the_model_says_of_the_frames_that_remain(
     assert list(found["orders"]) == ["attention, layer 1", "attention, layer 2", "occlusion", "random"]
     for layer in (0, 1):
         expected = np.mean(
-            [curves_in_python(str(checkpoint), data_dir / f"{n}.mp4", layer) for n in (0, 2, 4)], axis=0
+            [curves_in_python(str(checkpoint), tmp_path / f"data/{n}.mp4", layer) for n in (0, 2, 4)], axis=0
         )
         order = found["orders"][f"attention, layer {layer + 1}"]
         np.testing.assert_allclose(order["deletion"]["mean"][:-1], expected[0, :-1], atol=2e-5)
@@ -138,13 +141,15 @@ def test_a_checkpoint_a_split_some_videos_and_the_true_class(run, quick, monkeyp
     assert found["command"]
 
 
-def test_stored_features_say_the_same(run, quick, data_dir, tmp_path):
+def test_stored_features_say_the_same(run, quick, tmp_path):
     folder, store = run("mine"), tmp_path / "features"
     (checkpoint,) = (folder / "checkpoints").glob("*.pyth")
     videos = [str(tmp_path / "data" / f"{n}.mp4") for n in range(VIDEOS)]
     extract_features([str(checkpoint), *videos, "--out", str(store), "--workers", "0"])
     draw_evidence([str(folder), "--out", str(tmp_path / "decoded")])
-    draw_evidence([str(folder), "--out", str(tmp_path / "stored"), "VTN.FEATURES", str(store)])
+    draw_evidence(
+        [str(folder), "--out", str(tmp_path / "stored"), "VTN.FEATURES", str(store), "ENGINE", "own"]
+    )
     decoded, stored = (written(tmp_path / name) for name in ("decoded", "stored"))
     for name, order in decoded["orders"].items():
         for kind in ("deletion", "insertion"):
