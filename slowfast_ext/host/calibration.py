@@ -15,7 +15,7 @@ import torch
 NUM_BINS = 15  # of Guo et al., Sec. 5
 # Where a temperature is looked for. If all answers are right, none is best: the lower, the better.
 _LOWEST, _HIGHEST = 0.1, 10.0
-_HALVINGS = 40  # of that range; after them it is known to 1e-11
+_HALVINGS = 30  # of that range; after them it is known to 1e-8
 # A score that float32 rounded to 0 has a logarithm all the same.
 _SMALLEST = torch.finfo(torch.float32).tiny
 # How far from 1 a sum of scores may be that were computed in half precision.
