@@ -20,6 +20,10 @@ COMMANDS = {
     "prepare_dataset": ("slowfast_ext.prepare.command:prepare_dataset", "make the lists of a data set"),
     "plot_curves": ("slowfast_ext.report.plot_curves:draw_runs", "draw learning curves of runs"),
     "plot_attention": ("slowfast_ext.report.plot_attention:draw_attention", "draw what a VTN looks at"),
+    "plot_evidence": (
+        "slowfast_ext.report.plot_evidence:draw_evidence",
+        "measure which frames carry a VTN's answers, and how sure it is",
+    ),
     "show_augmentation": (
         "slowfast_ext.report.show_augmentation:show_augmentation",
         "draw what training does to a clip",

@@ -11,6 +11,7 @@ _GROUPS = {
         Column("top1", "top-1, %", ".1f"),
         Column("top5", "top-5, %", ".1f"),
         Column("mean_class", "mean of classes, %", ".1f"),
+        Column("ece", "calibration error", ".3f"),
         Column("num_videos", "videos scored"),
         Column("num_failed", "unreadable"),
     ),

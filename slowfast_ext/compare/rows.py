@@ -44,6 +44,7 @@ class ResultRow:
         peak_memory_mib: Of the process that tested; without a test, of the one that was timed.
         peak_gpu_memory_mib: What PyTorch's allocator gave out at most, in the same process.
         top1, top5, mean_class: Percent; mean_class is the mean over the classes that have a video.
+        ece: Expected calibration error, 0 to 1.
         num_videos, num_failed: Videos that were scored, and that could not be read.
     """
 
@@ -80,6 +81,7 @@ class ResultRow:
     top1: float | None = None
     top5: float | None = None
     mean_class: float | None = None
+    ece: float | None = None
     num_videos: int | None = None
     num_failed: int | None = None
 
@@ -127,6 +129,7 @@ class ResultRow:
         self.test_seconds = stats["evaluation_seconds"]
         self.top1 = float(stats["top1_acc"])
         self.top5 = float(stats["top5_acc"]) if "top5_acc" in stats else None
+        self.ece = stats.get("ece")
         self.num_videos, self.num_failed = stats["num_videos"], stats["num_failed"]
         self.mean_class = mean_class_accuracy(read_confusions(folder))
         self._add_memory(stats)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from slowfast_ext.host import get_host
+from slowfast_ext.host.calibration import calibration, sentence_of_calibration
 from slowfast_ext.host.memory import peak_memory
 from slowfast_ext.host.metrics import (
     accuracy_bounds,
@@ -176,7 +177,7 @@ def videos_scored(meter: Any) -> torch.Tensor:
 
 
 def score_videos(meter: Any) -> dict[str, Any]:
-    """Accuracy over the videos whose views were all scored; the others are counted, not guessed.
+    """Accuracy and calibration over the videos whose views were all scored; the others are counted.
 
     Args:
         meter: A TestMeter after the whole test; its `facts`, if it has any, are of the model.
@@ -188,7 +189,8 @@ def score_videos(meter: Any) -> dict[str, Any]:
     scored = videos_scored(meter)
     count = int(scored.sum())
     failed = len(scored) - count
-    correct = topks_correct(meter.video_preds[scored], meter.video_labels[scored], (1, 5))
+    scores, labels = meter.video_preds[scored], meter.video_labels[scored]
+    correct = topks_correct(scores, labels, (1, 5))
     stats = {"split": "test_final"}
     for k, hits in zip((1, 5), (c.item() for c in correct), strict=True):
         stats[f"top{k}_acc"] = f"{100.0 * hits / count:.2f}"
@@ -196,6 +198,10 @@ def score_videos(meter: Any) -> dict[str, Any]:
             wrong, right = (f"{bound:.2f}" for bound in accuracy_bounds(hits, count, failed))
             stats |= {f"top{k}_acc_if_failed_wrong": wrong, f"top{k}_acc_if_failed_right": right}
     sentence = sentence_of_score("Test", correct[0].item(), count, failed)
-    get_host().get_logger(__name__).info(sentence)
-    stats |= {"num_videos": count, "num_failed": failed, "num_views": meter.num_clips}
+    logger = get_host().get_logger(__name__)
+    logger.info(sentence)
+    calibrated = calibration(scores / meter.num_clips, labels)
+    if calibrated:
+        logger.info(sentence_of_calibration(calibrated))
+    stats |= calibrated | {"num_videos": count, "num_failed": failed, "num_views": meter.num_clips}
     return stats | getattr(meter, "facts", {}) | {"evaluation_seconds": meter.seconds} | peak_memory()

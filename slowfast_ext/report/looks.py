@@ -1,6 +1,6 @@
 """What a VTN sees in whole videos: its prediction and the attention of its CLS token, ready to draw.
 
-Shape legend: T frames of the full-video pass, L layers, H heads, K classes.
+Shape legend: T frames of the full-video pass, D width of a frame feature, L layers, H heads, K classes.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,9 @@ from fvcore.common.config import CfgNode
 
 from slowfast_ext.config import load_config
 from slowfast_ext.data.dataset import Vtnkinetics
+from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, decode_outcomes
+from slowfast_ext.data.stored_videos import StoredVideos, use_stored_features
 from slowfast_ext.distributed import device_of
 from slowfast_ext.engine.trained import load_trained
 from slowfast_ext.host.checkpoint import newest_checkpoint
@@ -45,12 +47,14 @@ class Look:
         scores: (K,) that sum to 1.
         attention: (L, H, T) of the CLS token on the frames.
         frame_indices: (T,) numbers of the frames in the video.
+        features: (T, D), on the device of the model.
     """
 
     path: Path
     scores: np.ndarray
     attention: np.ndarray
     frame_indices: np.ndarray
+    features: torch.Tensor
 
     def weights(self, layer: int, head: int | None = None) -> np.ndarray:
         """Attention in one layer, both counted from 0; the mean over its heads if `head` is None: (T,)."""
@@ -101,6 +105,18 @@ class Looker:
     model: VTN
     class_names: Sequence[str] | None
 
+    def videos(self, split: str) -> Vtnkinetics:
+        """The videos of a list, "val" or "test"; their stored features if VTN.FEATURES says where they are.
+
+        Raises:
+            InputError: If the list or the features cannot be used.
+        """
+        if not self.cfg.VTN.FEATURES:
+            return Vtnkinetics(self.cfg, split)
+        dataset = StoredVideos(self.cfg, split)
+        use_stored_features(self.model, [dataset])
+        return dataset
+
     @torch.inference_mode()
     def look(self, dataset: Vtnkinetics, item: int) -> Look:
         """Look at one full video of a data set.
@@ -108,12 +124,13 @@ class Looker:
         Raises:
             VideoError: If it cannot be read.
         """
-        (frames, frame_indices), _, _, _, meta = dataset[item]
+        (clip, frame_indices), _, _, _, meta = dataset[item]
         outcome, reason = decode_outcomes({name: value[None] for name, value in meta.items()})[0]
         if outcome == FAILED:
             raise VideoError(reason)
         device = device_of(self.cfg)
-        features = self.model.features_of(frames.to(device))  # (1, T, D)
+        clip = clip.to(device)
+        features = self.model.features_of(clip) if isinstance(clip, Frames) else clip[None]  # (1, T, D)
         logits, attention = self.model.classify(
             features, frame_indices[None].to(device), return_attention=True
         )
@@ -122,6 +139,7 @@ class Looker:
             scores=logits.softmax(dim=1)[0].cpu().numpy(),
             attention=attention[0].cpu().numpy(),
             frame_indices=frame_indices.numpy(),
+            features=features[0],
         )
 
     def verdict(self, look: Look) -> str:
@@ -146,12 +164,12 @@ def load_looker(config: str | Path, checkpoint: str | Path | None, overrides: Se
     cfg = _config_of_one_process(config, overrides)
     if cfg.MODEL.MODEL_NAME != "VTN":
         raise InputError(
-            f"--cfg {config}: MODEL.MODEL_NAME is {cfg.MODEL.MODEL_NAME}, and only a VTN has a CLS token "
-            "whose attention can be drawn"
+            f"{config}: MODEL.MODEL_NAME is {cfg.MODEL.MODEL_NAME}, and only a VTN has a CLS token "
+            "whose attention can be looked at"
         )
     if cfg.VTN.SEQUENCE_ENCODER:
         raise InputError(
-            f"--cfg {config}: VTN.SEQUENCE_ENCODER is {cfg.VTN.SEQUENCE_ENCODER!r}, and such an encoder does "
+            f"{config}: VTN.SEQUENCE_ENCODER is {cfg.VTN.SEQUENCE_ENCODER!r}, and such an encoder does "
             "not return its attention"
         )
     checkpoint = checkpoint or newest_checkpoint(cfg.OUTPUT_DIR)

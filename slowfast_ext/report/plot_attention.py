@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slowfast_ext.report.words import videos_and_keys
+from slowfast_ext.report.words import check_number, number_or, videos_and_keys
 from vtn.errors import InputError
 
 _DESCRIPTION = (
@@ -38,8 +38,9 @@ def draw_attention(argv: Sequence[str] | None = None) -> int:
         for config, checkpoint in zip(args.cfg, args.checkpoint or [None] * len(args.cfg), strict=True)
     ]
     for looker in lookers:
-        _check_range("--layer", args.layer, len(looker.model.temporal_encoder.layers), looker.name)
-        _check_range("--head", args.head, looker.model.sizes["num_heads"], looker.name)
+        layers, heads = len(looker.model.temporal_encoder.layers), looker.model.sizes["num_heads"]
+        check_number("--layer", args.layer, layers, "all", looker.name)
+        check_number("--head", args.head, heads, "mean", looker.name)
     strips, failed = [], 0
     for video in args.videos:
         found = _strips_of(video, lookers, args)
@@ -73,14 +74,6 @@ def _strips_of(video: str, lookers: Sequence, args: argparse.Namespace) -> list:
     return strips
 
 
-def _check_range(option: str, number: int | str, count: int, name: str) -> None:
-    word = {"--layer": "all", "--head": "mean"}[option]
-    if number != word and not 1 <= number <= count:
-        raise InputError(
-            f"{option} is {number}: {name} has {option[2:]}s 1 to {count}; or type {option} {word}"
-        )
-
-
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Options as given; `videos`; `overrides`: the words from the first KEY on, and those after --opts."""
     args = _parser().parse_intermixed_args(argv)
@@ -96,24 +89,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _number_or(word: str):
-    """A parser of numbers that also takes one word."""
-
-    def parse(text: str) -> int | str:
-        return text if text == word else int(text)
-
-    parse.__name__ = f"number or {word}"
-    return parse
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
     add = parser.add_argument
     add("words", nargs="*", metavar="VIDEO", help="files; KEY VALUE pairs over the config may follow")
     add("--cfg", action="append", required=True, metavar="FILE", help="config of a run; may be repeated")
     add("--checkpoint", action="append", metavar="FILE", help="its checkpoint; default: newest of OUTPUT_DIR")
-    add("--layer", type=_number_or("all"), default=1, help="temporal layer from 1, or all; default: 1")
-    add("--head", type=_number_or("mean"), default="mean", help="head from 1, or mean of all; default: mean")
+    add("--layer", type=number_or("all"), default=1, help="temporal layer from 1, or all; default: 1")
+    add("--head", type=number_or("mean"), default="mean", help="head from 1, or mean of all; default: mean")
     add("--frames", type=int, default=16, help="frames shown of each video; default: 16")
     add("--out", type=Path, help="picture; default: OUTPUT_DIR/attention.png")
     add("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the config")

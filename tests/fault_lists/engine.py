@@ -248,8 +248,8 @@ FAULTS = [
     Fault(
         "top-5 of a test is top-1",
         _METERS,
-        "meter.video_labels[scored], (1, 5))",
-        "meter.video_labels[scored], (1, 1))",
+        "topks_correct(scores, labels, (1, 5))",
+        "topks_correct(scores, labels, (1, 1))",
         f"{_TESTS}/test_testing.py",
     ),
     Fault(

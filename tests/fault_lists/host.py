@@ -2,6 +2,7 @@
 
 from fault_lists import Fault
 
+_CALIBRATION = "slowfast_ext/host/calibration.py"
 _GIT_CHECKPOINT = "slowfast_ext/host/git_checkpoint.py"
 _HEADS = "slowfast_ext/host/heads.py"
 _LOADER = "slowfast_ext/data/build.py"
@@ -148,5 +149,40 @@ FAULTS = [
         "",
         f"{_TESTS}/test_git_cures.py -k on_disk",
         main=True,
+    ),
+    Fault(
+        "a score on the border of two bins is in the upper one",
+        _CALIBRATION,
+        "(best * num_bins).ceil().long().clamp(1, num_bins) - 1",
+        "(best * num_bins).long().clamp(0, num_bins - 1)",
+        f"{_TESTS}/test_calibration.py::test_a_score_on_a_border_is_in_the_bin_below_it",
+    ),
+    Fault(
+        "a temperature is judged on the videos that it was fitted on",
+        _CALIBRATION,
+        "fit_temperature(scores[~half], labels[~half])",
+        "fit_temperature(scores[half], labels[half])",
+        f"{_TESTS}/test_calibration.py::test_no_video_has_a_part_in_the_temperature_that_it_is_judged_at",
+    ),
+    Fault(
+        "the halves are every second video of the list",
+        _CALIBRATION,
+        "labels.argsort(stable=True).argsort() % 2",
+        "torch.arange(len(labels)) % 2",
+        f"{_TESTS}/test_calibration.py::test_both_halves_have_videos_of_each_class_where_the_classes_come_in_turn",
+    ),
+    Fault(
+        "a score of zero has an infinite logarithm",
+        _CALIBRATION,
+        "scores.double().clamp(min=_SMALLEST).log()",
+        "scores.double().log()",
+        f"{_TESTS}/test_calibration.py::test_a_score_of_zero_for_the_truth_is_no_infinity",
+    ),
+    Fault(
+        "videos that failed count in the calibration",
+        "slowfast_ext/host/meters.py",
+        "calibration(scores / meter.num_clips, labels)",
+        "calibration(meter.video_preds / meter.num_clips, meter.video_labels)",
+        f"{_TESTS}/test_calibration.py::test_a_test_writes_and_logs_them_without_the_videos_that_failed",
     ),
 ]

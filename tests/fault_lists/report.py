@@ -7,6 +7,8 @@ TESTS = "tests/slowfast_ext/test_report.py"
 TESTS_OF_CLASSES = "tests/slowfast_ext/test_classes.py"
 TESTS_OF_PAGE = "tests/slowfast_ext/test_page.py"
 TESTS_OF_CURVES = "tests/slowfast_ext/test_curves.py"
+REMOVAL = "tests/slowfast_ext/test_removal.py"
+EVIDENCE = "tests/slowfast_ext/test_plot_evidence.py"
 LOOKS = "tests/slowfast_ext/test_plot_attention.py"
 
 FAULTS = [
@@ -226,5 +228,54 @@ FAULTS = [
         "return 1 if failed else 0",
         "return 0",
         f"{LOOKS}::test_a_video_that_cannot_be_read_is_named_and_the_others_are_drawn",
+    ),
+    Fault(
+        "attention of a second is the sum over its frames",
+        f"{REPORT}/removal.py",
+        "per_frame(sums, units)",
+        "sums[units]",
+        f"{REMOVAL}::test_attention_of_a_second_is_its_mean",
+    ),
+    Fault(
+        "all videos have the same random orders",
+        f"{REPORT}/removal.py",
+        "manual_seed(_SEED + number)",
+        "manual_seed(_SEED)",
+        f"{REMOVAL}::test_random_orders_follow_from_the_number_of_the_video",
+    ),
+    Fault(
+        "chance takes single frames where the others take seconds",
+        f"{REPORT}/removal.py",
+        "curves(order.to(device)[units])",
+        "curves(torch.randperm(len(units), generator=generator).to(device))",
+        f"{REMOVAL}::test_occlusion_beats_chance_by_a_known_amount",
+    ),
+    Fault(
+        "differences to chance are not paired",
+        f"{REPORT}/removal.py",
+        "np.percentile(_resampled(against)",
+        "np.percentile(_resampled(table) - means[names.index(RANDOM)]",
+        f"{REMOVAL}::test_means_and_intervals_of_two_videos",
+    ),
+    Fault(
+        "seconds without frames are occluded too",
+        f"{REPORT}/removal.py",
+        "    _, seconds = seconds.unique(return_inverse=True)",
+        "    seconds = seconds",
+        f"{REMOVAL}::test_seconds_without_frames_cost_nothing",
+    ),
+    Fault(
+        "some videos are the first ones of the list",
+        f"{REPORT}/plot_evidence.py",
+        "index * len(dataset.paths) // total",
+        "index",
+        f"{EVIDENCE}::test_a_checkpoint_a_split_some_videos_and_the_true_class",
+    ),
+    Fault(
+        "videos that were left out do not tell in the exit status",
+        f"{REPORT}/plot_evidence.py",
+        'return 1 if found["failed"] else 0',
+        "return 0",
+        f"{EVIDENCE}::test_a_video_that_cannot_be_read_is_named_and_left_out",
     ),
 ]

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_runs import ROOT, TINY, command
 from videos import make_video
 
@@ -38,6 +39,35 @@ def tiny_cfg(tiny_config, data_dir, tmp_path):
         return load_config(tiny_config, [*base, *overrides])
 
     return load
+
+
+@pytest.fixture
+def attentive_run(tiny_config, tmp_path):
+    """Make a run's folder, with random weights and sharp attention; returns its config and checkpoint.
+
+    Its data are in `data` beside it, where there are only the names of classes at first.
+    """
+    from slowfast_ext.config import load_config
+    from slowfast_ext.host import checkpoint, get_host
+    from slowfast_ext.models import make_model
+
+    def make(name: str, *overrides: str) -> tuple[str, str]:
+        out = tmp_path / name
+        paths = ["DATA.PATH_TO_DATA_DIR", str(tmp_path / "data"), "OUTPUT_DIR", str(out)]
+        cfg = load_config(tiny_config, [*paths, *overrides])
+        torch.manual_seed(0)
+        model = make_model(cfg)
+        for layer in model.temporal_encoder.layers:
+            layer.attention.query_global.weight.data.mul_(60)
+            layer.attention.key_global.weight.data.mul_(60)
+        optimizer = get_host().construct_optimizer(model, cfg)
+        path = checkpoint.save_checkpoint(str(out), model, optimizer, 0, cfg)
+        (out / "config.yaml").write_text(cfg.dump())
+        return str(out / "config.yaml"), path
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "classes.txt").write_text("jump\nsit\nrun\nfall\nwave\n")
+    return make
 
 
 @pytest.fixture

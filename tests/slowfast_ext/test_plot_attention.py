@@ -6,9 +6,6 @@ import torch
 from videos import read_numbers
 
 import vtn
-from slowfast_ext.config import load_config
-from slowfast_ext.host import checkpoint, get_host
-from slowfast_ext.models import make_model
 from slowfast_ext.report import attention
 from slowfast_ext.report.plot_attention import draw_attention
 from slowfast_ext.video import VideoReader, full_video_frame_indices, to_clip
@@ -16,26 +13,8 @@ from vtn import InputError
 
 
 @pytest.fixture
-def run(tiny_config, tmp_path, data_dir):
-    """Make a run's folder, with random weights and sharp attention; returns its config and checkpoint."""
-
-    def make(name: str, *overrides: str) -> tuple[str, str]:
-        out = tmp_path / name
-        paths = ["DATA.PATH_TO_DATA_DIR", str(tmp_path / "data"), "OUTPUT_DIR", str(out)]
-        cfg = load_config(tiny_config, [*paths, *overrides])
-        torch.manual_seed(0)
-        model = make_model(cfg)
-        for layer in model.temporal_encoder.layers:
-            layer.attention.query_global.weight.data.mul_(60)
-            layer.attention.key_global.weight.data.mul_(60)
-        optimizer = get_host().construct_optimizer(model, cfg)
-        path = checkpoint.save_checkpoint(str(out), model, optimizer, 0, cfg)
-        (out / "config.yaml").write_text(cfg.dump())
-        return str(out / "config.yaml"), path
-
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "classes.txt").write_text("jump\nsit\nrun\nfall\nwave\n")
-    return make
+def run(attentive_run):
+    return attentive_run
 
 
 @pytest.fixture

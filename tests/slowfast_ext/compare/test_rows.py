@@ -11,7 +11,7 @@ from slowfast_ext.compare.rows import FAILED, ResultRow
 
 RESULTS = {
     **{"split": "test_final", "top1_acc": "50.00", "num_videos": 4, "num_failed": 1, "num_views": 30},
-    **{"evaluation_seconds": 2.5, "peak_process_memory_mib": 700.0},
+    **{"ece": 0.125, "evaluation_seconds": 2.5, "peak_process_memory_mib": 700.0},
 }
 
 
@@ -29,6 +29,7 @@ def test_a_row_of_a_test(tested):
     row = ResultRow("VTN", "multi-view", "VTN.yaml")
     row.add_test(tested)
     assert (row.top1, row.top5, row.num_videos, row.num_failed) == (50.0, None, 4, 1)
+    assert row.ece == 0.125
     assert row.mean_class == pytest.approx((100 + 100 / 3) / 2)  # class 2 has no video that was scored
     assert (row.test_seconds, row.peak_memory_mib, row.peak_gpu_memory_mib) == (2.5, 700.0, None)
 
