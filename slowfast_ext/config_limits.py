@@ -10,6 +10,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.host import get_host
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError
 
 ENGINES = ("host", "own")
@@ -192,7 +193,8 @@ def check_mains_loops(cfg: CfgNode) -> None:
         InputError: Names the keys and what does honour them.
     """
     ours = _ONLY_IN_OUR_LOOPS | ({"SOLVER.LAYER_DECAY": 1.0} if cfg.MODEL.MODEL_NAME == "VTN" else {})
-    _require_plain(cfg, ours, "in PySlowFast main's own loops (ENGINE own in our tools/run_net.py does more)")
+    where = f"in PySlowFast main's own loops (ENGINE own with `{as_typed('run_net')}` does more)"
+    _require_plain(cfg, ours, where)
 
 
 def refinements_to_switch_off(cfg: CfgNode) -> dict[str, Any]:

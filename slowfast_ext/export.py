@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast_ext.engine.trained import checkpoint_in
+from slowfast_ext.typed import as_typed
 from vtn.checkpoint import read_checkpoint, weights_of
 from vtn.weight_files import SUFFIX, write_weights
 
@@ -18,7 +19,7 @@ _FORMATS = ("safetensors",)
 def export(argv: Sequence[str] | None = None) -> None:
     """Write the weights of a checkpoint as safetensors, and say where they are."""
     parser = argparse.ArgumentParser(
-        description=_DESCRIPTION, epilog="Example: python tools/export.py outputs/run --to safetensors"
+        description=_DESCRIPTION, epilog=f"Example: {as_typed('export')} outputs/run --to safetensors"
     )
     add = parser.add_argument
     add("checkpoint", help="a checkpoint, or the folder of a run")

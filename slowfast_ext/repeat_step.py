@@ -4,6 +4,8 @@ import argparse
 import math
 from collections.abc import Sequence
 
+from slowfast_ext.typed import as_typed
+
 _DESCRIPTION = (
     "Compute a training step without a finite loss again, from the file nonfinite_step.pyth that the run "
     "left in its OUTPUT_DIR, and say where it stops being finite."
@@ -43,7 +45,7 @@ def repeat_step(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=_DESCRIPTION,
-        epilog="Example: python tools/repeat_step.py outputs/run/nonfinite_step.pyth --precision float32",
+        epilog=f"Example: {as_typed('repeat_step')} outputs/run/nonfinite_step.pyth --precision float32",
     )
     parser.add_argument("file", help="nonfinite_step.pyth")
     parser.add_argument("--precision", choices=_PRECISIONS, help="of the layers, in place of the run's")

@@ -13,6 +13,7 @@ from slowfast_ext.data.feature_files import SUFFIX, VideoFeatures, read_features
 from slowfast_ext.data.feature_settings import ALL_FRAMES, OF_WEIGHTS, FeatureSettings, of_weights
 from slowfast_ext.data.video_list import normalize_path
 from slowfast_ext.files import feed
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError
 
 MANIFEST = "manifest.jsonl"
@@ -221,7 +222,7 @@ def file_of(key: str) -> str:
 def _maker(wanted: Sequence[FeatureSettings]) -> str:
     """The command that makes what is wanted."""
     only_all = all(settings.frames == ALL_FRAMES for settings in wanted)
-    return "tools/extract_features.py" + (" --all-frames" if only_all else "")
+    return as_typed("extract_features") + (" --all-frames" if only_all else "")
 
 
 def _least(wanted: Sequence[FeatureSettings], records: Sequence[Record], but: str = "") -> str:

@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError, excerpt
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def require_list(csv_path: Path) -> None:
     if not csv_path.is_file():
         raise InputError(
             f"{csv_path} does not exist; it must list a video and its label in every row. "
-            "DATA.PATH_TO_DATA_DIR names its folder, and tools/prepare_dataset.py makes such lists."
+            f"DATA.PATH_TO_DATA_DIR names its folder, and `{as_typed('prepare_dataset')}` makes such lists."
         )
 
 

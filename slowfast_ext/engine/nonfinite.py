@@ -32,6 +32,7 @@ from slowfast_ext.distributed import gather_in_first, is_master, on_backend, sai
 from slowfast_ext.engine.step_file import FailedStep, Share, share_of, write_failed_step
 from slowfast_ext.files import reason_of
 from slowfast_ext.host import get_host
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError, first_of
 
 # So many more steps may be left out than taken.
@@ -243,7 +244,7 @@ class StepGuard:
             )
             try:
                 write_failed_step(step, path)
-                file = f"`python tools/repeat_step.py {path}` repeats it"
+                file = f"`{as_typed('repeat_step')} {path}` repeats it"
             except OSError as error:
                 file = f"cannot be repeated, because {path} could not be written ({reason_of(error)})"
             why = "TRAIN.NONFINITE is 'stop', so the run ends here"

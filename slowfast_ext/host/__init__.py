@@ -15,6 +15,7 @@ from slowfast_ext.host.cures import applied_cures
 from slowfast_ext.host.find import WHEEL, Installation, find_installation
 from slowfast_ext.host.interface import Host
 from slowfast_ext.plugs import plug_into
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError
 
 get_installation = functools.cache(find_installation)
@@ -51,16 +52,15 @@ def _host_or_error() -> ModuleType | InputError:
     except InputError as error:
         return error
     except ModuleNotFoundError as error:
-        extra = "." if installation.kind == WHEEL else "'.[git]'"
         sentence = (
-            f"{installation.description} needs the package {error.name}, which is not installed: type "
-            f"`pip install -e {extra}` in this project's folder"
+            f"{installation.description} needs the package {error.name}, which is not installed: "
+            f"`{as_typed('doctor')}` says what to type"
         )
         cause = error
     except Exception as error:  # whatever a newer or changed PySlowFast may raise
         sentence = (
             f"{installation.description} cannot be imported ({type(error).__name__}: {error}); "
-            "`python -m slowfast_ext.doctor` says more"
+            f"`{as_typed('doctor')}` says more"
         )
         cause = error
     failure = InputError(sentence)

@@ -274,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", type=int, default=8, help="views that are computed at once; default: 8")
     add("--workers", type=int, help="processes that read videos; default: up to 4, 0 with --window or chunks")
     add("--frames-per-chunk", type=int, metavar="N", help="frames a VTN is given at once, to save memory")
-    add("--features", metavar="DIR", help="features of tools/extract_features.py in place of decoded frames")
+    add("--features", metavar="DIR", help="features of extract_features in place of decoded frames")
     add("--cfg", metavar="FILE", help="configuration in place of the checkpoint's")
     add("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the configuration")
     return parser

@@ -120,7 +120,7 @@ def test_the_run_stops_and_all_stays_as_it_was(toy_cfg, failing, looks):
     path = Path(cfg.OUTPUT_DIR, "nonfinite_step.pyth")
     assert str(ended.value) == (
         f"the loss is nan in epoch 2, iteration 1, with the videos {names}; it has changed nothing; "
-        f"`python tools/repeat_step.py {path}` repeats it; TRAIN.NONFINITE is 'stop', so the run ends here"
+        f"`vtn repeat_step {path}` repeats it; TRAIN.NONFINITE is 'stop', so the run ends here"
     )
     saved, before = file_of(cfg), state(cfg, 1)
     for entry in ("model_state", "optimizer_state"):

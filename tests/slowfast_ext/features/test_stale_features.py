@@ -100,7 +100,7 @@ def test_another_decoder(extracted, refused, monkeypatch):
 
 def test_clips_need_all_frames(extracted, refused):
     says = refused(extracted(), train=True)
-    assert "the frames (12 of a full video there, all here); tools/extract_features.py --all-frames" in says
+    assert "the frames (12 of a full video there, all here); vtn extract_features --all-frames" in says
 
 
 def test_missing_videos(extracted, refused, clips, tmp_path):

@@ -181,5 +181,5 @@ def test_without_a_needed_package_one_sentence_says_what_to_type(tmp_path):
     done = python("import slowfast_ext; slowfast_ext.register()", tmp_path)
     assert done.returncode != 0
     last = done.stderr.splitlines()[-1]
-    assert "needs the package pandas, which is not installed: type `pip install -e '.[git]'`" in last
+    assert "needs the package pandas, which is not installed: `vtn doctor` says what to type" in last
     assert not needless_cures() or "pandas" not in str(needless_cures())
