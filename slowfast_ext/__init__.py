@@ -8,6 +8,9 @@ and `Vtnsegments`, and the configuration keys.
 from typing import Any
 
 from slowfast_ext.plugs import when_loaded
+from slowfast_ext.version import __version__
+
+__all__ = ["__version__", "register"]
 
 
 @when_loaded

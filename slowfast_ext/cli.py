@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from slowfast_ext.processes import interrupts_wait
+from slowfast_ext.version import __version__
 
 # What each is: the module and its function, and a line for the list of commands.
 COMMANDS = {
@@ -52,10 +53,13 @@ _SECONDS_TO_SPEAK = 10.0
 def main(argv: Sequence[str] | None = None) -> None:
     """The program `vtn`: its first argument names a command, the others are the command's."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["--version"]:
+        print(f"vtn {__version__}")
+        raise SystemExit(0)
     if not argv or argv[0] not in COMMANDS:
         lines = [f"  {name:<19}{what}" for name, (_, what) in COMMANDS.items()]
         wants_help = bool(argv) and argv[0] in ("-h", "--help")
-        text = "\n".join(["usage: vtn COMMAND ...; `vtn COMMAND --help` tells more", *lines])
+        text = "\n".join(["usage: vtn COMMAND ...; `vtn COMMAND --help` tells more; vtn --version", *lines])
         print(text, file=sys.stdout if wants_help else sys.stderr)
         raise SystemExit(0 if wants_help else 2)
     name, *rest = argv

@@ -29,8 +29,11 @@ from slowfast_ext.doctor_machine import (
     read_requirements,
     repair,
 )
+from slowfast_ext.typed import as_typed
+from slowfast_ext.version import __version__
 
 _TESTED_COMMIT = "287ec00"
+_WHEEL = f"{PROJECT.replace('-', '_')}-{__version__}-py3-none-any.whl"  # the file that pip has installed
 _CLONE = ("git clone https://github.com/facebookresearch/SlowFast", 'export SLOWFAST_HOME="$PWD/SlowFast"')
 
 
@@ -205,7 +208,11 @@ def _task_of_metadata(kind: str, requirements: dict[str, tuple[str, str]], error
     if "packaging" in error:
         return [Task("Package packaging is needed to read which others are", (pip_install("packaging"),))]
     project = Path(__file__).resolve().parents[1]
-    install = (pip_install("-e", f"{project}[git]" if kind == "git" else str(project)),)
+    extra = "[git]" if kind == "git" else ""
+    if (project / "setup.py").is_file():  # a checkout
+        install = (pip_install("-e", f"{project}{extra}"),)
+    else:
+        install = (pip_install(f"{_WHEEL}{extra}"),)
     if error:
         return [Task(f"{PROJECT} is not installed, so the packages that it needs are not known", install)]
     if kind == "git" and all(extra != "git" for _, extra in requirements.values()):
@@ -272,7 +279,7 @@ def _wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m slowfast_ext.doctor",
+        prog=as_typed("doctor"),
         description="Say which PySlowFast and packages are on this machine, what is broken in them, what is "
         "cured in memory by slowfast_ext.register(), what is not, and what you must do.",
         epilog="Exit code: 0, everything that is needed works; 1, there is something that you must do; "

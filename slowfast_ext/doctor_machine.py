@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from slowfast_ext.version import __version__
+
 T = TypeVar("T")
 
 PROJECT = "vtn-pyslowfast"
@@ -182,7 +184,7 @@ def _path(package: Package) -> Path | None:
 
 
 def read_machine() -> dict[str, str]:
-    """Python, FFmpeg and GPUs, in words; torch and av are imported, which alone know."""
+    """This project, Python, FFmpeg and GPUs, in words; torch and av are imported, which alone know."""
 
     def ffmpeg() -> str:
         import av
@@ -201,7 +203,8 @@ def read_machine() -> dict[str, str]:
         why = f"torch is built for CUDA {built} but sees no GPU" if built else "torch is built without it"
         return f"no, {why}" + "".join(f"; {' '.join(str(note.message).split())}" for note in notes[:1])
 
-    found = {"Python": f"{sys.version.split()[0]}, {sys.executable}"}
+    found = {PROJECT: f"{__version__}, in {Path(__file__).parent}"}
+    found |= {"Python": f"{sys.version.split()[0]}, {sys.executable}"}
     for name, read in (("FFmpeg", ffmpeg), ("CUDA", cuda)):
         text, error = attempt(read)
         found[name] = text or f"not known: {error}"

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import yaml
 from fvcore.common.config import CfgNode
 
 import vtn
+from slowfast_ext.version import __version__
 from vtn.errors import first_of
 
-_PACKAGE = "vtn-pyslowfast"
 _FOLDERS = (Path(vtn.__file__).parent, Path(__file__).parents[1])  # of our two packages
 # Where the run is written, and on how many machines.
 _NOT_OF_THE_TRAINING = ("OUTPUT_DIR", "NUM_SHARDS", "SHARD_ID")
@@ -37,11 +36,7 @@ def _code() -> str:
     for folder in _FOLDERS:
         for path in sorted(folder.rglob("*.py")):
             digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    try:
-        version = metadata.version(_PACKAGE)
-    except metadata.PackageNotFoundError:  # used from a folder
-        version = "unknown"
-    return f"{version} {digest.hexdigest()[:12]}"
+    return f"{__version__} {digest.hexdigest()[:12]}"
 
 
 def describe_changes(run: Mapping[str, Any], cfg: CfgNode, made: Mapping[str, str]) -> list[str]:
