@@ -9,9 +9,8 @@ from typing import NoReturn
 
 from slowfast_ext.compare import command as comparing
 from slowfast_ext.report.paper import make_tables
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError
-
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,7 +33,7 @@ def benchmark(argv: Sequence[str] | None = None) -> int:
         InputError: For a wrong command line, and whatever else can be known before work starts.
     """
     argv = sys.argv[1:] if argv is None else argv
-    typed = shlex.join(["python", "tools/benchmark.py", *argv])
+    typed = f"{as_typed('benchmark')} {shlex.join(argv)}"
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     flags = [word for word in rest if word.startswith("--")]
@@ -42,7 +41,7 @@ def benchmark(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if args.benchmark == "compare":
         return comparing.compare(args, rest, command=typed)
-    make_tables(_ROOT, args.out, command=typed)
+    make_tables(args.out, command=typed)
     return 0
 
 

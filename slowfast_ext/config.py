@@ -13,6 +13,7 @@ import yaml
 from fvcore.common.config import CfgNode
 
 from slowfast_ext.config_check import check_config
+from slowfast_ext.config_files import find_base, find_config
 from slowfast_ext.config_limits import check_limits, check_mains_loops
 from slowfast_ext.distributed import use_processes, use_visible_gpus
 from slowfast_ext.host import get_host
@@ -119,7 +120,7 @@ def merged_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Cfg
     """Read one YAML (with `_BASE_`) and apply overrides, without the checks of `load_config`.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or the name of one of the project, such as Kinetics/VTN_ViT_B.yaml.
         overrides: Keys and values in turn.
 
     Raises:
@@ -160,7 +161,7 @@ def load_config(
     NUM_GPUS is given, it is all GPUs that PyTorch sees, 0 if there are none.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or the name of one of the project, such as Kinetics/VTN_ViT_B.yaml.
         overrides: Keys and values in turn, e.g. ["NUM_GPUS", "0"].
         num_shards: Machines.
         shard_id: This machine, from 0.
@@ -252,13 +253,15 @@ def _use_own_datasets(cfg: CfgNode) -> None:
 def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     """The keys of one YAML, those of its `_BASE_` among them.
 
+    Args:
+        path: The file, or the name of one of the project: see `find_config`.
+
     Raises:
         InputError: Names the file.
     """
-    if not os.path.isfile(path):
-        raise InputError(f"--cfg {path}: no such file")
+    found = find_config(path)
     try:
-        tree = CfgNode.load_yaml_with_base(str(path))
+        tree = _WithBases.load_yaml_with_base(str(found))
     except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
         raise InputError(
             f"--cfg {path}: not a readable YAML config ({' '.join(str(error).split())})"
@@ -266,6 +269,14 @@ def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise InputError(f"--cfg {path}: holds no keys")
     return tree
+
+
+class _WithBases(CfgNode):
+    """Reads a YAML, and each `_BASE_` on the way where `find_base` finds it."""
+
+    @classmethod
+    def load_yaml_with_base(cls, filename: str, allow_unsafe: bool = False) -> dict[str, Any]:
+        return super().load_yaml_with_base(str(find_base(filename)), allow_unsafe)
 
 
 def _pairs_to_tree(pairs: Sequence[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ def run_net(argv: Sequence[str] | None = None) -> None:
 
     with interrupts_wait():
         from slowfast_ext.config import load_config
+        from slowfast_ext.config_files import find_config
         from slowfast_ext.data.build import require_lists
         from slowfast_ext.host import get_host
         from slowfast_ext.launch import launch_job
@@ -37,7 +38,7 @@ def run_net(argv: Sequence[str] | None = None) -> None:
         require_lists(cfg)
     for path, cfg in zip(args.cfg_files, configs, strict=True):
         with only_first_speaks():
-            print(f"config: {path}", flush=True)
+            print(f"config: {find_config(path)}", flush=True)
         if cfg.TRAIN.ENABLE:
             launch_job(cfg, args.init_method, train)
         if cfg.TEST.ENABLE:

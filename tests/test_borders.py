@@ -22,6 +22,9 @@ LAYERS = [
         "run_lock",
         "distributed",
         "launch",
+        "version",
+        "typed",
+        "config_files",
     ],
     ["video"],
     ["host"],
@@ -128,7 +131,7 @@ def test_imports_go_one_way(module):
 
 
 def test_the_package_itself_imports_only_what_plugs_in():
-    known = {"slowfast_ext.plugs", "slowfast_ext.plugin", "slowfast_ext.host"}
+    known = {"slowfast_ext.version", "slowfast_ext.plugs", "slowfast_ext.plugin", "slowfast_ext.host"}
     assert imports_of("slowfast_ext") <= known
     importers = {name for name in MODULES if "slowfast_ext" in imports_of(name)}
     assert {name.split(".")[1] for name in importers} <= {"doctor"}

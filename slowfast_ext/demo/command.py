@@ -11,8 +11,6 @@ from slowfast_ext.demo.run import run_demo
 from slowfast_ext.demo.scenes import CLASS_NAMES
 from vtn.errors import InputError
 
-_ROOT = Path(__file__).resolve().parents[2]
-
 
 def demonstrate(argv: Sequence[str] | None = None) -> int:
     """Make a data set, train and test four models on it, compare them; or make one with segments.
@@ -36,7 +34,7 @@ def demonstrate(argv: Sequence[str] | None = None) -> int:
         print(f"DATA.PATH_TO_DATA_DIR {args.out / 'segments'} MODEL.NUM_CLASSES {len(CLASS_NAMES)}")
         return 0
     settings = DatasetSettings(**given, seed=args.seed)
-    rows = run_demo(_ROOT, args.out, settings=settings, overrides=tuple(args.opts))
+    rows = run_demo(args.out, settings=settings, overrides=tuple(args.opts))
     return int(any(row.status == FAILED for row in rows))
 
 

@@ -5,6 +5,7 @@ It can be stopped and started again at any point.
 
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -14,21 +15,22 @@ from pathlib import Path
 from slowfast_ext.compare.command import compare_models
 from slowfast_ext.compare.rows import OK, ResultRow
 from slowfast_ext.compare.run import Comparison
+from slowfast_ext.config_files import CONFIGS
 from slowfast_ext.demo.attention import look_at_validation_videos
 from slowfast_ext.demo.dataset import DatasetSettings, make_dataset
 from slowfast_ext.files import write_text
 from slowfast_ext.report.attention import plot_strips
 from slowfast_ext.report.page import Picture, Section
+from slowfast_ext.typed import as_typed
 
 MODELS = ("VTN", "I3D", "I3D_NLN", "SlowFast")
 _NEXT = (
-    "tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml DATA.PATH_TO_DATA_DIR /path/to/kinetics "
+    "--cfg configs/Kinetics/VTN_ViT_B.yaml DATA.PATH_TO_DATA_DIR /path/to/kinetics "
     "OUTPUT_DIR outputs/vtn_vit_b"
 )
 
 
 def run_demo(
-    root: Path,
     out: Path,
     *,
     settings: DatasetSettings,
@@ -38,7 +40,6 @@ def run_demo(
     """Do what is not done yet, and write tables, pictures and the page.
 
     Args:
-        root: The project's folder, with configs/Demo.
         out: Folder for everything that is made.
         settings: Size and seed of the data set.
         overrides: Configuration keys and values for training and testing, e.g. ("SOLVER.MAX_EPOCH", "1").
@@ -55,32 +56,24 @@ def run_demo(
     tell(f"Data set: {data}")
     make_dataset(data, settings, say=tell)
     keys += ("DATA.PATH_TO_DATA_DIR", str(data))
-    configs = [f"configs/Demo/{model}.yaml" for model in MODELS]
-    # What does the same when it is typed in the project's folder.
-    typed = (
-        "python",
-        "tools/benchmark.py",
-        "compare",
-        "--train",
-        "--cfg",
-        *configs,
-        "--out",
-        str(out),
-        *keys,
-    )
+    configs = [CONFIGS / "Demo" / f"{model}.yaml" for model in MODELS]
+    # What does the same when it is typed.
+    names = [f"configs/Demo/{config.name}" for config in configs]
+    typed = shlex.join(["compare", "--train", "--cfg", *names, "--out", str(out), *keys])
     rows = compare_models(
-        [root.resolve() / config for config in configs],
+        configs,
         keys,
         out=out,
-        command=shlex.join(typed),
+        command=f"{as_typed('benchmark')} {typed}",
         train=True,
         look_closer=lambda comparison, rows: _attention(comparison, rows, data, tell),
         say=say,
     )
     python = os.path.relpath(sys.executable) if sys.prefix != sys.base_prefix else "python"
     tell(f"\nAll of it is in {out.resolve()}; this run took {time.perf_counter() - started:.0f} s.")
+    program = re.sub("^python ", f"{python} ", as_typed("run_net"))
     tell("Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):")
-    tell(f"  {python} {_NEXT}")
+    tell(f"  {program} {_NEXT}")
     return rows
 
 

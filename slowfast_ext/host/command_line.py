@@ -4,6 +4,9 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 
+from slowfast_ext.config_files import config_names
+from slowfast_ext.typed import as_typed
+
 DEFAULT_INIT_METHOD = "tcp://localhost:9999"
 
 
@@ -19,8 +22,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         description="Train and test VTN, I3D, SlowFast … on video with PySlowFast.",
-        epilog="Example: python tools/run_net.py --cfg configs/Kinetics/VTN_ViT_B.yaml "
-        "DATA.PATH_TO_DATA_DIR /data/kinetics",
+        epilog=f"Example: {as_typed('run_net')} --cfg Kinetics/VTN_ViT_B.yaml DATA.PATH_TO_DATA_DIR "
+        f"/data/kinetics. These FILEs come with it, from any folder: {', '.join(config_names())}.",
     )
     parser.add_argument("--cfg", nargs="+", required=True, metavar="FILE", help="config files, run in turn")
     parser.add_argument(

@@ -60,11 +60,10 @@ _TEXT_UNCOUNTED = (
 )
 
 
-def make_tables(root: Path, out: Path, *, command: str, say: Callable[[str], None] = print) -> None:
+def make_tables(out: Path, *, command: str, say: Callable[[str], None] = print) -> None:
     """Count, print the tables, write tables.md, tables.csv and tables.json.
 
     Args:
-        root: The project's folder.
         out: Folder to write into; made if it does not exist.
         command: What was typed, for the JSON.
         say: Called with every text to show.
@@ -73,7 +72,7 @@ def make_tables(root: Path, out: Path, *, command: str, say: Callable[[str], Non
         InputError: If the folder cannot be made, which is tried before counting, or a file not be written.
     """
     _make_folder(out)
-    rows, uncounted = count_rows(root, say)
+    rows, uncounted = count_rows(say)
     markdown = to_page(rows, uncounted)
     record = {
         "machine": describe_machine("torch", "timm", "pyslowfast"),

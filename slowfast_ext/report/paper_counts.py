@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from slowfast_ext.config_files import CONFIGS
 from slowfast_ext.flops import (
     FlopCount,
     count_flops,
@@ -119,11 +120,10 @@ def _as_the_authors(model: VTN, count: FlopCount, num_frames: int, window: int) 
     return count.parts["backbone"] + encoder / 1e9 + count.parts["mlp_head"]
 
 
-def count_rows(root: Path, say: Callable[[str], None] = print) -> tuple[list[Row], list[Row]]:
+def count_rows(say: Callable[[str], None] = print) -> tuple[list[Row], list[Row]]:
     """Count every row of both tables.
 
     Args:
-        root: The project's folder, which holds configs/Kinetics.
         say: Called with a line of text before each count.
 
     Returns:
@@ -136,7 +136,7 @@ def count_rows(root: Path, say: Callable[[str], None] = print) -> tuple[list[Row
     @cache
     def measured(config: str, inference: str, extra: tuple[str, ...] = ()) -> Measured:
         say(f"counting {config}, {inference}{', non-local' if extra else ''}")
-        return measure(root / "configs" / "Kinetics" / f"{config}.yaml", (*PROTOCOLS[inference], *extra))
+        return measure(CONFIGS / "Kinetics" / f"{config}.yaml", (*PROTOCOLS[inference], *extra))
 
     rows = [_params_row(row, measured) for row in TABLE_3] + [_gflops_row(row, measured) for row in TABLE_4]
     uncounted = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slowfast_ext.config_files import find_config
 from slowfast_ext.demo import run
 from slowfast_ext.demo.dataset import DatasetSettings
 
@@ -22,17 +23,19 @@ def test_the_demo_is_the_command_that_it_names(tmp_path, monkeypatch):
     called = []
 
     def note(paths, overrides, *, out, train, **options):
-        called.append(([Path(path).resolve() for path in paths], list(overrides), out.resolve(), train))
+        called.append(
+            ([find_config(path).resolve() for path in paths], list(overrides), out.resolve(), train)
+        )
         note.command = options["command"]
         return []
 
     monkeypatch.setattr(run, "compare_models", note)
     monkeypatch.setattr(command, "compare_models", note)
     monkeypatch.setattr(run, "make_dataset", lambda *args, **kwargs: None)
-    monkeypatch.chdir(ROOT)
-    run.run_demo(ROOT, tmp_path, settings=DatasetSettings(), overrides=["SOLVER.MAX_EPOCH", "1"])
+    monkeypatch.chdir(tmp_path)
+    run.run_demo(tmp_path, settings=DatasetSettings(), overrides=["SOLVER.MAX_EPOCH", "1"])
     words = shlex.split(note.command)
-    assert words[:2] == ["python", "tools/benchmark.py"]
+    assert words[:2] == ["vtn", "benchmark"]
     benchmark(words[2:])
     assert called[0] == called[1]
     assert len(called[0][0]) == 4
