@@ -1,15 +1,39 @@
 """Two packages: `vtn` (projects/vtn, plain PyTorch) and `slowfast_ext` (the bridge to PySlowFast)."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = (HERE / "slowfast_ext" / "version.py").read_text(encoding="utf-8")
 
 setup(
     name="vtn-pyslowfast",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"$', VERSION, re.MULTILINE)[1],
     description="Video Transformer Network (arXiv 2102.00719) as a plugin for PySlowFast",
-    license="Apache-2.0",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    project_urls={"Paper": "https://arxiv.org/abs/2102.00719"},
+    keywords=["video", "action recognition", "transformer", "PyTorch", "PySlowFast"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
     python_requires=">=3.10",
-    packages=["vtn", *find_packages(include=["slowfast_ext", "slowfast_ext.*"])],
-    package_dir={"vtn": "projects/vtn"},
+    packages=["vtn", *find_packages(include=["slowfast_ext", "slowfast_ext.*"]), "slowfast_ext.configs"],
+    # configs/ goes into the wheel as a folder of slowfast_ext: see slowfast_ext/config_files.py.
+    package_dir={"vtn": "projects/vtn", "slowfast_ext.configs": "configs"},
+    package_data={"slowfast_ext.configs": ["*/*.yaml"]},
     entry_points={"console_scripts": ["vtn = slowfast_ext.cli:main"]},
     install_requires=[
         # Before 2.10 a checkpoint could run code though loaded with weights_only=True (CVE-2026-24747).

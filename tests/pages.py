@@ -40,7 +40,7 @@ def commands(page: str) -> Iterator[list[str]]:
             if words := shlex.split(line, comments=True):
                 yield _without_variables(words)
     for span in spans(page):
-        if re.match(r"(\w+=\S* )*(python|make|pip|pytest) ", span):
+        if re.match(r"(\w+=\S* )*(python|make|pip|pipx|pytest|vtn) ", span):
             yield _without_variables(shlex.split(span))
 
 

@@ -16,7 +16,7 @@ from pages import PAGES, ROOT, blocks, commands, overrides, text_of
 from videos import make_video
 
 from slowfast_ext import benchmark as benchmarking
-from slowfast_ext import config_check, config_steps
+from slowfast_ext import cli, config_check, config_steps
 from slowfast_ext import run_net as training
 from slowfast_ext.compare import command as comparing
 from slowfast_ext.config import get_cfg, load_config
@@ -25,6 +25,7 @@ from slowfast_ext.host.command_line import parse_args
 from slowfast_ext.predict import command as predicting
 from slowfast_ext.prepare import command as preparing
 from slowfast_ext.protocols import PROTOCOLS
+from slowfast_ext.version import __version__
 
 VTN = ROOT / "configs/Kinetics/VTN_ViT_B.yaml"
 I3D = VTN.with_name("I3D_8x8_R50.yaml")
@@ -32,6 +33,9 @@ COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 OVERRIDES = sorted({tuple(pairs) for page in PAGES for pairs in overrides(page)})
 # Of no program of ours, and changing nothing that a test could see.
 FOREIGN = ("git clone ", "export SLOWFAST_HOME")
+# Not typed as they stand.
+FORMS = {"vtn NAME", "vtn COMMAND --help", "python tools/NAME.py", "python -m slowfast_ext NAME"}
+WHEEL = f"vtn_pyslowfast-{__version__}-py3-none-any.whl"
 
 
 class Parsed(BaseException):
@@ -56,15 +60,29 @@ def test_commands_are_found():
 @pytest.mark.parametrize(("page", "words"), COMMANDS, ids=[shlex.join(words)[:80] for _, words in COMMANDS])
 def test_command_is_accepted(page, words, folder, monkeypatch):
     words = words[words.index("|") + 1 :] if "|" in words else words
+    if " ".join(words) in FORMS:
+        return
+    if words[0] == "pipx":
+        assert words[1] in ("install", "run")
+        accept_wheel(words[words.index("--spec") + 1 if words[1] == "run" else 2])
+        words = words[words.index("vtn") :] if words[1] == "run" else ["vtn", "--version"]
+    if words[0] == "vtn":
+        if words[-1] in ("--help", "--version"):
+            assert words[1:-1] in ([], *([name] for name in cli.COMMANDS))
+            return
+        words = ["python", f"tools/{words[1]}.py", *words[2:]]
     if words[0] == "make":
         assert set(words[1:]) <= set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
     elif words[:2] == ["pip", "install"]:
         accept_pip(words[2:])
+    elif words[:2] == ["pip", "wheel"]:
+        assert words[-1] == "."
     elif words[0] == "pytest":
         assert all((ROOT / word).exists() for word in words[1:] if word != "-s")
     elif words[:2] == ["python", "tools/run_net.py"]:
         accept_run_net(words[2:], monkeypatch)
     elif words[0] == "torchrun":
+        words = " ".join(words).replace("-m slowfast_ext run_net", "tools/run_net.py").split()
         accept_run_net(words[words.index("tools/run_net.py") + 1 :], monkeypatch)
     elif words[:2] == ["python", "tools/benchmark.py"] and "--help" not in words:
         accept_benchmark(words[2:], monkeypatch)
@@ -78,10 +96,18 @@ def test_command_is_accepted(page, words, folder, monkeypatch):
 
 def accept_pip(words: list[str]) -> None:
     """Extras exist, and so do the files that are named."""
-    for extra in re.findall(r"^\.\[(.*)\]$", "\n".join(words), re.MULTILINE):
-        assert f'"{extra}"' in text_of("setup.py")
+    for extras in re.findall(r"^(?:\.|FILE\.whl)\[(.*)\]$", "\n".join(words), re.MULTILINE):
+        assert all(f'"{extra}"' in text_of("setup.py") for extra in extras.split(","))
+    for word in words:
+        if word.endswith(".whl"):
+            accept_wheel(word)
     if "-c" in words:
         assert (ROOT / words[words.index("-c") + 1]).is_file()
+
+
+def accept_wheel(name: str) -> None:
+    """It is what is built of this version; tests/test_package.py builds one."""
+    assert name in ("FILE.whl", f"dist/{WHEEL}")
 
 
 def accept_program(path: Path, words: list[str], monkeypatch) -> None:
@@ -129,7 +155,7 @@ def accept_benchmark(words: list[str], monkeypatch) -> None:
         return []
 
     monkeypatch.setattr(comparing, "compare_models", note)
-    monkeypatch.setattr(benchmarking, "make_tables", lambda root, out, command: called.append(out))
+    monkeypatch.setattr(benchmarking, "make_tables", lambda out, command: called.append(out))
     assert benchmarking.benchmark(words) == 0
     assert called
 
@@ -145,6 +171,8 @@ def accept_run_net(words: list[str], monkeypatch) -> None:
             if get_host().NAME != "git":
                 continue
             path = get_host_checkout() / name.removeprefix("SlowFast/")
+        elif not path.exists():
+            path = ROOT / "configs" / name
         load(path, args.opts, monkeypatch, num_shards=args.num_shards, shard_id=args.shard_id)
 
 

@@ -7,6 +7,9 @@ CHECK = "slowfast_ext/config_check.py"
 LIMITS = "slowfast_ext/config_limits.py"
 ADAPT = "slowfast_ext/config_adapt.py"
 TESTS = "tests/slowfast_ext/test_config.py"
+FILES = "slowfast_ext/config_files.py"
+FILES_TESTS = "tests/slowfast_ext/test_config_files.py"
+PACKAGE_TESTS = "tests/test_package.py"
 ADAPT_TESTS = "tests/slowfast_ext/test_config_adapt.py"
 
 FAULTS = [
@@ -147,5 +150,47 @@ FAULTS = [
         " | chosen",
         "",
         f"{TESTS}::test_another_backbone_takes_one_key",
+    ),
+    Fault(
+        "the wheel has no configurations",
+        "setup.py",
+        '    package_data={"slowfast_ext.configs": ["*/*.yaml"]},\n',
+        "",
+        f"{PACKAGE_TESTS} -k every_module",
+    ),
+    Fault(
+        "what pip installs looks for configurations in the checkout",
+        FILES,
+        '(_HERE / "configs", _HERE.parent / "configs")',
+        '(_HERE.parent / "configs",)',
+        f"{PACKAGE_TESTS} -k own_videos",
+    ),
+    Fault(
+        "a file in the working folder is passed over",
+        FILES,
+        "    if os.path.isfile(name):\n        return Path(name)\n",
+        "",
+        f"{FILES_TESTS} -k working_folder",
+    ),
+    Fault(
+        "a base of the project hides the one beside the file",
+        FILES,
+        "    if os.path.isfile(path):\n        return Path(path)\n",
+        "",
+        f"{FILES_TESTS} -k based_on_one",
+    ),
+    Fault(
+        "a misspelt name without its folder is not recognized",
+        FILES,
+        "        likely += [name for name in names if ends[name] == end]\n",
+        "        pass\n",
+        f"{FILES_TESTS} -k misspelt",
+    ),
+    Fault(
+        "messages name a file of tools/ that only a checkout has",
+        "slowfast_ext/typed.py",
+        'script.suffix == ".py" and script.resolve().parent == _TOOLS',
+        'script.suffix == ".py"',
+        f"{FILES_TESTS} -k as_it_was_started",
     ),
 ]
