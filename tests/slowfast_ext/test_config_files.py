@@ -59,7 +59,7 @@ def test_a_file_in_the_working_folder_comes_first(name, folder):
         ("VTN_ViT_B.yaml", "MiT/VTN_ViT_B.yaml or Kinetics/VTN_ViT_B.yaml or "),
         ("Kinetics/VTN_R50", "Kinetics/VTN_R50.yaml or "),
         ("kinetics/vtn_r101.yaml", "Kinetics/VTN_R101.yaml"),
-        ("/gone/configs/Demo/SlowFast.yaml", "Demo/SlowFast.yaml"),
+        ("/in/the/folder/of/somebody/else/SlowFast.yaml", "Demo/SlowFast.yaml"),
         ("outputs/run/config.yaml", None),
         ("../configs/Kinetics/VTN_ViT_B.yaml", "Kinetics/VTN_ViT_B.yaml or "),
     ],
