@@ -17,6 +17,7 @@ from slowfast_ext.data.annotations import END_TOLERANCE, AnnotatedVideo, Segment
 from slowfast_ext.data.video_list import normalize_path, resolve_video
 from slowfast_ext.files import write_text
 from slowfast_ext.recipe import CLASSES, read_class_names
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError, excerpt, first_of
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def require_segments(path: Path) -> None:
     if not path.is_file():
         raise InputError(
             f"{path} does not exist; it must hold the segments of every listed video. DATA.PATH_TO_DATA_DIR "
-            "names its folder, and `tools/prepare_dataset.py segments` makes it."
+            f"names its folder, and `{as_typed('prepare_dataset')} segments` makes it."
         )
 
 
