@@ -2,6 +2,8 @@
 
 from setuptools import find_packages, setup
 
+_EXPORT = ["onnx>=1.20", "onnxscript>=0.6", "onnxruntime>=1.23"]
+
 setup(
     name="vtn-pyslowfast",
     version="0.1.0",
@@ -40,7 +42,10 @@ setup(
             "psutil>=5.9",
             "tensorboard>=2.15",
         ],
+        # tools/export.py --to onnx
+        "export": _EXPORT,
         "test": [
+            *_EXPORT,
             "pytest>=9.0",  # it ends a process whose test does not end
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

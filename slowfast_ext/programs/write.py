@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from fvcore.common.config import CfgNode
 
 from slowfast_ext.arguments import said_in_keys
 from slowfast_ext.files import reason_of, whole_folder
@@ -40,11 +41,7 @@ def write_programs(predictor: Predictor, out: Path, form: Form, say: Callable[[s
         )
     with said_in_keys():
         check_portable(model)
-    if model.reuse_frames:
-        value = model.reuse_frames
-        say(
-            f"VTN.REUSE_FRAMES {value} is no part of the programs: they encode all frames that they are given"
-        )
+    _say_what_is_left_out(predictor.cfg, say)
     # As in files of predictions of whole videos.
     fingerprint = predictor.fingerprint(window=None, every=None)
     facts = program_facts(model, predictor.cfg, predictor.class_names, fingerprint, **form.software())
@@ -63,6 +60,15 @@ def write_programs(predictor: Predictor, out: Path, form: Form, say: Callable[[s
                 say(f"{path.name}, {size:,.1f} MiB, differs from the model by at most: {differences}")
     except OSError as error:
         raise InputError(f"cannot write {out}: {reason_of(error)}.") from error
+
+
+def _say_what_is_left_out(cfg: CfgNode, say: Callable[[str], None]) -> None:
+    for key, instead in (
+        ("REUSE_FRAMES", "encode all frames that they are given"),
+        ("LOCALIZATION_SCALES", "classify whole videos and find no segments"),
+    ):
+        if value := cfg.VTN[key]:
+            say(f"VTN.{key} {value} is no part of the programs: they {instead}")
 
 
 def _programs(model: VTN, crop_size: int) -> list[Program]:
