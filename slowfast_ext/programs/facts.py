@@ -44,11 +44,15 @@ def program_facts(
             "target_fps": cfg.DATA.TARGET_FPS,
             "clips": 1 if full else cfg.TEST.NUM_ENSEMBLE_VIEWS,
             "crops": cfg.TEST.NUM_SPATIAL_CROPS,
-            "frame_indices": "numbers of the frames in the video, from 0, by which positions are chosen",
+            "frame_indices": f"numbers of the frames in the {_counted_in(cfg)}, from 0",
         },
         "versions": versions | software,
     }
     return json.dumps(facts, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _counted_in(cfg: CfgNode) -> str:
+    return "clip" if cfg.VTN.AUTHORS_PROTOCOL and not cfg.TRAIN.EVAL_FULL_VIDEO else "video"
 
 
 def _pixels(model: VTN, cfg: CfgNode) -> dict[str, Any]:
