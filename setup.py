@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = (HERE / "slowfast_ext" / "version.py").read_text(encoding="utf-8")
+_EXPORT = ["onnx>=1.20", "onnxscript>=0.6", "onnxruntime>=1.23"]
 
 setup(
     name="vtn-pyslowfast",
@@ -64,7 +65,10 @@ setup(
             "psutil>=5.9",
             "tensorboard>=2.15",
         ],
+        # tools/export.py --to onnx
+        "export": _EXPORT,
         "test": [
+            *_EXPORT,
             "pytest>=9.0",  # it ends a process whose test does not end
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

@@ -29,7 +29,7 @@ COMMANDS = {
         "slowfast_ext.report.show_augmentation:show_augmentation",
         "draw what training does to a clip",
     ),
-    "export": ("slowfast_ext.export:export", "write weights as safetensors"),
+    "export": ("slowfast_ext.export:export", "write weights or programs for others"),
     "repeat_step": (
         "slowfast_ext.repeat_step:repeat_step",
         "look into a step without a finite loss",

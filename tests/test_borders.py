@@ -49,6 +49,7 @@ LAYERS = [
         "run_net",
         "repeat_step",
         "export",
+        "programs",
         "doctor",
         "doctor_machine",
         "benchmark",

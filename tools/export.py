@@ -1,4 +1,4 @@
-"""Write weights as safetensors: python tools/export.py outputs/run --to safetensors."""
+"""Write weights or programs for others: python tools/export.py outputs/run --to onnx."""
 
 from slowfast_ext.cli import run_command
 

@@ -26,6 +26,7 @@ AREAS = (
     "predict",
     "features",
     "localization",
+    "programs",
 )
 
 
