@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ KEY_CODES = {
     **{"PageUp": 33, "PageDown": 34, "End": 35, "Home": 36, "Tab": 9},
     **{"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40},
 }
+# The protocol wants its pipes there.
+_AT_3_AND_4 = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for number, pipe in enumerate(pipes, start=3):
+    os.dup2(pipe, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Tab:
@@ -122,12 +131,11 @@ def new_tab(profile: Path):
         profile: Empty folder for what the browser writes.
     """
     to_browser, from_browser = os.pipe(), os.pipe()
-    # The protocol wants its pipes at 3 and 4.
-    numbers = f"3<&{to_browser[0]} 4>&{from_browser[1]}"
     line = [find_browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+    pipes = to_browser[0], from_browser[1]
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" {numbers}', "sh", *line, *_PLAIN, "--remote-debugging-pipe"],
-        pass_fds=(to_browser[0], from_browser[1]),
+        [sys.executable, "-c", _AT_3_AND_4, *map(str, pipes), *line, *_PLAIN, "--remote-debugging-pipe"],
+        pass_fds=pipes,
         stderr=subprocess.DEVNULL,
     )
     os.close(to_browser[0])

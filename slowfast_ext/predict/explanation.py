@@ -111,8 +111,8 @@ class Explanation:
             "PySlowFast": get_installation().description,
         }
         return evidence_page(
-            self._film(),
-            [one._side(self._labels(both)) for one in both],
+            self._film(next((one.frames_mean for one in both if one.frames_mean is not None), None)),
+            [one._side(self._labels(both), self.picture_frames) for one in both],
             summary=self._summary(),
             missing=self._missing(),
             notes=[*self._notes(both)],
@@ -139,9 +139,9 @@ class Explanation:
         found = [best_classes(one.prediction.scores, _TOP) for one in (both if same else [])]
         return list(dict.fromkeys(label for labels in found for label in labels))
 
-    def _film(self) -> Film:
+    def _film(self, mean: Evidence | None) -> Film:
+        """The video; of `mean` only what depends on it alone is taken, its stretches."""
         prediction, starts = self.prediction, self.picture_frames
-        mean = self.frames_mean
         return Film(
             title=Path(prediction.path).name,
             seconds=max(prediction.seconds, float(self.times[-1])) or 1.0,
@@ -157,7 +157,7 @@ class Explanation:
             ],
         )
 
-    def _side(self, labels: list[int]) -> Side:
+    def _side(self, labels: list[int], starts: np.ndarray) -> Side:
         prediction, mean = self.prediction, self.frames_mean
         labels = labels or best_classes(prediction.scores, _TOP)
         labels = sorted(labels, key=lambda label: -prediction.scores[label])
@@ -165,7 +165,7 @@ class Explanation:
             model=self.model,
             scores=prediction.top(_TOP),
             classes=[prediction.name(label) for label in labels],
-            attention=None if mean is None else moments_of(mean.attention, self.picture_frames),
+            attention=None if mean is None else moments_of(mean.attention, starts),
             evidence=None if mean is None else mean.evidence.T[labels],
             remark=self.remark,
         )

@@ -11,9 +11,9 @@ from slowfast_ext.predict.sources import FrameSource
 
 T = TypeVar("T")
 
-# Longest side in pixels and JPEG quality: the first pair with which all pictures fit is taken.
-_SIZES = ((400, 80), (400, 60), (320, 60), (320, 40), (240, 40), (160, 40), (120, 30), (80, 20), (48, 10))
-_KEPT_QUALITY = 92
+# Longest side in pixels and JPEG quality; where all pictures together are too large, the next pair is taken.
+_FINE = (400, 80)
+_COARSER = ((400, 60), (320, 60), (320, 40), (240, 40), (160, 40), (120, 30), (80, 20), (48, 10))
 
 
 class WatchedFrames:
@@ -45,9 +45,8 @@ class WatchedFrames:
         """As that of the source."""
         for number, picture in self._source.decode(frame_indices):
             if number in self._wanted:
-                self._kept[number] = _to_jpeg(
-                    _shrunk(picture.numpy(), _SIZES[0][0], self.info.pixel_aspect), _KEPT_QUALITY
-                )
+                small = _shrunk(picture.numpy(), _FINE[0], self.info.pixel_aspect)
+                self._kept[number] = _to_jpeg(small[..., ::-1], _FINE[1])
             yield number, picture
 
     def with_repair(self, work: Callable[[], T]) -> T:
@@ -56,9 +55,12 @@ class WatchedFrames:
 
     def pictures(self, most_bytes: int) -> list[bytes]:
         """The pictures that were kept, by the number of their frame, at most so large together."""
-        fine = [cv2.imdecode(np.frombuffer(self._kept[number], np.uint8), 1) for number in sorted(self._kept)]
-        for side, quality in _SIZES:
-            found = [_to_jpeg(_shrunk(picture[..., ::-1], side), quality) for picture in fine]
+        found = [self._kept[number] for number in sorted(self._kept)]
+        if sum(map(len, found)) <= most_bytes:
+            return found
+        fine = [cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR) for file in found]
+        for side, quality in _COARSER:
+            found = [_to_jpeg(_shrunk(picture, side), quality) for picture in fine]
             if sum(map(len, found)) <= most_bytes:
                 break
         return found
@@ -75,6 +77,6 @@ def _shrunk(picture: np.ndarray, side: int, pixel_aspect: float = 1.0) -> np.nda
 
 
 def _to_jpeg(picture: np.ndarray, quality: int) -> bytes:
-    """(H, W, 3) RGB to a file."""
-    bgr = np.ascontiguousarray(picture[..., ::-1])
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    """(H, W, 3) BGR to a file."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return cv2.imencode(".jpg", np.ascontiguousarray(picture), options)[1].tobytes()

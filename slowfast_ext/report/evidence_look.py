@@ -25,7 +25,8 @@ h1 {
   margin: .1rem 0 .2rem; font-size: clamp(1.5rem, 1.2rem + 1.6vw, 2.2rem); line-height: 1.2;
   letter-spacing: -.01em; overflow-wrap: anywhere;
 }
-.summary { margin: 0; color: var(--quiet); }
+.summary { margin: 0; color: var(--quiet); max-width: none; }
+.summary strong { color: var(--ink); }
 h2 { margin: 0 0 .7rem; font-size: 1.05rem; }
 section { margin: 0 0 1.4rem; }
 .viewer {
@@ -76,7 +77,7 @@ html:not(.scripted) .live { display: none; }
 .scripted .plot { cursor: ew-resize; }
 .scripted .plot:not(.rail)::after {
   content: ""; position: absolute; top: 0; bottom: 0; left: var(--at); width: 2px; margin-left: -1px;
-  background: var(--marker); pointer-events: none;
+  background: var(--marker); box-shadow: 0 0 0 1px var(--card); pointer-events: none;
 }
 .strip { display: flex; overflow: hidden; border-radius: .5rem; }
 .strip img { flex: 1 1 0; min-width: 0; aspect-ratio: 1; object-fit: cover; display: block; }
@@ -114,10 +115,13 @@ svg path { vector-effect: non-scaling-stroke; }
 .for { fill: var(--for); stroke: var(--paper); stroke-width: 1; }
 .against { fill: var(--against); stroke: var(--paper); stroke-width: 1; }
 .zero { fill: none; stroke: var(--edge); stroke-width: 1; }
-.top {
-  position: absolute; top: .15rem; left: .5rem; font-size: .75rem; line-height: 1.1rem; color: var(--quiet);
+.lane > .plot:has(.low) { padding-bottom: 1rem; }
+.low { top: auto; bottom: .1rem; }
+.top, .low {
+  position: absolute; left: .5rem; font-size: .75rem; line-height: 1.1rem; color: var(--quiet);
   font-variant-numeric: tabular-nums; pointer-events: none;
 }
+.top { top: .15rem; }
 .here { position: absolute; top: 0; bottom: 0; background: var(--here); }
 .unread {
   position: absolute; top: 0; bottom: 0; min-width: 3px;
@@ -127,7 +131,8 @@ svg path { vector-effect: non-scaling-stroke; }
 .segments li {
   position: absolute; top: calc(var(--row) * 1.9rem + .15rem); height: 1.6rem; max-width: none;
   min-width: 3px; padding: 0 .4rem; overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
-  line-height: 1.6rem; font-size: .8rem; border-radius: .3rem; background: var(--look-soft); border-left: 3px solid var(--look);
+  line-height: 1.6rem; font-size: .8rem; border-radius: .3rem; background: var(--look-soft);
+  border-left: 3px solid var(--look);
 }
 .axis { position: relative; height: 1.4rem; margin-top: .3rem; font-size: .75rem; color: var(--quiet); }
 .axis span { position: absolute; transform: translateX(-50%); white-space: nowrap; }
@@ -163,7 +168,8 @@ thead th { font-weight: 600; }
   .about dl { grid-template-columns: minmax(0, 1fr); }
 }
 @media (prefers-reduced-motion: no-preference) {
-  .scripted .here { transition: left .12s, right .12s; }
+  .scripted .top { top: .15rem; }
+.here { transition: left .12s, right .12s; }
 }
 @media print {
   .live, .scripted .plot::after { display: none; }

@@ -191,14 +191,15 @@ def _lanes(film: Film, side: Side, number: int, mark: str, top: float) -> str:
     if side.evidence is not None:
         values = side.evidence[0]
         drawing = bar_drawing(film, values, side.classes[0], number)
-        most = signed_in_words(float(max(values.max(), 0)))
+        most, least = signed_in_words(max(values.max(), 0.0)), min(values.min(), 0.0)
         lanes += _lane(
             "Evidence",
             f'how much the score of <span id="class-name-{number}">{as_text(side.classes[0])}</span> falls '
             f"when {_stretch_in_words(film)} is left out. Below the line: it rises.",
             _select(f"class-{number}", "Class", f"Class{mark}", side.classes, 0),
             f'<div class="plot">{gaps}<span class="here" id="here-{number}"></span>{drawing}'
-            f'<span class="top" id="most-{number}">{most}</span></div>',
+            f'<span class="top" id="most-{number}">{most}</span><span class="low" id="least-{number}">'
+            f"{signed_in_words(least) if least < 0 else ''}</span></div>",
         )
     return _model(mark, side) + remark + lanes
 

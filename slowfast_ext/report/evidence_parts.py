@@ -74,20 +74,20 @@ class Side:
         return self.attention[-1].mean(axis=0)
 
 
-def number_in_words(value: float, fewest: int = 3) -> str:
-    """Three digits that count, and at least so many after the point: 0.931, 0.0120, 0.000210."""
+def number_in_words(value: float, digits: int, fewest: int) -> str:
+    """So many digits that count, and at least `fewest` after the point: 0.931, 0.012, 0.00021."""
     size = math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:.{min(max(2 - size, fewest), 7)}f}"
+    return f"{value:.{min(max(digits - 1 - size, fewest), 7)}f}"
 
 
 def percent_in_words(part: float) -> str:
     """Of 1: 0.0231 is 2.31 %."""
-    return f"{number_in_words(100 * part, 1)} %"
+    return f"{number_in_words(100 * part, 3, 1)} %"
 
 
 def signed_in_words(value: float) -> str:
     """With a sign that is as wide as the other one."""
-    return ("+" if value > 0 else "\u2212" if value < 0 else "") + number_in_words(abs(value))
+    return ("+" if value > 0 else "\u2212" if value < 0 else "") + number_in_words(abs(value), 2, 3)
 
 
 def time_in_words(seconds: float, digits: int = 2) -> str:

@@ -16,12 +16,12 @@ EVIDENCE_SCRIPT = """
   document.documentElement.classList.add("scripted");
 
   // The same words as in evidence_parts.py.
-  function words(value, fewest = 3) {
+  function words(value, digits, fewest) {
     const size = value ? Math.floor(Math.log10(Math.abs(value))) : 0;
-    return value.toFixed(Math.min(Math.max(2 - size, fewest), 7));
+    return value.toFixed(Math.min(Math.max(digits - 1 - size, fewest), 7));
   }
-  const percent = part => `${words(100 * part, 1)} %`;
-  const signed = value => (value > 0 ? "+" : value < 0 ? "\\u2212" : "") + words(Math.abs(value));
+  const percent = part => `${words(100 * part, 3, 1)} %`;
+  const signed = value => (value > 0 ? "+" : value < 0 ? "\\u2212" : "") + words(Math.abs(value), 2, 3);
   function clock(seconds, digits = 2) {
     if (seconds < 60) return `${seconds.toFixed(digits)} s`;
     const hundredths = Math.round(seconds * 100), minutes = Math.floor(hundredths / 6000);
@@ -71,6 +71,7 @@ EVIDENCE_SCRIPT = """
       `Evidence for ${name} over time, most from ${begin} to ${end}: ${signed(values[best])}`);
     by(`class-name-${side}`).textContent = name;
     by(`most-${side}`).textContent = signed(high);
+    by(`least-${side}`).textContent = low < 0 ? signed(low) : "";
   }
 
   function show(next) {
