@@ -71,7 +71,15 @@ section { margin: 0 0 1.4rem; }
 .now { grid-template-columns: minmax(0, 1fr); gap: .25rem; margin: 0; font-size: .95rem; }
 .now div { display: flex; justify-content: space-between; gap: 1rem; }
 .now dd { margin: 0; white-space: nowrap; }
-.hint { margin: -.4rem 0 .8rem; color: var(--quiet); font-size: .9rem; max-width: none; }
+.hint {
+  display: flex; flex-wrap: wrap; gap: .4rem 1rem; justify-content: space-between; align-items: center;
+  margin: -.4rem 0 .8rem; color: var(--quiet); font-size: .9rem;
+}
+.hint p { margin: 0; flex: 1 1 14rem; max-width: none; }
+#play {
+  font: inherit; color: var(--card); background: var(--look); border: 0; border-radius: 1rem;
+  min-width: 5.5rem; min-height: 2rem; padding: .2rem 1rem; cursor: pointer;
+}
 html:not(.scripted) .live { display: none; }
 .plot { position: relative; touch-action: pan-y; }
 .scripted .plot { cursor: ew-resize; }

@@ -144,7 +144,8 @@ def _timeline(film: Film, sides: Sequence[Side], start: int) -> str:
     )
     hint = "Move over the pictures and lines, or press the keys ← and →: one marker shows the moment."
     return (
-        f'<section id="timeline" style="--at: {at}"><h2>Over time</h2><p class="hint live">{hint}</p>'
+        f'<section id="timeline" style="--at: {at}"><h2>Over time</h2><div class="hint live"><p>{hint}</p>'
+        '<button id="play" type="button">Play</button></div>'
         f'<div class="plot strip" aria-hidden="true">{"".join(_strip(film))}</div>'
         f'<div class="plot rail">{marker}</div>{lanes}{_segments(film)}{_axis(film)}</section>\n'
     )

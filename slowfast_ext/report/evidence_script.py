@@ -125,6 +125,7 @@ EVIDENCE_SCRIPT = """
     if ((move ?? end) === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
+    stop();
     show(end ?? step + move);
   }
   marker.addEventListener("keydown", press);
@@ -133,10 +134,34 @@ EVIDENCE_SCRIPT = """
     if (event.target === document.body && /^Arrow(Left|Right)$/.test(event.key)) press(event);
   });
 
+  // As fast as the video, but no longer than half a minute.
+  const play = by("play"), speed = Math.max(1, data.seconds / 30);
+  let began = null, frame = 0;
+  function stop() {
+    cancelAnimationFrame(frame);
+    began = null;
+    play.textContent = speed > 1 ? `Play, \u00d7${speed.toFixed(speed < 10 ? 1 : 0)}` : "Play";
+  }
+  function go(now) {
+    began ??= now - 1000 * data.times[step] / speed;
+    const time = (now - began) / 1000 * speed;
+    const next = data.times.findLastIndex(other => other <= time + 1e-6);
+    if (next > step) show(next);
+    if (step === last) stop();
+    else frame = requestAnimationFrame(go);
+  }
+  play.addEventListener("click", () => {
+    if (play.textContent === "Stop") return stop();
+    if (step === last) show(0);
+    play.textContent = "Stop";
+    frame = requestAnimationFrame(go);
+  });
+
   function follow(event) {
     const box = marker.parentElement.getBoundingClientRect();
     const time = (event.clientX - box.left) / box.width * data.seconds;
     const gaps = data.times.map(other => Math.abs(other - time)), near = gaps.indexOf(Math.min(...gaps));
+    stop();
     if (near !== step) show(near);
   }
   for (const plot of timeline.querySelectorAll(".plot")) {
@@ -149,6 +174,7 @@ EVIDENCE_SCRIPT = """
       event.preventDefault();
     });
   }
+  stop();
   show(step);
 })();
 """
