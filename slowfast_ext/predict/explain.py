@@ -19,7 +19,7 @@ from vtn.evidence import group_by_time, occlusion
 from vtn.temporal_encoder import TemporalEncoder
 
 # Pictures of a page, and bytes of all of them: a page of them is below 5 MB.
-MOST_PICTURES, _MOST_BYTES = 250, 3_300_000
+MOST_PICTURES, _MOST_BYTES = 250, 3_100_000
 # Seconds of a stretch that is left out: the first with which there are at most so many.
 _STRETCHES, _MOST_STRETCHES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600), 120
 _SHORT_STRETCH = 0.1  # where all frames lie within a second
