@@ -1,7 +1,6 @@
 """The page of one video: its frames, where a model looked, what is lost without each second, its scores."""
 
 import base64
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from slowfast_ext.report.evidence_look import EVIDENCE_STYLE
@@ -9,6 +8,7 @@ from slowfast_ext.report.evidence_parts import (
     Film,
     Side,
     bar_drawing,
+    data_of,
     line_drawing,
     percent_in_words,
     percent_of,
@@ -21,7 +21,6 @@ from slowfast_ext.report.evidence_script import EVIDENCE_SCRIPT
 from slowfast_ext.report.html import as_text, facts_list, scrolled, whole_page
 
 _STRIP = 10  # small pictures above the lines
-_DIGITS = 6
 
 
 def evidence_page(
@@ -58,7 +57,7 @@ def evidence_page(
         f'<div class="about"><section><h2>How to read it</h2><ul class="notes">{reading}</ul></section>'
         f"<section><h2>How it was made</h2>{facts_list(facts)}</section></div>\n"
         f"{_numbers_table(film, sides)}</main>\n"
-        f'<script type="application/json" id="numbers">{_data(film, sides, start)}</script>\n'
+        f'<script type="application/json" id="numbers">{data_of(film, sides, start)}</script>\n'
     )
     title = f"{film.title}: what the model saw"
     return whole_page(title, body, style=EVIDENCE_STYLE, script=EVIDENCE_SCRIPT)
@@ -274,33 +273,3 @@ def _numbers_table(film: Film, sides: Sequence[Side]) -> str:
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     table = f"<table><caption>{caption}</caption>{body}</table>"
     return f"<details><summary>All moments as a table</summary>{scrolled(table, 'All moments')}</details>\n"
-
-
-def _data(film: Film, sides: Sequence[Side], start: int) -> str:
-    """What the script reads: JSON in which nothing can end the element that it stands in."""
-    data = {
-        "start": start,
-        "seconds": film.seconds,
-        "frames": list(map(int, film.frames)),
-        "times": [round(float(time), 4) for time in film.times],
-        "shares": _rounded(film.shares),
-        "groups": list(map(int, film.groups)),
-        "stretches": [[round(float(begin), 4), round(float(end), 4)] for begin, end in film.stretches],
-        "sides": [
-            {
-                "classes": list(side.classes),
-                "attention": None if side.attention is None else _rounded(side.attention),
-                "evidence": None if side.evidence is None else _rounded(side.evidence),
-            }
-            for side in sides
-        ],
-        "pictures": [base64.b64encode(picture).decode() for picture in film.pictures],
-    }
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _rounded(values):
-    """An array as lists of floats with a few digits that count."""
-    if values.ndim == 1:
-        return [float(f"{value:.{_DIGITS}g}") for value in values.tolist()]
-    return [_rounded(row) for row in values]

@@ -4,6 +4,8 @@ Legend: n moments of the page, each with a picture, L layers, H heads, C classes
 G stretches of time.
 """
 
+import base64
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ WIDTH, HEIGHT = 1000, 100
 _ROOM = 0.92  # of the height, for the largest value
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _MOST_TICKS = 6
+_DIGITS = 6  # that count, of the numbers for the script
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,29 @@ def bar_drawing(film: Film, values: np.ndarray, name: str, side: int) -> str:
     return _svg(drawing + zero_line, f"Evidence for {name} over time, {told}", "evidence", side)
 
 
+def data_of(film: Film, sides: Sequence[Side], start: int) -> str:
+    """What the script reads: JSON in which nothing can end the element that it stands in."""
+    data = {
+        "start": start,
+        "seconds": film.seconds,
+        "frames": list(map(int, film.frames)),
+        "times": [round(float(time), 4) for time in film.times],
+        "shares": _rounded(film.shares),
+        "groups": list(map(int, film.groups)),
+        "stretches": [[round(float(begin), 4), round(float(end), 4)] for begin, end in film.stretches],
+        "sides": [
+            {
+                "classes": list(side.classes),
+                "attention": None if side.attention is None else _rounded(side.attention),
+                "evidence": None if side.evidence is None else _rounded(side.evidence),
+            }
+            for side in sides
+        ],
+        "pictures": [base64.b64encode(picture).decode() for picture in film.pictures],
+    }
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
 def rows_of(spans: Sequence[tuple[float, float]]) -> list[int]:
     """A row for each span, in which no other one is in its way."""
     ends: list[float] = []
@@ -187,3 +213,10 @@ def moments_of(weights: np.ndarray, starts: Sequence[int]) -> np.ndarray:
     """Weights of frames (..., T), summed over the frames from each start to the next: (..., n)."""
     edges = [*starts, weights.shape[-1]]
     return np.stack([weights[..., begin:end].sum(axis=-1) for begin, end in pairwise(edges)], axis=-1)
+
+
+def _rounded(values):
+    """An array as lists of floats with a few digits that count."""
+    if values.ndim == 1:
+        return [float(f"{value:.{_DIGITS}g}") for value in values.tolist()]
+    return [_rounded(row) for row in values]
