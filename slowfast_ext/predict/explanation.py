@@ -135,8 +135,8 @@ class Explanation:
 
     def _labels(self, both: "list[Explanation]") -> list[int]:
         """Classes whose evidence the page has: the best ones, of two models of the same classes of both."""
-        same = all(one.prediction.class_names == self.prediction.class_names for one in both)
-        found = [best_classes(one.prediction.scores, _TOP) for one in (both if same else [])]
+        kinds = {(tuple(one.prediction.class_names or ()), len(one.prediction.scores)) for one in both}
+        found = [best_classes(one.prediction.scores, _TOP) for one in (both if len(kinds) == 1 else [])]
         return list(dict.fromkeys(label for labels in found for label in labels))
 
     def _film(self, mean: Evidence | None) -> Film:

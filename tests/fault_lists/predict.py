@@ -174,7 +174,7 @@ FAULTS = [
     Fault(
         "numbers of a page can end their element",
         "slowfast_ext/report/evidence_parts.py",
-        '.replace("<", "\\u003c")',
+        r'.replace("<", "\\u003c")',
         "",
         f"{LOOK}::test_the_page_is_whole_and_all_text_is_shown_as_it_is",
     ),

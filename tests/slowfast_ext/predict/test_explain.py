@@ -1,6 +1,8 @@
 """What Predictor.explain says, against the plain model that is fed by hand."""
 
 import io
+import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -228,6 +230,17 @@ def test_two_models_must_have_looked_at_the_same_frames(trained, clips):
     broken = replace(found, prediction=replace(found.prediction, scores=None, error="not finite"))
     with pytest.raises(InputError, match=r"there is no page of .*4\.mp4: not finite"):
         broken.page()
+
+
+def test_two_models_of_other_classes_have_their_own_on_the_page(trained, clips, tmp_path):
+    _, path = trained(*MANY)
+    _, other = trained(*MANY, "MODEL.NUM_CLASSES", "3", "DATA.PATH_TO_DATA_DIR", str(tmp_path), name="other")
+    one, two = Predictor(path).explain(clips[4]), Predictor(other).explain(clips[4])
+    page = replace(one, prediction=replace(one.prediction, class_names=None)).page(beside=two)
+    assert re.findall(r'"classes":(\[.*?\])', page) == [
+        json.dumps([f"class {label}" for label in np.argsort(-found.prediction.scores)]).replace(", ", ",")
+        for found in (one, two)
+    ]
 
 
 def test_segments_have_the_names_of_their_classes(trained, clips):
