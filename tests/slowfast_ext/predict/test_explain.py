@@ -177,7 +177,7 @@ def test_models_without_a_time_line_say_why(trained, clips, overrides, words):
 
 def test_in_low_precision_evidence_is_in_float32(trained, clips):
     _, path = trained(*MANY)
-    found = Predictor(path, overrides=["TEST.PRECISION", "bfloat16"]).explain(clips[4])
+    found = Predictor(path, overrides=["ENGINE", "own", "TEST.PRECISION", "bfloat16"]).explain(clips[4])
     close(found.evidence, Predictor(path).explain(clips[4]).evidence, 0.002)
 
 
