@@ -69,6 +69,7 @@ setup(
         "export": _EXPORT,
         "test": [
             *_EXPORT,
+            "axe-core-python>=0.1",  # its axe.min.js looks at pages
             "pytest>=9.0",  # it ends a process whose test does not end
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

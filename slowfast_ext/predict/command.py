@@ -4,14 +4,15 @@ import argparse
 import math
 import os
 import re
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slowfast_ext.predict.answers import Prediction, ScoredSegment, WindowScores
 from slowfast_ext.predict.inputs import add_videos, find_videos
-from slowfast_ext.predict.output import PredictionFile, require_writable
+from slowfast_ext.predict.output import PredictionFile, require_page, require_writable
 from slowfast_ext.processes import interrupts_wait
 from slowfast_ext.progress import say_line, speaker, with_progress
 from slowfast_ext.report.words import split_at_keys, without_controls
@@ -46,8 +47,11 @@ def predict(argv: Sequence[str] | None = None) -> int:
     videos = find_videos(args.videos, args.list)
     if args.out:
         require_writable(args.out, len(videos))
+    if args.page:
+        require_page(args.page, len(videos))
 
     predictor = _predictor(args)
+    beside = _predictor(args, args.page_beside) if args.page_beside else None
     windows = {"window": args.window, "every": args.every}
     if args.least_score is not None and not predictor.finds_segments:
         raise InputError(
@@ -61,9 +65,14 @@ def predict(argv: Sequence[str] | None = None) -> int:
     try:
         say = speaker()
         failed, left = _done_before(videos, file, say)
-        results = predictor.predict_files(left, num_workers=args.workers, **windows)
-        results = with_progress(results, len(left), "predicting", say)
-        failed += _predict(results, file, say, **show)
+        if args.page:
+            # A page is made anew, but what is in the file is not written twice.
+            results = _explained(predictor, beside, videos[0], args, show["least_score"], say)
+            failed = _predict(results, file if left else None, say, **show)
+        else:
+            results = predictor.predict_files(left, num_workers=args.workers, **windows)
+            results = with_progress(results, len(left), "predicting", say)
+            failed += _predict(results, file, say, **show)
     except KeyboardInterrupt:
         goes_on = args.out is not None and args.out.suffix == ".jsonl"
         raise KeyboardInterrupt(
@@ -85,13 +94,14 @@ def predict(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _predictor(args: argparse.Namespace) -> "Predictor":
+def _predictor(args: argparse.Namespace, checkpoint: str | None = None) -> "Predictor":
+    """That of the command, or of another checkpoint with its own configuration."""
     with interrupts_wait():  # not above: --help needs no PySlowFast
         from slowfast_ext.predict.predictor import Predictor
 
         return Predictor(
-            args.checkpoint,
-            config=args.cfg,
+            args.checkpoint if checkpoint is None else checkpoint,
+            config=args.cfg if checkpoint is None else None,
             overrides=args.overrides,
             classes=args.classes,
             views=args.views,
@@ -99,6 +109,30 @@ def _predictor(args: argparse.Namespace) -> "Predictor":
             features=args.features,
             batch_size=args.batch_size,
         )
+
+
+def _explained(
+    predictor: "Predictor",
+    beside: "Predictor | None",
+    video: str,
+    args: argparse.Namespace,
+    least_score: float,
+    say: Callable[[str], None],
+) -> Iterator[Prediction]:
+    """Write the page of a video, and yield what was predicted."""
+    from slowfast_ext.video import VideoError  # loaded by now
+
+    try:
+        found = predictor.explain(video, least_score=least_score)
+        other = None if beside is None else beside.explain(video)
+    except VideoError as error:
+        yield Prediction(video, predictor.class_names, error=str(error))
+        return
+    if not found.prediction.error:
+        command = shlex.join(["python", "tools/predict.py", *args.typed])
+        found.write(args.page, beside=other, command=command)
+        say(f"page: {args.page} ({args.page.stat().st_size / 1e6:.1f} MB)")
+    yield found.prediction
 
 
 def _watch(args: argparse.Namespace) -> int:
@@ -210,6 +244,7 @@ def _seconds(text: str) -> float:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Options as given; `checkpoint`, `videos`; `overrides`: words from the first KEY on, and of --opts."""
     args = _parser().parse_intermixed_args(argv)
+    args.typed = sys.argv[1:] if argv is None else list(argv)
     files, overrides = split_at_keys(args.words)
     if not files:
         raise InputError("there is no checkpoint: its file comes first, then videos")
@@ -225,6 +260,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         )
     if args.least_score is not None and not 0 < args.least_score <= 1:
         raise InputError(f"--least-score is {args.least_score:g}: it must be above 0 and at most 1")
+    if args.page_beside and not args.page:
+        raise InputError("--page-beside is for --page: name the file of the page too")
+    if args.page and (args.live or args.window or args.every or args.features):
+        raise InputError(
+            "--page explains one look at a whole video: it takes no --live, --window, --every and --features"
+        )
     for option, number, least in (("--top", args.top, 1), ("--workers", args.workers, 0)):
         if number is not None and number < least:
             raise InputError(f"{option} is {number}: it must be at least {least}")
@@ -237,6 +278,15 @@ def _parser() -> argparse.ArgumentParser:
     add_videos(parser, "a checkpoint or the folder of a run")
     add(
         "--out", type=Path, metavar="FILE", help="predictions: .jsonl (all of them; is continued), .csv, .vtt"
+    )
+    add(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="an .html page of one video: what the model looked at, and why",
+    )
+    add(
+        "--page-beside", metavar="CHECKPOINT", help="another model, for the same page; KEY VALUE are for both"
     )
     add("--top", type=int, help="classes named for each video; default: 5")
     add(

@@ -33,6 +33,25 @@ def require_writable(path: Path, num_videos: int) -> None:
         raise InputError(f"--out {path}: its name must end with {', '.join(SUFFIXES)}")
     if path.suffix == ".vtt" and num_videos > 1:
         raise InputError(f"--out {path}: subtitles are of one video, not of {num_videos}: name a .jsonl")
+    _require_writable(path)
+
+
+def require_page(path: Path, num_videos: int) -> None:
+    """The same for a page.
+
+    Raises:
+        InputError: Names the file.
+    """
+    if path.suffix not in (".html", ".htm"):
+        raise InputError(f"--page {path}: its name must end with .html")
+    if num_videos > 1:
+        raise InputError(
+            f"--page {path}: a page is of one video, not of {num_videos}: type the command once for each"
+        )
+    _require_writable(path)
+
+
+def _require_writable(path: Path) -> None:
     there = path.exists()
     try:
         with path.open("a"):

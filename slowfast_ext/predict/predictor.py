@@ -25,10 +25,19 @@ from slowfast_ext.files import feed
 from slowfast_ext.host import get_host
 from slowfast_ext.models import VTN
 from slowfast_ext.predict.answers import Prediction, ScoredSegment, WindowScores
+from slowfast_ext.predict.explain import explain_once, model_in_words, why_no_evidence
+from slowfast_ext.predict.explanation import Explanation
 from slowfast_ext.predict.settings import prediction_config
 from slowfast_ext.predict.sources import FrameSource, source_of
-from slowfast_ext.predict.stream import FrameStream
-from slowfast_ext.predict.videos import StoredVideosToPredict, VideosToPredict, checked_windows, spans_of
+from slowfast_ext.predict.stream import FrameStream, SpanAnswer
+from slowfast_ext.predict.thumbnails import WatchedFrames
+from slowfast_ext.predict.videos import (
+    Span,
+    StoredVideosToPredict,
+    VideosToPredict,
+    checked_windows,
+    spans_of,
+)
 from slowfast_ext.recipe import split_class_names
 from slowfast_ext.video import VideoError
 from vtn.checkpoint import read_checkpoint
@@ -166,6 +175,49 @@ class Predictor:
         """Whether the model says when something happens."""
         return bool(self.cfg.VTN.LOCALIZATION_SCALES)
 
+    def explain(self, video: Any, *, fps: float | None = None, least_score: float = 0.2) -> Explanation:
+        """Look once at one video, and find out what its frames mean to the answer.
+
+        It is decoded once and each frame is encoded once.
+
+        Args:
+            video, fps: As for a call.
+            least_score: Of segments that the page shows, from a model that finds them.
+
+        Raises:
+            InputError: If an argument cannot be used, or the configuration looks at several clips of a video.
+            VideoError: If the video cannot be read.
+        """
+        if self.cfg.VTN.FEATURES:
+            raise InputError("an explanation shows frames, so the video is decoded: leave the features out")
+        if self._stream.num_clips != 1:
+            raise InputError(
+                f"an explanation is of one look at a video, and this configuration takes "
+                f"{self._stream.num_clips} clips of it: choose the views 'full'"
+            )
+        name, source = source_of(video, fps)
+        watched = WatchedFrames(source)
+        found = source.with_repair(lambda: explain_once(self._stream, self.model, watched))
+        info = source.info
+        segments = self._segments([Span(0, info.num_frames)], [found.answer], info.fps)
+        facts = info.num_frames, len(found.frame_indices), info.fps
+        prediction = self._prediction(name, found.answer.scores, facts, source.missing, (), segments)
+        return Explanation(
+            prediction=prediction,
+            model=model_in_words(self.cfg),
+            checkpoint=str(self._checkpoint),
+            fingerprint=self.fingerprint(),
+            frame_indices=found.frame_indices,
+            times=found.times,
+            shares=found.shares,
+            frames_mean=found.evidence,
+            remark=why_no_evidence(self.model, self.cfg.MODEL.MODEL_NAME),
+            picture_frames=found.picture_frames,
+            pictures=tuple(found.pictures),
+            unread=found.unread,
+            segments=tuple(prediction.best_segments(least_score)),
+        )
+
     def fingerprint(self, **more: Any) -> str:
         """What tells predictions of other weights, settings or names from these: 16 hexadecimal digits.
 
@@ -199,14 +251,7 @@ class Predictor:
                 )
                 for span, answer in zip(spans, answers, strict=True)
             )
-        segments = None
-        if self.finds_segments:
-            segments = merge_segments(
-                [
-                    self._in_seconds(answer.candidates, span.num_frames, info.fps, span.first / info.fps)
-                    for span, answer in zip(spans, answers, strict=True)
-                ]
-            )
+        segments = self._segments(spans, answers, info.fps)
         scores = torch.stack([answer.scores for answer in answers]).mean(dim=0)
         facts = info.num_frames, frames_read, info.fps
         return self._prediction(name, scores, facts, source.missing, windows, segments)
@@ -262,6 +307,17 @@ class Predictor:
         while ledger.failed:
             video, reason = ledger.failed.pop(0)
             yield Prediction(paths[video], self.class_names, error=reason)
+
+    def _segments(self, spans: Sequence[Span], answers: Sequence[SpanAnswer], fps: float) -> Segments | None:
+        """What was found in all parts of a video, in its seconds; None of a model that finds none."""
+        if not self.finds_segments:
+            return None
+        return merge_segments(
+            [
+                self._in_seconds(answer.candidates, span.num_frames, fps, span.first / fps)
+                for span, answer in zip(spans, answers, strict=True)
+            ]
+        )
 
     def _in_seconds(self, segments: Segments, length: float, fps: float, begin: float = 0.0) -> Segments:
         """Segments in tokens of `length` frames of a video that begin at a second of it, in its seconds."""

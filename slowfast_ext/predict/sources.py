@@ -23,9 +23,13 @@ class FrameInfo(Protocol):
     num_frames: int
     fps: float
     pixel_aspect: float
+    present: np.ndarray | None
 
     def on_screen(self, frame_indices: torch.Tensor) -> torch.Tensor:
         """Frames that are shown when evenly spaced ones would be."""
+
+    def seconds_of(self, frame_indices: torch.Tensor) -> torch.Tensor:
+        """When frames are shown, float64."""
 
 
 class FrameSource(Protocol):
@@ -49,9 +53,13 @@ class _ArrayInfo:
     num_frames: int
     fps: float
     pixel_aspect: float = 1.0
+    present: None = None  # all of them are
 
     def on_screen(self, frame_indices: torch.Tensor) -> torch.Tensor:
         return frame_indices
+
+    def seconds_of(self, frame_indices: torch.Tensor) -> torch.Tensor:
+        return frame_indices.double() / self.fps
 
 
 class FrameArray:

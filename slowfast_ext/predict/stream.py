@@ -17,14 +17,15 @@ from slowfast_ext.data.frames import Frames, concatenate
 from slowfast_ext.distributed import device_of
 from slowfast_ext.engine.precision import computing_in
 from slowfast_ext.models import VTN
-from slowfast_ext.predict.sources import FrameSource
+from slowfast_ext.predict.sources import FrameInfo, FrameSource
 from slowfast_ext.predict.videos import Span, VideosToPredict, cut_squares
 from slowfast_ext.video.transforms import normalize
 from vtn.localization import Segments, candidates_of
 
 # Frames that are decoded before a VTN encodes them, where VTN.FRAMES_PER_CHUNK does not say.
 _CHUNK = 32
-_Clips = Sequence[tuple[torch.Tensor, torch.Tensor]]
+_Clip = tuple[torch.Tensor, torch.Tensor]
+_Clips = Sequence[_Clip]
 _Plans = Sequence[_Clips]
 
 
@@ -63,6 +64,15 @@ class FrameStream:
         """Looks at each span."""
         return self._videos.num_views
 
+    @property
+    def num_clips(self) -> int:
+        """Clips of each span, each looked at in `num_places` places."""
+        return self.num_views // self.num_places
+
+    def clips_of(self, info: FrameInfo) -> _Clips:
+        """The clips of a whole video: frames to show and the frame_indices of the model, (T,) each."""
+        return self._videos.clips_in(info, Span(0, info.num_frames))
+
     @torch.inference_mode()
     def answers(self, source: FrameSource, spans: Sequence[Span]) -> tuple[list[SpanAnswer], int]:
         """Look at parts of a video, which rise in time.
@@ -78,6 +88,27 @@ class FrameStream:
         look = self._look_once if self._is_vtn and len(plans) == 1 else self._look_often
         with self.computing():
             return look(source, plans, wanted), len(wanted)
+
+    @torch.inference_mode()
+    def look(self, source: FrameSource, clip: _Clip) -> tuple[SpanAnswer, torch.Tensor | None]:
+        """Look at one clip as `answers` does, and keep what a VTN made of its frames.
+
+        Returns:
+            The answer; and of a VTN the features (P, T, D), on its device.
+
+        Raises:
+            VideoError: If the video cannot be read.
+        """
+        wanted = clip[0].unique().tolist()
+        with self.computing():
+            if self._is_vtn:
+                held = self._features_of_all(source, wanted)
+                features = torch.stack([held[number] for number in clip[0].tolist()], dim=1)
+                return self._classify([clip], held), features
+            squares = {}
+            for numbers, some in self._chunks(source, wanted):
+                squares.update(zip(numbers, some, strict=True))
+            return self._show([clip], squares), None
 
     @torch.inference_mode()
     def features(self, source: FrameSource, wanted: list[int]) -> torch.Tensor:
@@ -121,7 +152,10 @@ class FrameStream:
             return self._features(squares[None])[0]
 
     def _look_once(self, source: FrameSource, plans: _Plans, wanted: list[int]) -> list[SpanAnswer]:
-        """Features of all frames, in one pass that VTN.REUSE_FRAMES sees whole."""
+        return [self._classify(plans[0], self._features_of_all(source, wanted))]
+
+    def _features_of_all(self, source: FrameSource, wanted: list[int]) -> dict[int, torch.Tensor]:
+        """Features (P, D) of each frame, in one pass that VTN.REUSE_FRAMES sees whole."""
         numbers: list[int] = []
 
         def images() -> Iterator[torch.Tensor]:
@@ -132,8 +166,7 @@ class FrameStream:
         places = self._videos.num_places
         index = torch.arange(len(wanted) * places, device=self._device)[None]
         features = self._model.distinct_frame_features(images(), index)[0]
-        held = dict(zip(numbers, features.unflatten(0, (-1, places)), strict=True))
-        return [self._classify(plans[0], held)]
+        return dict(zip(numbers, features.unflatten(0, (-1, places)), strict=True))
 
     def _look_often(self, source: FrameSource, plans: _Plans, wanted: list[int]) -> list[SpanAnswer]:
         """Each window is scored as soon as its frames have come; those of no later one are let go."""

@@ -1,15 +1,14 @@
 """One page of results: a single HTML file with its pictures inside, which asks the network for nothing."""
 
 import base64
-import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby, takewhile
 from pathlib import Path
 
 from slowfast_ext.files import write_text
+from slowfast_ext.report.html import as_text, facts_list, scrolled, whole_page
 from slowfast_ext.report.page_look import SCRIPT, STYLE
 from slowfast_ext.report.tables import Column, Row
 from vtn.errors import InputError
@@ -88,63 +87,31 @@ def write_page(
     results = Section("Results", columns=columns, rows=rows, notes=notes)
     parts = [results, *sections]
     names = [part.title for part in parts] + (["How it was measured"] if facts else [])
-    links = "".join(f'<a href="#part-{number}">{_text(name)}</a>' for number, name in enumerate(names))
+    links = "".join(f'<a href="#part-{number}">{as_text(name)}</a>' for number, name in enumerate(names))
     body = "".join(_section(part, number) for number, part in enumerate(parts))
     if facts:
-        body += f"{_heading(names[-1], len(parts))}{_facts(facts)}</section>"
-    write_text(
-        path,
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{_head(title)}</head>\n<body>\n'
-        f"<header><h1>{_text(title)}</h1>\n<nav>{links}</nav></header>\n"
-        f"<main>{body}</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
-    )
-
-
-def _text(value: object) -> str:
-    """As HTML shows it; names of files may hold bytes that are no text."""
-    return escape(str(value).encode("utf-8", "replace").decode("utf-8"))
-
-
-def _head(title: str) -> str:
-    """The policy lets nothing be loaded, and no script run but the page's own."""
-    own = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{own}'"
-    return (
-        '<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{_text(title)}</title>\n<style>{STYLE}</style>\n'
-    )
+        body += f"{_heading(names[-1], len(parts))}{facts_list(facts)}</section>"
+    body = f"<header><h1>{as_text(title)}</h1>\n<nav>{links}</nav></header>\n<main>{body}</main>\n"
+    write_text(path, whole_page(title, body, style=STYLE, script=SCRIPT))
 
 
 def _heading(title: str, number: int) -> str:
-    return f'<section id="part-{number}"><h2>{_text(title)}</h2>\n'
+    return f'<section id="part-{number}"><h2>{as_text(title)}</h2>\n'
 
 
 def _section(section: Section, number: int) -> str:
     parts = [_heading(section.title, number)]
     if section.text:
-        parts.append(f"<p>{_text(section.text)}</p>\n")
+        parts.append(f"<p>{as_text(section.text)}</p>\n")
     if section.rows:
         parts.append(_table(section.rows, section.columns, section.title))
     if section.pictures:
         parts.append(f'<div class="pictures">{"".join(map(_figure, section.pictures))}</div>\n')
     if section.notes:
         parts.append(
-            f'<ul class="notes">{"".join(f"<li>{_text(note)}</li>" for note in section.notes)}</ul>\n'
+            f'<ul class="notes">{"".join(f"<li>{as_text(note)}</li>" for note in section.notes)}</ul>\n'
         )
     return "".join([*parts, "</section>\n"])
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    return (
-        f"<dl>{''.join(f'<dt>{_text(name)}</dt><dd>{_text(fact)}</dd>' for name, fact in facts.items())}</dl>"
-    )
-
-
-def _scrolled(content: str, label: str) -> str:
-    """What may be wider than the screen scrolls in a box of its own, also by keyboard."""
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{_text(label)}">{content}</div>'
 
 
 def _figure(picture: Picture) -> str:
@@ -158,10 +125,10 @@ def _figure(picture: Picture) -> str:
     page_width = width * _PAGE_DPI // _PICTURE_DPI
     look = f'width="{width}" height="{height}" style="--width: {page_width}px"'
     source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    image = f'<img src="{source}" alt="{_text(picture.alt or picture.caption)}" {look}>'
-    caption = f"<figcaption>{_text(picture.caption)}</figcaption>"
+    image = f'<img src="{source}" alt="{as_text(picture.alt or picture.caption)}" {look}>'
+    caption = f"<figcaption>{as_text(picture.caption)}</figcaption>"
     start = '<figure class="broad">' if page_width > _HALF_A_PAGE else "<figure>"
-    return f"{start}{_scrolled(image, picture.caption)}{caption}</figure>\n"
+    return f"{start}{scrolled(image, picture.caption)}{caption}</figure>\n"
 
 
 @dataclass(frozen=True)
@@ -208,7 +175,7 @@ def _failed(row: Row) -> bool:
 def _table(rows: Sequence[Row], columns: Sequence[Column], label: str) -> str:
     places = _places(rows, columns)
     body = "".join(_row(row, places) for row in rows)
-    return _scrolled(f"<table>{_headings(places)}<tbody>{body}</tbody></table>", label) + "\n"
+    return scrolled(f"<table>{_headings(places)}<tbody>{body}</tbody></table>", label) + "\n"
 
 
 def _headings(places: Sequence[_Place]) -> str:
@@ -219,7 +186,7 @@ def _headings(places: Sequence[_Place]) -> str:
         members = list(members)
         if group is not None:
             look = f'class="group starts" data-group="{group}" colspan="{len(members)}" scope="colgroup"'
-            above += f"<th {look}>{_text(members[0].column.group)}</th>"
+            above += f"<th {look}>{as_text(members[0].column.group)}</th>"
         cells = "".join(_leaf(place, alone=grouped and group is None) for place in members)
         above, below = (above + cells, below) if grouped and group is None else (above, below + cells)
     return (
@@ -229,7 +196,7 @@ def _headings(places: Sequence[_Place]) -> str:
 
 def _leaf(place: _Place, *, alone: bool) -> str:
     span = ' rowspan="2"' if alone else ""
-    return f'<th{place.attributes()}{span} scope="col">{_text(place.column.title)}</th>'
+    return f'<th{place.attributes()}{span} scope="col">{as_text(place.column.title)}</th>'
 
 
 def _row(row: Row, places: Sequence[_Place]) -> str:
@@ -238,7 +205,7 @@ def _row(row: Row, places: Sequence[_Place]) -> str:
     # What the row is called stands before the first group; the reason takes the place of all else.
     names = list(takewhile(lambda place: place.group is None, places))
     names = names[:1] if len(names) == len(places) else names
-    reason = f'<div class="reason">failed: {_text(row.get("reason") or "the log tells why")}</div>'
+    reason = f'<div class="reason">failed: {as_text(row.get("reason") or "the log tells why")}</div>'
     across = f'<td class="across starts" colspan="{len(places) - len(names)}">{reason}</td>'
     return f'<tr class="failed">{"".join(_cell(row, place) for place in names)}{across}</tr>\n'
 
@@ -250,7 +217,7 @@ def _cell(row: Row, place: _Place) -> str:
     if value is None or value != value:  # nan
         return f"<{tag}{place.attributes('blank')}>&ndash;</{end}>"
     if isinstance(value, str):
-        shown = f"<div>{_text(value)}</div>" if place.number == 0 else _text(value)
+        shown = f"<div>{as_text(value)}</div>" if place.number == 0 else as_text(value)
         return f"<{tag}{place.attributes()}>{shown}</{end}>"
-    shown = _text(format(value, place.column.format))
+    shown = as_text(format(value, place.column.format))
     return f'<{tag}{place.attributes()} data-value="{float(value)!r}">{shown}</{end}>'

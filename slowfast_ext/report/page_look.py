@@ -1,6 +1,7 @@
-"""How a page of results looks (CSS) and what its table does (JavaScript); both stand in the page itself."""
+"""How pages look (CSS) and what the table of results does (JavaScript); both stand in the page itself."""
 
-STYLE = """
+# Of every page.
+BASE_STYLE = """
 :root {
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1d2128; --quiet: #5b6470; --line: #d9dde3; --band: #f4f6f8; --link: #0b5cad;
@@ -19,19 +20,32 @@ body {
   -webkit-text-size-adjust: 100%; overflow-wrap: break-word;
 }
 main, header { max-width: 84rem; margin: 0 auto; }
+h2 { font-size: 1.3rem; line-height: 1.3; margin: 3rem 0 .6rem; }
+p, li { max-width: 70ch; }
+a { color: var(--link); }
+.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
+:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
+.wide:focus-visible { outline-offset: 0; }
+.notes { color: var(--quiet); font-size: .9rem; margin: .8rem 0 0; padding-left: 1.1rem; }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .3rem 1.4rem; margin: .8rem 0 0; }
+dt { color: var(--quiet); }
+dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 40rem) {
+  dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
+  dd { margin-bottom: .6rem; }
+}
+"""
+
+STYLE = (
+    BASE_STYLE
+    + """
 h1 {
   font-size: clamp(1.5rem, 1.2rem + 1.6vw, 2.2rem); line-height: 1.2;
   margin: 2.2rem 0 .6rem; text-wrap: balance;
 }
-h2 { font-size: 1.3rem; line-height: 1.3; margin: 3rem 0 .6rem; }
 section:first-child h2 { margin-top: 1.8rem; }
-p, li { max-width: 70ch; }
-a { color: var(--link); }
 nav { display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; }
 nav a { padding: .25rem 0; }
-.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
-:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
-.wide:focus-visible { outline-offset: 0; }
 table {
   border-collapse: separate; border-spacing: 0; font-size: .875rem; line-height: 1.35; min-width: 100%;
 }
@@ -75,7 +89,6 @@ th[aria-sort=descending] button::after { content: "\\a0\\2193"; color: var(--lin
   padding: .3rem .85rem; cursor: pointer;
 }
 .choice button[aria-pressed=true] { background: var(--ink); border-color: var(--ink); color: var(--paper); }
-.notes { color: var(--quiet); font-size: .9rem; margin: .8rem 0 0; padding-left: 1.1rem; }
 .pictures {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), max-content));
   gap: 1.6rem; margin-top: 1rem;
@@ -85,14 +98,9 @@ figure.broad { grid-column: 1 / -1; }
 figure .wide { background: #fff; }
 figure img { display: block; width: var(--width); max-width: 100%; height: auto; margin: 0 auto; }
 figcaption { color: var(--quiet); font-size: .9rem; margin-top: .4rem; max-width: 70ch; }
-dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .3rem 1.4rem; margin: .8rem 0 0; }
-dt { color: var(--quiet); }
-dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   figure img { max-width: none; width: min(var(--width), 44rem); }
   th, td { padding: .45rem .55rem; }
-  dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
-  dd { margin-bottom: .6rem; }
 }
 @media print {
   @page { size: A4 landscape; margin: 10mm; }
@@ -112,6 +120,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
   h2 { break-after: avoid; }
 }
 """
+)
 
 SCRIPT = """
 "use strict";

@@ -117,6 +117,13 @@ class VideoInfo(PictureShape):
             return self.missing  # all frames were decoded to be counted
         return "; ".join(filter(None, [self.missing, *clauses_of_damage(damage)]))
 
+    def seconds_of(self, frame_indices: torch.Tensor) -> torch.Tensor:
+        """When frames are shown, seconds from the first one: int64 in [0, V) to float64 of the same shape."""
+        if self.times is None:
+            return frame_indices.double() / self.fps
+        ticks = torch.from_numpy(self.times)[frame_indices] * self.time_base.numerator
+        return ticks.double() / self.time_base.denominator  # whole seconds stay whole
+
     def on_screen(self, frame_indices: torch.Tensor) -> torch.Tensor:
         """Turn frame numbers that were chosen as if frames were evenly spaced into those that are shown then.
 

@@ -133,23 +133,23 @@ FAULTS = [
     ),
     Fault(
         "text of a page is not escaped",
-        f"{REPORT}/page.py",
+        f"{REPORT}/html.py",
         'return escape(str(value).encode("utf-8", "replace").decode("utf-8"))',
         'return str(value).encode("utf-8", "replace").decode("utf-8")',
         f"{TESTS_OF_PAGE}::test_text_is_shown_as_it_is",
     ),
     Fault(
         "a page asks for a font",
-        f"{REPORT}/page.py",
+        f"{REPORT}/html.py",
         """f'<link rel="icon" href="data:,">""",
         """f'<link rel="stylesheet" href="https://example.org/font.css"><link rel="icon" href="data:,">""",
         f"{TESTS_OF_PAGE}::test_the_page_is_whole_and_refers_to_nothing_outside",
     ),
     Fault(
         "the policy of a page stops its own script",
-        f"{REPORT}/page.py",
-        "hashlib.sha256(SCRIPT.encode())",
-        "hashlib.sha256(STYLE.encode())",
+        f"{REPORT}/html.py",
+        "hashlib.sha256(script.encode())",
+        "hashlib.sha256(style.encode())",
         f"{TESTS_OF_PAGE}::test_the_page_as_it_is_runs_without_a_complaint",
     ),
     Fault(

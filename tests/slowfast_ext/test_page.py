@@ -1,11 +1,11 @@
 """The page of results, read by a parser and shown by a real browser."""
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from browser import ask, browse
+from html_reader import Reader
 from pictures import pixels_of, read_picture
 
 from slowfast_ext.report.page import Picture, Section, write_page
@@ -59,35 +59,6 @@ def page(tmp_path_factory):
         ],
     )
     return folder / "index.html"
-
-
-class Reader(HTMLParser):
-    """Elements, what they refer to, and the text; every element must be closed by its own end."""
-
-    VOID = frozenset({"meta", "link", "img", "br"})
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.count, self.references, self.texts = [], {}, [], []
-        self.ids, self.alts = [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.count[tag] = self.count.get(tag, 0) + 1
-        attrs = dict(attrs)
-        self.references += [attrs[name] for name in ("src", "href", "action", "srcset") if name in attrs]
-        self.ids += [attrs["id"]] if "id" in attrs else []
-        self.alts += [attrs["alt"]] if "alt" in attrs else []
-        assert not any(name.startswith("on") for name in attrs)
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
 
 
 def test_the_page_is_whole_and_refers_to_nothing_outside(page):

@@ -1,11 +1,14 @@
 """Checkpoints of tiny runs with sharp random weights, and videos whose pictures differ in time."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browser_tab import Tab, new_tab
 from predictions import NAMES, moving
+from video_pages import explanation, full_of_all, without_lines
 from videos import make_video
 
 from slowfast_ext.config import load_config
@@ -62,3 +65,29 @@ def tested(tiny_config):
         return dict(zip(saved["paths"].tolist(), saved["scores"], strict=True))
 
     return test
+
+
+@pytest.fixture(scope="session")
+def video_pages(tmp_path_factory) -> dict[str, Path]:
+    """Pages of one model, of two with all that a page may have, and of a model without a time line."""
+    folder = tmp_path_factory.mktemp("pages")
+    found = {"one": explanation().page(), "all": full_of_all(), "none": without_lines()}
+    for name, text in found.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in found}
+
+
+@pytest.fixture(scope="session")
+def browser_tab(tmp_path_factory) -> Iterator[Tab]:
+    with new_tab(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser_tab) -> Iterator[Tab]:
+    """A browser's tab: nothing may be on its console after the test, and nothing asked of the network."""
+    browser_tab.console.clear()
+    yield browser_tab
+    assert browser_tab.console == []
+    asked = browser_tab.run("performance.getEntriesByType('resource').map(e => e.name.slice(0, 5))")
+    assert set(asked) <= {"data:"}

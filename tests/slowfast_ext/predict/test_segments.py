@@ -162,3 +162,15 @@ def test_names_in_subtitles_are_text(localizer, clips, tmp_path):
     file.add(prediction)
     file.close()
     assert "fall & rise" not in (tmp_path / "p.vtt").read_text()
+
+
+def test_an_explanation_has_them_and_its_page_shows_the_best(localizer, clips):
+    path, wanted = localizer
+    found = Predictor(path).explain(clips[3], least_score=0.3)
+    assert_same(rows_of(found.prediction), wanted[str(clips[3])])
+    assert found.segments == tuple(found.prediction.best_segments(0.3))
+    assert 0 < len(found.segments) < len(found.prediction.segments)
+    page = found.page()
+    for segment in found.segments:
+        assert f"{segment.begin:.2f} s to {segment.end:.2f} s, score {segment.score:.3f}" in page
+    assert found.evidence.shape[1] == len(NAMES)
