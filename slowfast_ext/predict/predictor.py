@@ -13,13 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from slowfast_ext.data.ledger import FAILED, REPAIRED, Ledger, decode_outcomes
-from slowfast_ext.data.loader import VideoLoader
-from slowfast_ext.data.sampler import VideoSampler
-from slowfast_ext.data.stored_videos import use_stored_features
-from slowfast_ext.distributed import device_of
-from slowfast_ext.engine.localizing import in_seconds, logits_of
-from slowfast_ext.engine.test import test_step
+from slowfast_ext.engine.localizing import in_seconds
 from slowfast_ext.engine.trained import checkpoint_in, has_controls, load_trained
 from slowfast_ext.files import feed
 from slowfast_ext.host import get_host
@@ -27,22 +21,17 @@ from slowfast_ext.models import VTN
 from slowfast_ext.predict.answers import Prediction, ScoredSegment, WindowScores
 from slowfast_ext.predict.explain import explain_once, model_in_words, why_no_evidence
 from slowfast_ext.predict.explanation import Explanation
+from slowfast_ext.predict.loading import load_and_score
 from slowfast_ext.predict.settings import prediction_config
 from slowfast_ext.predict.sources import FrameSource, source_of
 from slowfast_ext.predict.stream import FrameStream, SpanAnswer
 from slowfast_ext.predict.thumbnails import WatchedFrames
-from slowfast_ext.predict.videos import (
-    Span,
-    StoredVideosToPredict,
-    VideosToPredict,
-    checked_windows,
-    spans_of,
-)
+from slowfast_ext.predict.videos import Span, checked_windows, spans_of
 from slowfast_ext.recipe import split_class_names
 from slowfast_ext.video import VideoError
 from vtn.checkpoint import read_checkpoint
 from vtn.errors import InputError
-from vtn.localization import Localized, Segments, candidates_of, merge_segments
+from vtn.localization import Segments, merge_segments
 
 _MOST_WORKERS = 4
 
@@ -257,43 +246,16 @@ class Predictor:
         return self._prediction(name, scores, facts, source.missing, windows, segments)
 
     def _load(self, paths: Sequence[str], num_workers: int) -> Iterator[Prediction]:
-        """As a test does it: the same loader, batches over videos, and mean over the views of each."""
-        kind = StoredVideosToPredict if self.cfg.VTN.FEATURES else VideosToPredict
-        dataset, device = kind(self.cfg, "test", paths), device_of(self.cfg)
-        use_stored_features(self.model, [dataset])
-        loader = VideoLoader(
-            dataset,
-            VideoSampler(dataset, shuffle=False, seed=0),
-            batch_size=self._batch_size,
-            train=False,
-            num_workers=num_workers,
-            pin_memory=device.type == "cuda",
-            timeout=self.cfg.DATA_LOADER.VIDEO_TIMEOUT,
-            memory=self.cfg.DATA_LOADER.VIDEO_MEMORY,
-        )
-        loader.ledger = ledger = _LedgerOfFailures(dataset.paths, dataset.labels)
-        seen: dict[int, list[torch.Tensor]] = {}
-        for loaded in loader:
-            with torch.inference_mode():
-                output = test_step(loaded, self.model, device, self.cfg)
-            items, meta, found = loaded[2].tolist(), loaded[-1], [None] * len(loaded[2])
-            if isinstance(output, Localized):
-                found = candidates_of(output, self.model.points(self.cfg.TRAIN.EVAL_NUM_FRAMES))
-            rows = logits_of(output).cpu()
-            told = zip(items, rows, found, decode_outcomes(meta), meta["facts"].tolist(), strict=True)
-            for item, row, segments, (outcome, reason), facts in told:
-                video = item // dataset.num_views
-                views = seen.setdefault(video, [])
-                views.append(row)
-                if len(views) == dataset.num_views:
-                    del seen[video]
-                    missing = _clause(reason, paths[video]) if outcome == REPAIRED else ""
-                    if segments is not None:  # there is one view then
-                        segments = merge_segments([self._in_seconds(segments, facts[0], facts[2])])
-                    scores = torch.stack(views).mean(dim=0)
-                    yield self._prediction(paths[video], scores, facts, missing, (), segments)
-            yield from self._failures(ledger, paths)
-        yield from self._failures(ledger, paths)
+        """Look at many videos as a test does."""
+        how = {"batch_size": self._batch_size, "num_workers": num_workers}
+        for video in load_and_score(self.model, self.cfg, paths, **how):
+            if video.scores is None:
+                yield Prediction(video.path, self.class_names, error=video.error)
+                continue
+            num_frames, _, fps = video.facts
+            answer = SpanAnswer(video.scores, video.candidates)
+            segments = self._segments([Span(0, int(num_frames))], [answer], fps)
+            yield self._prediction(video.path, video.scores, video.facts, video.missing, (), segments)
 
     def _require_whole_file(self, video: Any, window: float | None) -> None:
         """Refuse what stored features cannot show."""
@@ -303,26 +265,15 @@ class Predictor:
                 "no windows and no frames in memory can be looked at with it"
             )
 
-    def _failures(self, ledger: "_LedgerOfFailures", paths: Sequence[str]) -> Iterator[Prediction]:
-        while ledger.failed:
-            video, reason = ledger.failed.pop(0)
-            yield Prediction(paths[video], self.class_names, error=reason)
-
     def _segments(self, spans: Sequence[Span], answers: Sequence[SpanAnswer], fps: float) -> Segments | None:
         """What was found in all parts of a video, in its seconds; None of a model that finds none."""
         if not self.finds_segments:
             return None
-        return merge_segments(
-            [
-                self._in_seconds(answer.candidates, span.num_frames, fps, span.first / fps)
-                for span, answer in zip(spans, answers, strict=True)
-            ]
-        )
-
-    def _in_seconds(self, segments: Segments, length: float, fps: float, begin: float = 0.0) -> Segments:
-        """Segments in tokens of `length` frames of a video that begin at a second of it, in its seconds."""
-        found = in_seconds(segments, self.cfg.TRAIN.EVAL_NUM_FRAMES, length, fps)
-        return found._replace(spans=found.spans + begin)
+        several, count = [], self.cfg.TRAIN.EVAL_NUM_FRAMES
+        for span, answer in zip(spans, answers, strict=True):
+            found = in_seconds(answer.candidates, count, span.num_frames, fps)
+            several.append(found._replace(spans=found.spans + span.first / fps))
+        return merge_segments(several)
 
     def _prediction(
         self,
@@ -359,26 +310,6 @@ class Predictor:
 def _scored(segments: Segments) -> tuple[ScoredSegment, ...]:
     columns = (*segments.spans.T.tolist(), segments.labels.tolist(), segments.scores.tolist())
     return tuple(map(ScoredSegment, *columns))
-
-
-class _LedgerOfFailures(Ledger):
-    """A ledger that also lists what failed since somebody looked."""
-
-    def __init__(self, paths: Sequence[str], labels: Sequence[int]) -> None:
-        super().__init__(paths, labels)
-        self.failed: list[tuple[int, str]] = []
-
-    def note(self, video: int, outcome: str, reason: str = "") -> None:
-        """As Ledger.note."""
-        known = self.entries.get(video)
-        super().note(video, outcome, reason)
-        if outcome == FAILED and (known is None or known.outcome != FAILED):
-            self.failed.append((video, reason))
-
-
-def _clause(reason: str, path: str) -> str:
-    """What is missing, from the ledger's sentence "PATH: ..."; a long one has lost its beginning."""
-    return reason.removeprefix(f"{path}: ").rstrip(".")
 
 
 def _read_classes(path: Path, num_classes: int) -> tuple[str, ...]:

@@ -142,6 +142,7 @@ svg path { vector-effect: non-scaling-stroke; }
   line-height: 1.6rem; font-size: .8rem; border-radius: .3rem; background: var(--look-soft);
   border-left: 3px solid var(--look);
 }
+.heard { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .axis { position: relative; height: 1.4rem; margin-top: .3rem; font-size: .75rem; color: var(--quiet); }
 .axis span { position: absolute; transform: translateX(-50%); white-space: nowrap; }
 .axis span:first-child { transform: none; }

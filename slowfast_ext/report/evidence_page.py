@@ -233,7 +233,11 @@ def _segments(film: Film) -> str:
     for (begin, end, name, score), row in zip(film.segments, rows, strict=True):
         where = f"left: {percent_of(film, begin)}; right: calc(100% - {percent_of(film, end)}); --row: {row}"
         told = f"{name}, {time_in_words(begin)} to {time_in_words(end)}, score {score:.3f}"
-        bars += f'<li style="{where}" title="{as_text(told)}"><span>{as_text(told)}</span></li>'
+        short = f"{name} {score:.2f}"
+        bars += (
+            f'<li style="{where}" title="{as_text(told)}"><span aria-hidden="true">{as_text(short)}</span>'
+            f'<span class="heard">{as_text(told)}</span></li>'
+        )
     return (
         '<div class="lane"><div class="head"><p><strong>Segments:</strong> what happens, from when to when.'
         f'</p></div><ol class="plot segments" style="--rows: {max(rows) + 1}">{bars}</ol></div>'

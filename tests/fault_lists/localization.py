@@ -84,7 +84,7 @@ FAULTS = [
     Fault(
         "segments of a window count from its beginning",
         "slowfast_ext/predict/predictor.py",
-        "spans=found.spans + begin",
+        "spans=found.spans + span.first / fps",
         "spans=found.spans",
         f"{OF_PREDICTIONS} -k windows",
     ),
