@@ -16,6 +16,7 @@ from slowfast_ext.predict.output import PredictionFile, require_page, require_wr
 from slowfast_ext.processes import interrupts_wait
 from slowfast_ext.progress import say_line, speaker, with_progress
 from slowfast_ext.report.words import split_at_keys, without_controls
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _explained(
         yield Prediction(video, predictor.class_names, error=str(error))
         return
     if not found.prediction.error:
-        command = shlex.join(["python", "tools/predict.py", *args.typed])
+        command = f"{as_typed('predict')} {shlex.join(args.typed)}"
         found.write(args.page, beside=other, command=command)
         say(f"page: {args.page} ({args.page.stat().st_size / 1e6:.1f} MB)")
     yield found.prediction

@@ -39,7 +39,7 @@ def test_a_page_and_a_file_from_one_decoding(trained, clips, tmp_path, capsys, m
     assert numbers["sides"][0]["classes"] == [NAMES[label] for label in best]
     np.testing.assert_allclose(numbers["sides"][0]["evidence"], wanted.evidence.T[best], atol=1e-6)
     text = page.read_text()
-    assert f"python tools/predict.py {path} {clips[4]} --page {page} --out {out}" in text
+    assert f"vtn predict {path} {clips[4]} --page {page} --out {out}" in text
     for fact in (str(path), Predictor(path).fingerprint(), "torch ", "PySlowFast"):
         assert fact in text
     # Again: the page is made anew, and the file keeps its line.
