@@ -110,7 +110,7 @@ FAULTS = [
     ),
     Fault(
         "one view stands for all of a video",
-        f"{PREDICT}/predictor.py",
+        f"{PREDICT}/loading.py",
         "torch.stack(views).mean(dim=0)",
         "views[0]",
         f"{TESTS}::test_scores_and_order_are_those_of_the_test",

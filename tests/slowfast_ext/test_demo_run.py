@@ -42,7 +42,8 @@ def test_the_demo_is_the_command_that_it_names(tmp_path, monkeypatch):
 
 
 def test_the_models_see_the_same_videos_and_are_validated_often(demo_cfg):
-    paths = [path for path in (ROOT / "configs" / "Demo").glob("*.yaml") if path.name != "Base.yaml"]
+    others = {"Base", "VTN_segments"}
+    paths = [path for path in (ROOT / "configs" / "Demo").glob("*.yaml") if path.stem not in others]
     cfgs = {path.stem: demo_cfg(path.stem) for path in paths}
     assert set(cfgs) == set(run.MODELS)
     scales = "TRAIN_JITTER_SCALES TRAIN_CROP_SIZE TEST_CROP_SIZE MEAN STD TARGET_FPS".split()
