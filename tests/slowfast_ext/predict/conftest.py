@@ -77,7 +77,7 @@ def video_pages(tmp_path_factory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in found}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser_tab(tmp_path_factory) -> Iterator[Tab]:
     with new_tab(tmp_path_factory.mktemp("profile")) as found:
         yield found
