@@ -94,9 +94,11 @@ class _WithSegments:
         num_frames, fps = self._timeline
         late = beyond_end(self.segments[video], num_frames / fps)
         if late is not None:
+            length = num_frames / fps
+            hint = " (are its times numbers of frames?)" if late.end > 2 * length else ""
             raise VideoError(
                 f"{self.paths[video]}: its segment from {late.begin:g} to {late.end:g} s does not fit into "
-                f"the {num_frames / fps:.2f} s that can be read."
+                f"the {length:.2f} s that can be read{hint}."
             )
         self._found = _meta(self.segments[video], self._most, num_frames, fps)
         return loaded

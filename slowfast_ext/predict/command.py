@@ -224,7 +224,9 @@ def _told(prediction: Prediction, top: int, least_score: float) -> str:
     for segment in prediction.best_segments(least_score):
         lines.append(f"{_times(segment)}  {segment.score:.3f}  {prediction.name(segment.label)}")
     if prediction.segments is not None and len(lines) == 1:
-        lines.append(f"  no segment has a score of {least_score:g} or more")
+        best = max((segment.score for segment in prediction.segments), default=0.0)
+        told = f"  no segment has a score of {least_score:g} or more; the best one has {best:.3g}"
+        lines.append(f"{told} (--least-score)")
     if not prediction.windows and prediction.segments is None:
         lines += [f"  {score:.3f}  {name}" for name, score in prediction.top(top)]
     return "\n".join(lines)

@@ -29,6 +29,8 @@ _NOTES = (
     "and the model answers anew. Its unit is that of the scores.",
     "The evidence of several stretches does not add up. Where two show the same, either can be missed, so "
     "both have little.",
+    "Each line is drawn to its own largest value, which stands at its edge: a small one looks as tall as a "
+    "large one.",
 )
 
 
@@ -112,7 +114,10 @@ class Explanation:
         }
         return evidence_page(
             self._film(next((one.frames_mean for one in both if one.frames_mean is not None), None)),
-            [one._side(self._labels(both), self.picture_frames) for one in both],
+            [
+                one._side(self._labels(both), self.picture_frames, words)
+                for one, words in zip(both, _told_apart(both), strict=True)
+            ],
             summary=self._summary(),
             missing=self._missing(),
             notes=[*self._notes(both)],
@@ -157,12 +162,12 @@ class Explanation:
             ],
         )
 
-    def _side(self, labels: list[int], starts: np.ndarray) -> Side:
+    def _side(self, labels: list[int], starts: np.ndarray, model: str) -> Side:
         prediction, mean = self.prediction, self.frames_mean
         labels = labels or best_classes(prediction.scores, _TOP)
         labels = sorted(labels, key=lambda label: -prediction.scores[label])
         return Side(
-            model=self.model,
+            model=model,
             scores=prediction.top(_TOP),
             classes=[prediction.name(label) for label in labels],
             attention=None if mean is None else moments_of(mean.attention, starts),
@@ -188,6 +193,11 @@ class Explanation:
     def _notes(self, both: "list[Explanation]") -> Iterator[str]:
         if any(one.frames_mean is not None for one in both):
             yield from _NOTES
+            if len(np.unique(self.shares)) > 1:
+                yield (
+                    "This video has fewer frames than the model takes, so some were given to it more often: "
+                    "their attention is the sum, hence the zigzag."
+                )
         every = int(np.diff(self.picture_frames).max(initial=1))
         if every > 1:
             yield (
@@ -200,3 +210,10 @@ class Explanation:
                 yield f"All frames lie within a second, so stretches of {length:g} s are left out in turn."
             elif length > 1:
                 yield f"This is a long video, so stretches of {length:g} s are left out in turn, not seconds."
+
+
+def _told_apart(both: list[Explanation]) -> list[str]:
+    """Each model in words; two that are of one kind also by their files."""
+    if len(both) == 1 or both[0].model != both[1].model:
+        return [one.model for one in both]
+    return [f"{one.model} ({one.checkpoint})" for one in both]

@@ -121,7 +121,7 @@ class OnnxForm:
         missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
         if missing:
             raise InputError(
-                f"--to onnx needs {' and '.join(missing)}, which is not installed: type "
+                f"--to onnx needs packages that are not installed ({', '.join(missing)}): type "
                 "`pip install -e '.[export]' -c constraints.txt` in the folder of this project"
             )
         self._opset = opset
