@@ -56,6 +56,7 @@ LAYERS = [
         "report",
         "compare",
         "features",
+        "jobs",
         "predict",
         "prepare",
         "demo",

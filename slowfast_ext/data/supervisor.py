@@ -240,7 +240,7 @@ def _find_culprits(watched: Watched, workers: dict[int, Any], timeout: float) ->
     for pid, item, seconds in watched.busy():
         process = workers.get(pid)
         if process is not None and not process.is_alive():
-            reason = f"the process that read it died ({_exit(process.exitcode)})"
+            reason = f"the process that read it died ({exit_in_words(process.exitcode)})"
             found.append(Culprit(item, reason, died=True))
         elif seconds > timeout and process is not None and is_stopped(pid):
             found.append(Culprit(item, "the process that read it was stopped from outside", died=True))
@@ -249,7 +249,8 @@ def _find_culprits(watched: Watched, workers: dict[int, Any], timeout: float) ->
     return found
 
 
-def _exit(code: int | None) -> str:
+def exit_in_words(code: int | None) -> str:
+    """How a process has ended: "signal 9, SIGKILL"."""
     if code is not None and code < 0:
         return f"signal {-code}, {signal.Signals(-code).name}"
     return f"exit status {code}"

@@ -1,21 +1,28 @@
 """The command line of tools/extract_features.py."""
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slowfast_ext.data.feature_files import VideoFeatures, write_features
 from slowfast_ext.data.feature_settings import FeatureSettings
 from slowfast_ext.data.feature_store import Record, absolute, file_of, identity, key_of, video_fingerprint
 from slowfast_ext.features.folder import FeatureFolder
+from slowfast_ext.features.many import extract_many
+from slowfast_ext.jobs.options import add_runner, how_to_run
 from slowfast_ext.predict.inputs import add_videos, find_videos
 from slowfast_ext.processes import interrupts_wait
 from slowfast_ext.progress import speaker, with_progress
 from slowfast_ext.report.words import split_at_keys, without_controls
 from slowfast_ext.video import VideoError
 from vtn.errors import InputError
+
+if TYPE_CHECKING:
+    from slowfast_ext.features.extract import FeatureExtractor
 
 _DESCRIPTION = (
     "Store the features that a VTN's backbone gives of frames, so that runs with VTN.FEATURES need neither "
@@ -38,15 +45,13 @@ def extract_features(argv: Sequence[str] | None = None) -> int:
         InputError: If an argument, the checkpoint or the folder cannot be used, or no video could be read.
     """
     args = _parse(argv)
+    if how := how_to_run(args):
+        videos = find_videos(args.videos) if args.videos else []
+        return extract_many(functools.partial(_extractor, args), args, videos, how, speaker())
     videos = find_videos(args.videos, args.list)
     folder = FeatureFolder(args.out)
     try:
-        with interrupts_wait():  # not above: --help needs no PySlowFast
-            from slowfast_ext.features.extract import FeatureExtractor
-
-            extractor = FeatureExtractor(
-                args.checkpoint, config=args.cfg, overrides=args.overrides, all_frames=args.all_frames
-            )
+        extractor = _extractor(args)
         say = speaker()
         todo, failed = _done_before(videos, folder, extractor.settings, args.retry_failed, say)
         workers = min(_MOST_WORKERS, os.cpu_count() or 1, len(todo)) if args.workers is None else args.workers
@@ -67,6 +72,15 @@ def extract_features(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"none of the {len(videos)} videos could be read, so there are no features")
     say(f"features of {len(videos) - len(failed)} of {len(videos)} videos: {args.out}")
     return 1 if failed else 0
+
+
+def _extractor(args: argparse.Namespace) -> "FeatureExtractor":
+    with interrupts_wait():  # not above: --help needs no PySlowFast
+        from slowfast_ext.features.extract import FeatureExtractor
+
+        return FeatureExtractor(
+            args.checkpoint, config=args.cfg, overrides=args.overrides, all_frames=args.all_frames
+        )
 
 
 def _told(path: str, found: VideoFeatures) -> str:
@@ -161,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add_videos(parser, "a checkpoint, unless --cfg is given")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the features; is continued")
+    add_runner(parser)
     add(
         "--all-frames",
         action="store_true",

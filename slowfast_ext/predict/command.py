@@ -1,6 +1,7 @@
 """The command line of tools/predict.py."""
 
 import argparse
+import functools
 import math
 import os
 import re
@@ -10,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slowfast_ext.jobs.options import add_runner, how_to_run
 from slowfast_ext.predict.answers import Prediction, ScoredSegment, WindowScores
 from slowfast_ext.predict.inputs import add_videos, find_videos
+from slowfast_ext.predict.many import LEAST_SCORE, TOP, predict_many, require_segments_for
 from slowfast_ext.predict.output import PredictionFile, require_page, require_writable
 from slowfast_ext.processes import interrupts_wait
 from slowfast_ext.progress import say_line, speaker, with_progress
@@ -26,7 +29,7 @@ _DESCRIPTION = (
     "Say what happens in videos, with a model that was trained here, by PySlowFast or by the authors of VTN. "
     "The checkpoint says how its model was made and what it expects."
 )
-_TOP, _EVERY, _LEAST_SCORE = 5, 2.0, 0.2
+_EVERY = 2.0
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0}
 
 
@@ -45,6 +48,9 @@ def predict(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     if args.live is not None:
         return _watch(args)
+    if how := how_to_run(args):
+        videos = find_videos(args.videos) if args.videos else []
+        return predict_many(functools.partial(_predictor, args), args, videos, how, speaker())
     videos = find_videos(args.videos, args.list)
     if args.out:
         require_writable(args.out, len(videos))
@@ -54,11 +60,8 @@ def predict(argv: Sequence[str] | None = None) -> int:
     predictor = _predictor(args)
     beside = _predictor(args, args.page_beside) if args.page_beside else None
     windows = {"window": args.window, "every": args.every}
-    if args.least_score is not None and not predictor.finds_segments:
-        raise InputError(
-            "--least-score is of segments, and this model finds none: it has no localization head"
-        )
-    show = {"top": args.top or _TOP, "least_score": args.least_score or _LEAST_SCORE}
+    require_segments_for(args.least_score, predictor)
+    show = {"top": args.top or TOP, "least_score": args.least_score or LEAST_SCORE}
     file = None
     if args.out:
         seen = windows | ({"least_score": show["least_score"]} if predictor.finds_segments else {})
@@ -168,7 +171,7 @@ def _watch(args: argparse.Namespace) -> int:
         f"{without_controls(answers.name)} ({read}{since})"
         + (f": {answers.missing}" if answers.missing else "")
     )
-    for score, name in _best(predictor, args.live, last, args.top or _TOP):
+    for score, name in _best(predictor, args.live, last, args.top or TOP):
         say_line(f"  {score:.4f}  {name}")
     return status
 
@@ -257,6 +260,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args.overrides = [*overrides, *args.opts]
     if args.live is None and (args.rate is not None or args.format is not None):
         raise InputError("--rate and --format are for --live")
+    if args.live is not None and args.runner:
+        raise InputError("--live looks at one source, and --runner at very many videos: leave one out")
+    if args.page and args.runner:
+        raise InputError("--page explains one video, and --runner is for very many: leave one out")
+    if args.parquet and args.runner is None:
+        raise InputError("--parquet is for very many videos: add --runner local or --runner array")
     if args.live is not None and (args.videos or args.list or args.out or args.features):
         raise InputError(
             "--live looks at one source: it takes no other videos, no --list, no --out and no --features"
@@ -291,12 +300,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--page-beside", metavar="CHECKPOINT", help="another model, for the same page; KEY VALUE are for both"
     )
+    add_runner(parser)
+    add("--parquet", action="store_true", help="of --runner: predictions.parquet in place of .jsonl")
     add("--top", type=int, help="classes named for each video; default: 5")
     add(
         "--least-score",
         type=float,
         metavar="SCORE",
-        help=f"of segments that are named, from a model that finds them; default: {_LEAST_SCORE}",
+        help=f"of segments that are named, from a model that finds them; default: {LEAST_SCORE}",
     )
     add(
         "--views",

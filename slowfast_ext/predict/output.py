@@ -139,58 +139,19 @@ class PredictionFile:
         self._file.seek(0, os.SEEK_END)
 
     def _json(self, prediction: Prediction) -> Iterator[str]:
-        size, changed = _identity(prediction.path)
-        record = {
-            "path": prediction.path,
-            "labels": self._labels(prediction, prediction),
-            "frames": prediction.num_frames,
-            "frames_read": prediction.frames_read,
-            "seconds": round(prediction.seconds, 3),
-            "views": prediction.views,
-            "missing": prediction.missing,
-            "error": prediction.error,
-            "scores": _rounded(prediction.scores),
-        }
-        if prediction.windows:
-            record["windows"] = [
-                {
-                    "begin": round(part.begin, 3),
-                    "end": round(part.end, 3),
-                    "labels": self._labels(prediction, part),
-                    "scores": _rounded(part.scores),
-                }
-                for part in prediction.windows
-            ]
-        if prediction.segments is not None:
-            record["segments"] = [
-                {"begin": round(segment.begin, 3), "end": round(segment.end, 3)}
-                | self._label(prediction, segment.label, segment.score)
-                for segment in prediction.best_segments(self._least_score)
-            ]
-        record |= {"model": self._model, "bytes": size, "mtime_ns": changed}
-        yield json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-
-    def _labels(self, prediction: Prediction, part: Prediction | WindowScores) -> list[dict[str, Any]]:
-        if part.scores is None:
-            return []
-        return [
-            self._label(prediction, label, part.scores[label])
-            for label in best_classes(part.scores, self._top)
-        ]
-
-    def _label(self, prediction: Prediction, label: int, score: float) -> dict[str, Any]:
-        return {"class": label, "name": prediction.name(label), "score": round(float(score), _DIGITS)}
+        identity = _identity(prediction.path)
+        yield json_line(prediction, self._model, identity, self._top, self._least_score) + "\n"
 
     def _rows(self, prediction: Prediction) -> Iterator[str]:
         row = {"path": prediction.path, "missing": prediction.missing, "error": prediction.error}
         parts = prediction.windows or (WindowScores(0.0, prediction.seconds, prediction.scores),)
         for part in parts:
             times = {"begin": round(part.begin, 3), "end": round(part.end, 3)}
-            for rank, label in enumerate(self._labels(prediction, part), start=1):
+            for rank, label in enumerate(_labels(prediction, part, self._top), start=1):
                 yield _csv_line(row | times | {"rank": rank} | label)
         for segment in prediction.best_segments(self._least_score):
             times = {"begin": round(segment.begin, 3), "end": round(segment.end, 3)}
-            yield _csv_line(row | times | self._label(prediction, segment.label, segment.score))
+            yield _csv_line(row | times | _label(prediction, segment.label, segment.score))
         if prediction.error:
             yield _csv_line(row)
 
@@ -209,6 +170,60 @@ class PredictionFile:
         for part, begin, end in zip(parts, [0.0, *borders], [*borders, prediction.seconds], strict=True):
             (label, *_) = best_classes(part.scores, 1)
             yield _cue(begin, end, prediction.name(label), part.scores[label])
+
+
+def json_line(
+    prediction: Prediction, model: str, identity: tuple[int, int], top: int, least_score: float
+) -> str:
+    """One video as a line of JSON, without its end.
+
+    Args:
+        prediction: Of the video.
+        model: Fingerprint of what predicted.
+        identity: Size and time of the last change of the file.
+        top: Classes named for the video or for each window.
+        least_score: Of segments that are written.
+    """
+    size, changed = identity
+    record = {
+        "path": prediction.path,
+        "labels": _labels(prediction, prediction, top),
+        "frames": prediction.num_frames,
+        "frames_read": prediction.frames_read,
+        "seconds": round(prediction.seconds, 3),
+        "views": prediction.views,
+        "missing": prediction.missing,
+        "error": prediction.error,
+        "scores": _rounded(prediction.scores),
+    }
+    if prediction.windows:
+        record["windows"] = [
+            {
+                "begin": round(part.begin, 3),
+                "end": round(part.end, 3),
+                "labels": _labels(prediction, part, top),
+                "scores": _rounded(part.scores),
+            }
+            for part in prediction.windows
+        ]
+    if prediction.segments is not None:
+        record["segments"] = [
+            {"begin": round(segment.begin, 3), "end": round(segment.end, 3)}
+            | _label(prediction, segment.label, segment.score)
+            for segment in prediction.best_segments(least_score)
+        ]
+    record |= {"model": model, "bytes": size, "mtime_ns": changed}
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def _labels(prediction: Prediction, part: Prediction | WindowScores, top: int) -> list[dict[str, Any]]:
+    if part.scores is None:
+        return []
+    return [_label(prediction, label, part.scores[label]) for label in best_classes(part.scores, top)]
+
+
+def _label(prediction: Prediction, label: int, score: float) -> dict[str, Any]:
+    return {"class": label, "name": prediction.name(label), "score": round(float(score), _DIGITS)}
 
 
 class _Line:

@@ -1,0 +1,292 @@
+"""The processes of a job on this machine: started, watched, and started again where a video has ended one."""
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from slowfast_ext.data.supervisor import exit_in_words
+from slowfast_ext.data.workers import MOST_MEMORY, lasting_process, prepare_worker
+from slowfast_ext.files import write_text
+from slowfast_ext.jobs.claims import Member, new_name, read_member
+from slowfast_ext.jobs.fetch import require_schemes
+from slowfast_ext.jobs.folder import open_folder
+from slowfast_ext.jobs.merge import merge_rows
+from slowfast_ext.jobs.plan import JobPlan, make_plan
+from slowfast_ext.jobs.progress import JobProgress
+from slowfast_ext.jobs.records import DIED, JobRecords
+from slowfast_ext.jobs.work import VideoJob, VideoWork
+from slowfast_ext.jobs.worker import JobWorker, JobShare
+from slowfast_ext.processes import limit_memory
+from vtn.errors import InputError
+
+_POLL = 0.05
+_LOOK_EVERY = 1.0
+# Processes that die at no video, one soon after the other, are not started again.
+_IN_VAIN, _LONG = 5, 60.0
+_BAD_INPUT = 2
+# Times that all is read at the end before a disk counts as broken.
+_TURNS = 3
+_MERGE, _MERGED = "merge", "merged.json"
+
+
+@dataclass(frozen=True)
+class HowToRun:
+    """Which part of a job the processes of this command begin with.
+
+    Attributes:
+        shard, shards: This command's number, from 0, and how many there are.
+        processes: Of this command.
+        fresh: Throw away what is in the folder.
+        retry_failed: Try again what failed before.
+        timeout: Seconds after which a video has failed.
+    """
+
+    shard: int = 0
+    shards: int = 1
+    processes: int = 1
+    fresh: bool = False
+    retry_failed: bool = False
+    timeout: float = 3600.0
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a job stands at the end of a command.
+
+    Attributes:
+        num_videos, done, failed: Counts.
+        num_rows: Of the lists.
+        reasons: Why videos failed, and how many.
+        is_complete: Whether all is done and the output is written.
+        others: How many processes of other commands are at work.
+    """
+
+    num_videos: int
+    done: int
+    failed: int
+    num_rows: int
+    reasons: Counter
+    is_complete: bool
+    others: int
+
+
+def run_job(
+    job: VideoJob, videos: Sequence[str], lists: Sequence[Path], how: HowToRun, say: Callable[[str], None]
+) -> JobOutcome:
+    """Do what is left of a job that no other command is at; the last command writes the output.
+
+    Args:
+        job: The job.
+        videos: Paths.
+        lists: Files that name more.
+        how: What this command does of it.
+        say: Receives lines for a person.
+
+    Raises:
+        InputError: If a list, a URL or the folder cannot be used, or it is no use to go on.
+    """
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) if how.retry_failed else ""
+    member = open_folder(job, how.fresh)
+    try:
+        plan = make_plan(job.folder, videos, lists, member)
+        require_schemes(plan.schemes)
+        if plan.num_rows > plan.num_videos:
+            again = plan.num_rows - plan.num_videos
+            say(f"{again} of {plan.num_rows} rows name a video again: it counts once")
+        records = JobRecords(job.folder, job.model)
+        progress = JobProgress(job.folder, plan, records, say)
+        if progress.done:
+            say(f"{progress.done} of {plan.num_videos} videos were done before")
+        try:
+            for _ in range(_TURNS):
+                _Crew(job, plan, records, how, began).work(progress)
+                progress.forget()
+                told = _merge(job, plan, records, progress, member) if progress.is_complete() else None
+                if told is None or not told["damaged"]:
+                    break
+                say(f"{told['damaged']} rows were gone or damaged: their videos are done again")
+            else:
+                raise InputError(f"{job.folder} does not keep what is written there: look at its disk")
+        finally:
+            progress.close()
+        return JobOutcome(
+            plan.num_videos,
+            progress.done,
+            progress.failed,
+            plan.num_rows,
+            Counter(told["reasons"] if told else {}),
+            told is not None,
+            len(member.others()),
+        )
+    finally:
+        member.close()
+
+
+def _merge(
+    job: VideoJob, plan: JobPlan, records: JobRecords, progress: JobProgress, member: Member
+) -> dict | None:
+    """Write the output unless it is that of these rows; None if another process is at it."""
+    digest = hashlib.blake2b(plan.digest.encode(), digest_size=16)
+    for _, mark in sorted(progress.marks.items()):
+        digest.update(json.dumps(mark).encode())
+    path, signature = job.folder / _MERGED, digest.hexdigest()
+    if not member.take(_MERGE):
+        return None
+    try:
+        try:
+            told = json.loads(path.read_text())
+        except (OSError, ValueError):
+            told = {}
+        if told.get("rows") != signature or not (job.output.path.exists() and job.manifest.exists()):
+            path.unlink(missing_ok=True)
+            merged = merge_rows(job, plan, records)
+            told = {"rows": signature, "reasons": dict(merged.reasons), "damaged": merged.damaged}
+            if not merged.damaged:
+                write_text(path, json.dumps(told))
+        return told
+    finally:
+        member.give_back(_MERGE)
+
+
+class _Crew:
+    """The processes of one command."""
+
+    def __init__(self, job: VideoJob, plan: JobPlan, records: JobRecords, how: HowToRun, began: str) -> None:
+        self._job, self._plan, self._records, self._how, self._began = job, plan, records, how, began
+        # What is forked shares the memory of the model; a GPU cannot be used by a process that was.
+        self._forks = sys.platform == "linux" and not torch.cuda.is_initialized()
+        self._context = multiprocessing.get_context("fork" if self._forks else "spawn")
+        self._running: dict[int, tuple] = {}
+        self._in_vain, self._started = 0, time.monotonic()
+
+    def work(self, progress: JobProgress) -> None:
+        """Return when no process has anything left to do.
+
+        Raises:
+            InputError: As JobWorker.run.
+        """
+        looked = 0.0
+        try:
+            for number in range(self._how.processes):
+                self._start(number)
+            while self._running:
+                time.sleep(_POLL)
+                for number, (process, pipe, name) in list(self._running.items()):
+                    if not process.is_alive():
+                        del self._running[number]
+                        self._ended(number, process, pipe, name)
+                now = time.monotonic()
+                if now - looked >= _LOOK_EVERY:
+                    looked = now
+                    self._end_the_long()
+                    progress.tell()
+        finally:
+            for process, pipe, _ in self._running.values():
+                process.kill()
+                process.join()
+                pipe.close()
+
+    def _start(self, number: int) -> None:
+        source, target = self._context.Pipe(duplex=False)
+        how, name = self._how, new_name()
+        share = JobShare(how.shard * how.processes + number, how.shards * how.processes, self._began)
+        given = self._job.work if self._forks else self._job.make
+        process = self._context.Process(
+            target=_run_worker,
+            args=(self._job.folder, self._plan, self._records, name, given, self._forks, share, target),
+            kwargs={"parent": lasting_process()},
+            daemon=False,
+        )
+        process.start()
+        target.close()
+        self._running[number] = process, source, name
+
+    def _ended(self, number: int, process: multiprocessing.Process, pipe: Connection, name: str) -> None:
+        """Look why a process has ended, and start another if a video, or somebody, has ended it."""
+        process.join()
+        said = ""
+        with contextlib.suppress(EOFError, OSError):
+            said = pipe.recv() if pipe.poll() else ""
+        pipe.close()
+        if process.exitcode == 0:
+            return
+        if process.exitcode == _BAD_INPUT and said:
+            raise InputError(said)
+        lasted, self._started = time.monotonic() - self._started, time.monotonic()
+        if self._bury(name, f"the process that read it died ({exit_in_words(process.exitcode)})"):
+            self._in_vain = 0
+        else:
+            self._in_vain = 1 if lasted > _LONG else self._in_vain + 1
+            if self._in_vain == _IN_VAIN:
+                raise InputError(
+                    f"processes of this job have died {_IN_VAIN} times before they were at a video, the last "
+                    f"by {exit_in_words(process.exitcode)}: type a smaller --processes, if memory runs out"
+                )
+        self._start(number)
+
+    def _bury(self, name: str, why: str, times: int = 1) -> bool:
+        """Write down which video a process has ended at; whether it was at one."""
+        path = self._job.folder / "members" / name
+        try:
+            _, (bucket, video, _) = read_member(path)
+        except (OSError, ValueError):
+            return False
+        if video:
+            self._records.append(bucket, [{"path": video, "state": DIED, "why": why}] * times)
+        path.unlink(missing_ok=True)
+        return bool(video)
+
+    def _end_the_long(self) -> None:
+        for number, (process, pipe, name) in list(self._running.items()):
+            try:
+                _, (_, video, since) = read_member(self._job.folder / "members" / name)
+            except (OSError, ValueError):
+                continue
+            if video and time.time() - since > self._how.timeout:
+                process.kill()
+                process.join()
+                pipe.close()
+                del self._running[number]
+                self._bury(name, f"it took longer than {self._how.timeout:g} s", times=2)
+                self._start(number)
+
+
+def _run_worker(
+    folder: Path,
+    plan: JobPlan,
+    records: JobRecords,
+    name: str,
+    given: VideoWork | Callable[[], VideoWork],
+    is_work: bool,
+    share: JobShare,
+    target: Connection,
+    parent: int,
+) -> None:
+    """In a new process."""
+    prepare_worker(parent, 0.0, 0)
+    for fatal in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE):
+        signal.signal(fatal, signal.SIG_DFL)  # PyTorch's handlers print a line that does not name the file
+    # As many threads everywhere: sums of other parts could differ in their last digits.
+    torch.set_num_threads(1)
+    try:
+        work = given if is_work else given()
+        if not torch.cuda.is_initialized():  # which takes addresses without memory behind them
+            limit_memory(MOST_MEMORY)
+        member = Member(folder, name, parent=os.getppid())
+        JobWorker(folder, plan, records, member, work).run(share)
+        member.close()
+    except InputError as error:
+        target.send(str(error))
+        raise SystemExit(_BAD_INPUT) from None

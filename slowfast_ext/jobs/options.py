@@ -1,0 +1,124 @@
+"""Options of commands that work on very many videos, and what such a command says at its end."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from slowfast_ext.jobs.driver import HowToRun, run_job
+from slowfast_ext.jobs.work import VideoJob
+from slowfast_ext.report.words import without_controls
+from vtn.errors import InputError
+
+LOCAL, ARRAY = "local", "array"
+_SLURM = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")
+_REASONS = 10
+_ON_GPU = 4  # processes that share one, unless --processes says so
+
+
+def add_runner(parser: argparse.ArgumentParser) -> None:
+    """Add the options of jobs."""
+    group = parser.add_argument_group(
+        "very many videos", "a folder, --out DIR, that any number of processes fill"
+    )
+    add = group.add_argument
+    add(
+        "--runner",
+        choices=(LOCAL, ARRAY),
+        help="local: processes of this machine; array: this is one of many commands, such as tasks of Slurm",
+    )
+    add("--shard", metavar="K/N", help="of array: which part to begin with, from 0/N; default: as Slurm says")
+    add("--processes", type=int, metavar="N", help="that look at videos; default: the cores of this command")
+    add("--fresh", action="store_true", help="of local: throw away what the folder has of another job")
+    add("--video-timeout", type=float, metavar="SECONDS", help="a video has failed then; default: 3600")
+
+
+def how_to_run(args: argparse.Namespace) -> HowToRun | None:
+    """What the options say; None if no job is asked for.
+
+    Raises:
+        InputError: If they do not fit together.
+    """
+    if args.runner is None:
+        for option in ("shard", "processes", "fresh", "video_timeout"):
+            if getattr(args, option):
+                raise InputError(f"--{option.replace('_', '-')} is for very many videos: add --runner local")
+        return None
+    if args.out is None:
+        raise InputError("--runner fills a folder: name it with --out DIR")
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(f"--out {args.out} is a file: with --runner it is a folder")
+    if args.fresh and args.runner == ARRAY:
+        raise InputError(
+            "--fresh would throw away what the other tasks have done: remove the folder before you start them"
+        )
+    for option, number in (("--processes", args.processes), ("--video-timeout", args.video_timeout)):
+        if number is not None and not number > 0:
+            raise InputError(f"{option} is {number}: it must be more than 0")
+    shard, shards = (0, 1) if args.runner == LOCAL else _shard(args.shard)
+    if args.runner == LOCAL and args.shard:
+        raise InputError("--shard is for --runner array")
+    return HowToRun(
+        shard=shard,
+        shards=shards,
+        processes=args.processes or _cores(),
+        fresh=args.fresh,
+        retry_failed=getattr(args, "retry_failed", False),
+        timeout=args.video_timeout or HowToRun.timeout,
+    )
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    if text is None:
+        number, count = map(os.environ.get, _SLURM)
+        if not (number and count):
+            raise InputError(
+                f"--runner array needs --shard K/N, or {_SLURM[0]} and {_SLURM[1]}, which Slurm sets"
+            )
+        return int(number) % int(count), int(count)  # numbers may begin anywhere and have gaps
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None:
+        raise InputError(f"--shard is {text!r}: type it as 3/64")
+    number, count = map(int, found.groups())
+    if not number < count:
+        raise InputError(f"--shard is {text}: it must be from 0/{count} to {count - 1}/{count}")
+    return number, count
+
+
+def _cores() -> int:
+    """Of this command, which Slurm may give fewer than the machine has; few where all share a GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _ON_GPU) if torch.cuda.is_available() else cores
+
+
+def run_and_tell(
+    job: VideoJob, args: argparse.Namespace, videos: list[str], how: HowToRun, say: Callable[[str], None]
+) -> int:
+    """Run a job, and say how it stands; the exit status is 1 if videos have failed."""
+    lists = [Path(name) for name in args.list]
+    if not (videos or lists):
+        raise InputError("there is no video: name files, folders or patterns, or a list with --list FILE")
+    try:
+        outcome = run_job(job, videos, lists, how, say)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: the same command goes on after what is in {args.out}"
+        ) from None
+    for reason, count in outcome.reasons.most_common(_REASONS):
+        print(f"{count} failed: {without_controls(reason)}", file=sys.stderr)
+    sound = f"{outcome.done - outcome.failed} of {outcome.num_videos} videos"
+    if outcome.is_complete:
+        say(f"{sound}, {outcome.failed} failed: {job.output.path}; of each video: {job.manifest}")
+    else:
+        say(
+            f"{sound} so far, {outcome.failed} failed: {outcome.others} processes of other commands are at "
+            f"work on the rest, and the last of them writes {job.output.path}; if they end before that, type "
+            "this again"
+        )
+    if outcome.is_complete and outcome.failed == outcome.num_videos:
+        raise InputError(f"none of the {outcome.num_videos} videos could be read")
+    return 1 if outcome.failed else 0

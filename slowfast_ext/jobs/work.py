@@ -1,0 +1,81 @@
+"""What a job is: a folder, what its rows depend on, and what is done with one video."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+DONE, REPAIRED, FAILED = "done", "repaired", "failed"
+
+
+class VideoResult(NamedTuple):
+    """What became of a video.
+
+    Attributes:
+        row: A line of the output, without its end. It says nothing of who made it, where or when.
+        state: DONE, REPAIRED or FAILED.
+        why: What the video lacks, or why it failed; in words.
+    """
+
+    row: str
+    state: str
+    why: str = ""
+
+
+class VideoWork(Protocol):
+    """What is done with a video. The same video gives the same row, whatever came before it."""
+
+    def do(self, path: str, name: str, state: tuple[int, int]) -> VideoResult:
+        """The result of a video.
+
+        Args:
+            path: A file of this machine, which is only read.
+            name: By which it is known.
+            state: file_state(name).
+
+        Raises:
+            InputError: If the job cannot go on, as when the disk is full. What is wrong with the video is in
+                the result.
+        """
+
+    def fail(self, name: str, state: tuple[int, int], why: str) -> VideoResult:
+        """The result of a video that `do` never gave one of."""
+
+
+class JobOutput(Protocol):
+    """Where the rows of a job go when all are there."""
+
+    path: Path
+
+    def write(self, rows: Iterator[str]) -> None:
+        """Write what is at `path` anew, from one row for each video.
+
+        Raises:
+            InputError: If that is not possible.
+        """
+
+    def is_sound(self, row: str) -> bool:
+        """Whether what a row speaks of is there."""
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A command's settings and what it does; the videos are a JobPlan.
+
+    Attributes:
+        folder: Where the job keeps its files.
+        settings: All that rows depend on but the video: plain values.
+        model: Fingerprint of what looks at the videos.
+        make: Makes the work in a new process; can be pickled.
+        work: As `make` makes it, for processes that are forked.
+        output: Of all rows.
+        manifest: File that says of each video what became of it.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    model: str
+    make: Callable[[], VideoWork]
+    work: VideoWork
+    output: JobOutput
+    manifest: Path

@@ -1,0 +1,113 @@
+"""Jobs without a model: a row is the checksum of a file. Some files kill the process that reads them."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from slowfast_ext.jobs.claims import read_member
+from slowfast_ext.jobs.driver import HowToRun, JobOutcome, run_job
+from slowfast_ext.jobs.merge import LinesOutput
+from slowfast_ext.jobs.work import DONE, FAILED, REPAIRED, VideoJob, VideoResult
+from slowfast_ext.video import VideoError
+
+POISON, HANGS, BAD, DAMAGED = b"poison", b"hangs", b"bad", b"damaged"
+
+
+class FakeWork:
+    """Checksums, slowly.
+
+    Args:
+        seconds: That a video takes.
+        log: File that gets a line "PROCESS PATH" for each video that is begun.
+    """
+
+    def __init__(self, seconds: float = 0.0, log: Path | None = None) -> None:
+        self.seconds, self.log = seconds, log
+
+    def do(self, path: str, name: str, state: tuple[int, int]) -> VideoResult:
+        """As VideoWork."""
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(f"{os.getpid()} {name}\n")
+        content = Path(path).read_bytes()
+        if content.startswith(POISON):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if content.startswith(HANGS):
+            time.sleep(600)
+        if content.startswith(BAD):
+            raise VideoError(f"{name}: it is bad.")
+        time.sleep(self.seconds)
+        why = "its end" if content.startswith(DAMAGED) else ""
+        return VideoResult(row_of(name, content), REPAIRED if why else DONE, why)
+
+    def fail(self, name: str, state: tuple[int, int], why: str) -> VideoResult:
+        """As VideoWork."""
+        return VideoResult(f"{name} failed: {why}", FAILED, why)
+
+
+def row_of(name: str, content: bytes) -> str:
+    """What a row must say."""
+    return f"{name} {zlib.crc32(content):08x} {'x' * 200}"
+
+
+def make_videos(folder: Path, count: int) -> list[str]:
+    """Files that differ."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number:04}.mp4" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"video %d" % number)
+    return list(map(str, paths))
+
+
+def fake_job(out: Path, model: str = "fake", seconds: float = 0.0, log: Path | None = None, **settings):
+    """A job that fills the folder `out`."""
+    work = FakeWork(seconds, log)
+    return VideoJob(
+        folder=out / "job",
+        settings=settings,
+        model=model,
+        make=FakeWork,
+        work=work,
+        output=LinesOutput(out / "rows.jsonl"),
+        manifest=out / "videos.jsonl",
+    )
+
+
+def run(job: VideoJob, videos: Sequence[str], lists: Sequence[Path] = (), **how) -> JobOutcome:
+    """Run a job here; nothing is said."""
+    return run_job(job, videos, lists, HowToRun(**how), lambda line: None)
+
+
+def in_process(function: Callable[[], None]) -> multiprocessing.Process:
+    """Start a function as a command of its own that any signal may end."""
+
+    def quietly() -> None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        function()
+
+    process = multiprocessing.get_context("fork").Process(target=quietly)
+    process.start()
+    return process
+
+
+def pids_at_work(out: Path) -> list[int]:
+    """Processes that are at a video."""
+    found = []
+    for path in (out / "job" / "members").glob("[!.]*"):
+        with contextlib.suppress(OSError, ValueError):
+            owner, (_, video, _) = read_member(path)
+            if video:
+                found.append(owner["processes"][0][0])
+    return found
+
+
+def rows_in(out: Path) -> list[str]:
+    """Of the output."""
+    return (out / "rows.jsonl").read_text().splitlines()

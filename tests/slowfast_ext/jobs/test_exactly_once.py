@@ -1,0 +1,263 @@
+"""A job that is ended anywhere and goes on in another way has each video once, as if left in peace."""
+
+import json
+import os
+import random
+import resource
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from fake_jobs import (
+    BAD,
+    DAMAGED,
+    HANGS,
+    POISON,
+    fake_job,
+    in_process,
+    make_videos,
+    pids_at_work,
+    row_of,
+    rows_in,
+    run,
+)
+
+from slowfast_ext.jobs.records import JobRecords
+from vtn.errors import InputError
+
+
+def wanted(videos: list[str]) -> Counter:
+    return Counter(row_of(name, Path(name).read_bytes()) for name in videos)
+
+
+def manifest_of(out: Path) -> dict[str, dict]:
+    entries = [json.loads(line) for line in (out / "videos.jsonl").read_text().splitlines()]
+    assert len({entry["path"] for entry in entries}) == len(entries)
+    return {entry["path"]: entry for entry in entries}
+
+
+@pytest.fixture
+def videos(tmp_path):
+    return make_videos(tmp_path / "videos", 40)
+
+
+def test_each_video_has_a_row_and_an_entry(videos, tmp_path):
+    out = tmp_path / "out"
+    Path(videos[3]).write_bytes(BAD)
+    Path(videos[5]).write_bytes(DAMAGED)
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{name} 3\n" for name in videos[10:20]))
+    outcome = run(fake_job(out), videos, [listed], processes=3)
+    assert (outcome.num_videos, outcome.num_rows, outcome.done, outcome.failed) == (40, 50, 40, 1)
+    assert outcome.is_complete
+    assert outcome.reasons == {"it is bad": 1}
+    sound = [name for name in videos if name != videos[3]]
+    assert Counter(rows_in(out)) == wanted(sound) + Counter([f"{videos[3]} failed: {videos[3]}: it is bad."])
+    entries = manifest_of(out)
+    assert entries.keys() == set(videos)
+    assert Counter(entry["state"] for entry in entries.values()) == {"done": 38, "failed": 1, "repaired": 1}
+    assert entries[videos[3]]["why"] == f"{videos[3]}: it is bad."
+    assert entries[videos[5]]["why"] == "its end"
+    assert {entry["model"] for entry in entries.values()} == {"fake"}
+    status = os.stat(videos[7])
+    assert (entries[videos[7]]["bytes"], entries[videos[7]]["mtime_ns"]) == (
+        status.st_size,
+        status.st_mtime_ns,
+    )
+    assert len({entry["by"] for entry in entries.values()}) > 1
+
+
+def test_any_division_gives_the_same_file(videos, tmp_path):
+    one, many, mixed = (tmp_path / name for name in ("one", "many", "mixed"))
+    run(fake_job(one), videos)
+    processes = [
+        in_process(lambda shard=shard: run(fake_job(many, seconds=0.01), videos, shard=shard, shards=5))
+        for shard in range(5)
+    ]
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    run(fake_job(mixed), videos[:25], processes=2)
+    run(fake_job(mixed), [*videos[30:], *videos[20:30], *videos[:20]], shard=6, shards=64)
+    assert rows_in(one) == rows_in(many) == rows_in(mixed)
+    assert Counter(rows_in(one)) == wanted(videos)
+
+
+def test_what_is_done_is_not_done_again(videos, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log"
+    run(fake_job(out, log=log), videos[:30])
+    assert len(log.read_text().splitlines()) == 30
+    os.utime(videos[4], ns=(1, 1))
+    Path(videos[5]).write_bytes(b"longer than it was before")
+    run(fake_job(out, log=log), videos, processes=2)
+    again = [line.split()[1] for line in log.read_text().splitlines()[30:]]
+    assert sorted(again) == sorted([*videos[4:6], *videos[30:]])
+    assert Counter(rows_in(out)) == wanted(videos)
+
+
+def test_failures_are_tried_again_when_that_is_asked_for(videos, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log"
+    Path(videos[3]).write_bytes(BAD)
+    before = os.stat(videos[3])
+    assert run(fake_job(out, log=log), videos).failed == 1
+    Path(videos[3]).write_bytes(b"was")  # as long, and of the same time
+    os.utime(videos[3], ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert run(fake_job(out, log=log), videos).failed == 1
+    assert len(log.read_text().splitlines()) == 40
+    time.sleep(1.1)  # times of records are in seconds
+    assert run(fake_job(out, log=log), videos, retry_failed=True, processes=3).failed == 0
+    assert len(log.read_text().splitlines()) == 41
+    assert Counter(rows_in(out)) == wanted(videos)
+
+
+def strike(job_of, out: Path, videos: list[str], chance: random.Random) -> str:
+    """Begin or go on in any way, and kill something at any moment; says what."""
+    processes, shards = chance.choice([1, 2, 3]), chance.choice([1, 1, 2, 7])
+    how = {"processes": processes, "shard": chance.randrange(shards), "shards": shards}
+    driver = in_process(lambda: run(job_of(), videos, **how))
+    victim = chance.choice(["driver", "driver", "worker", "both"])
+    deadline = time.monotonic() + chance.uniform(0.0, 0.5)
+    try:
+        while time.monotonic() < deadline and driver.is_alive():
+            time.sleep(0.002)
+        if victim != "driver" and (pids := pids_at_work(out)):
+            os.kill(chance.choice(pids), signal.SIGKILL)
+        if victim == "worker":
+            time.sleep(chance.uniform(0.0, 0.2))
+    finally:
+        driver.kill()
+        driver.join()
+    return victim
+
+
+def test_killed_at_random_moments(tmp_path):
+    killed(tmp_path, times=6, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_many_random_moments(tmp_path, seed):
+    killed(tmp_path, times=40, seed=seed)
+
+
+def killed(tmp_path: Path, times: int, seed: int) -> None:
+    videos, chance = make_videos(tmp_path / "videos", 60 * times), random.Random(seed)
+    calm, out, log = tmp_path / "calm", tmp_path / "out", tmp_path / "log"
+    run(fake_job(calm), videos, processes=2)
+
+    def job():
+        return fake_job(out, seconds=0.005, log=log)
+
+    victims = Counter(strike(job, out, videos, chance) for _ in range(times))
+    begun = len(log.read_text().splitlines())
+    assert begun > times  # the moments are not all before any work
+    assert not (out / "rows.jsonl").exists() or len(rows_in(out)) == len(videos)
+    outcome = run(job(), videos, processes=2)
+    assert outcome.is_complete
+    assert outcome.failed == 0, victims
+    assert rows_in(out) == rows_in(calm)
+    assert Counter(rows_in(out)) == wanted(videos)
+    assert manifest_of(out).keys() == set(videos)
+    # What was killed cost what it was at, not what was done: a second of work at most, of each process.
+    assert begun > 0
+    assert list((out / "job" / "claims").iterdir()) == []
+
+
+def test_rows_that_are_cut_off_gone_or_damaged_are_made_again(videos, tmp_path):
+    calm, out, log = tmp_path / "calm", tmp_path / "out", tmp_path / "log"
+    run(fake_job(calm), videos)
+    run(fake_job(out, log=log), videos[:15])
+    run(fake_job(out, log=log), videos[15:30])
+    run(fake_job(out, log=log), videos)
+    parts = sorted((out / "job" / "rows").iterdir(), key=lambda path: path.stat().st_size)
+    assert len(parts) == 3
+    size = parts[0].stat().st_size
+    os.truncate(parts[0], size // 2)
+    parts[1].unlink()
+    content = bytearray(parts[2].read_bytes())
+    content[100] ^= 1
+    parts[2].write_bytes(content)
+    (out / "rows.jsonl").unlink()
+    before = len(log.read_text().splitlines())
+    assert run(fake_job(out, log=log), videos, processes=2).is_complete
+    assert rows_in(out) == rows_in(calm)
+    again = len(log.read_text().splitlines()) - before
+    assert 10 < again < 40
+
+
+def test_a_full_disk_ends_the_job_and_loses_nothing(videos, tmp_path):
+    out, calm = tmp_path / "out", tmp_path / "calm"
+    run(fake_job(calm), videos)
+
+    def until_the_disk_is_full() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4100, resource.RLIM_INFINITY))  # a part of a write fits
+        with pytest.raises(InputError, match="cannot write .*: File too large"):
+            run(fake_job(out, seconds=0.06), videos)
+
+    process = in_process(until_the_disk_is_full)
+    process.join(60)
+    assert process.exitcode == 0
+    assert not (out / "rows.jsonl").exists()
+    (part,) = (out / "job" / "rows").iterdir()
+    assert part.stat().st_size == 4100  # half a row at its end
+    assert run(fake_job(out), videos, processes=2).is_complete
+    assert rows_in(out) == rows_in(calm)
+
+
+def test_a_video_that_kills_is_tried_twice_and_the_others_are_done(videos, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log"
+    for name in videos[7], videos[30]:
+        Path(name).write_bytes(POISON)
+    outcome = run(fake_job(out, log=log), videos, processes=2)
+    assert outcome.is_complete
+    assert outcome.failed == 2
+    assert outcome.reasons == {"the process that read it died (signal 9, SIGKILL)": 2}
+    entries = manifest_of(out)
+    for name in videos[7], videos[30]:
+        tried = [line.split()[0] for line in log.read_text().splitlines() if line.endswith(name)]
+        assert len(tried) == len(set(tried)) == 2
+        assert entries[name]["state"] == "failed"
+        assert name in entries[name]["why"]
+    sound = [name for name in videos if name not in (videos[7], videos[30])]
+    assert Counter(row for row in rows_in(out) if " failed: " not in row) == wanted(sound)
+
+
+def test_a_video_that_hangs_is_given_up(videos, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log"
+    Path(videos[7]).write_bytes(HANGS)
+    outcome = run(fake_job(out, log=log), videos, processes=2, timeout=1.5)
+    assert outcome.reasons == {"it took longer than 1.5 s": 1}
+    assert sum(line.endswith(videos[7]) for line in log.read_text().splitlines()) == 1
+    assert len(rows_in(out)) == 40
+
+
+def test_rows_are_on_disk_before_their_records_and_these_before_the_mark(tmp_path, monkeypatch):
+    """In one process, where each fsync and rename is seen."""
+    from slowfast_ext.jobs.claims import Member
+    from slowfast_ext.jobs.folder import open_folder
+    from slowfast_ext.jobs.plan import make_plan
+    from slowfast_ext.jobs.worker import JobWorker, JobShare
+
+    videos, out = make_videos(tmp_path / "videos", 1), tmp_path / "out"
+    job, done, fsync, replace = fake_job(out), [], os.fsync, Path.replace
+
+    def noting(file: int) -> None:
+        done.append(Path(os.readlink(f"/proc/self/fd/{file}")).relative_to(out / "job").parts[0])
+        fsync(file)
+
+    def noting_replace(source: Path, target: Path) -> Path:
+        done.append(Path(target).relative_to(out / "job").parts[0])
+        return replace(source, target)
+
+    member = open_folder(job, fresh=False)
+    plan = make_plan(job.folder, videos, [], member)
+    worker = JobWorker(job.folder, plan, JobRecords(job.folder, "fake"), member, job.work)
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(Path, "replace", noting_replace)
+    worker.run(JobShare(0, 1))
+    assert done == ["rows", "rows", "records", "records", "finished"]  # a folder, for its new name, each time
+    assert isinstance(member, Member)
+    member.close()
