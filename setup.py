@@ -67,6 +67,7 @@ setup(
         ],
         # tools/export.py --to onnx
         "export": _EXPORT,
+        "jobs": ["pyarrow>=18.0"],  # lists and predictions of very many videos as Parquet
         "test": [
             *_EXPORT,
             "axe-core-python>=0.1",  # its axe.min.js looks at pages

@@ -27,7 +27,7 @@ from slowfast_ext.jobs.plan import JobPlan, make_plan
 from slowfast_ext.jobs.progress import JobProgress
 from slowfast_ext.jobs.records import DIED, JobRecords
 from slowfast_ext.jobs.work import VideoJob, VideoWork
-from slowfast_ext.jobs.worker import JobWorker, JobShare
+from slowfast_ext.jobs.worker import JobShare, JobWorker
 from slowfast_ext.processes import limit_memory
 from vtn.errors import InputError
 

@@ -1,5 +1,6 @@
 """The videos of a job, divided into buckets by their names, whatever their order and number."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,16 +10,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from slowfast_ext.files import feed, reason_of, write_text
 from slowfast_ext.jobs.claims import Member
 from slowfast_ext.jobs.lists import read_names
-from slowfast_ext.jobs.names import bucket_of, is_url, public_name
+from slowfast_ext.jobs.names import BUCKETS, bucket_of, is_url, public_name
 from vtn.errors import InputError
 
-# Names that are held in memory until they are written.
-_HELD = 2**18
-_CLAIM, _HEAD = "plan", "plan.json"
+# Files that names are divided into first: one of them at a time is held in memory, to be sorted.
+_PARTS = 64
+_CLAIM, _HEAD, _NAMES = "plan", "plan.json", "videos.txt"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class JobPlan:
         digest: What tells it from others.
         num_rows: Of the lists.
         num_videos: Different ones.
-        buckets: How many videos each has that has any.
+        buckets: Of each that has videos, in order: where they begin in the file, its bytes, and how many.
         schemes: Of URLs, such as s3.
     """
 
@@ -38,12 +40,15 @@ class JobPlan:
     digest: str
     num_rows: int
     num_videos: int
-    buckets: dict[str, int]
+    buckets: dict[str, tuple[int, int, int]]
     schemes: tuple[str, ...]
 
     def names(self, bucket: str) -> list[str]:
         """Its videos."""
-        return (self.folder / bucket).read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]
+        begin, length, _ = self.buckets[bucket]
+        with (self.folder / _NAMES).open("rb") as file:
+            file.seek(begin)
+            return file.read(length).decode("utf-8", "surrogateescape").split("\n")[:-1]
 
 
 def make_plan(folder: Path, videos: Sequence[str], lists: Sequence[Path], member: Member) -> JobPlan:
@@ -76,7 +81,8 @@ def make_plan(folder: Path, videos: Sequence[str], lists: Sequence[Path], member
             shutil.rmtree(part, ignore_errors=True)
             member.give_back(_CLAIM)
     head = json.loads((place / _HEAD).read_text())
-    return JobPlan(place, digest, **head | {"schemes": tuple(head["schemes"])})
+    buckets = {bucket: tuple(where) for bucket, where in head["buckets"].items()}
+    return JobPlan(place, digest, **head | {"buckets": buckets, "schemes": tuple(head["schemes"])})
 
 
 def _digest(videos: Sequence[str], lists: Sequence[Path]) -> str:
@@ -97,38 +103,32 @@ def _all(videos: Sequence[str], lists: Sequence[Path]) -> Iterator[str]:
 
 
 def _divide(place: Path, names: Iterator[str]) -> None:
+    """Names into a few files by their buckets, then each of these, by itself, into the one of the plan."""
     place.mkdir(mode=0o700)  # URLs may hold credentials
-    held: dict[str, list[str]] = defaultdict(list)
-    num_rows, schemes = 0, set()
-    for name in names:
-        held[bucket_of(name)].append(name)
-        num_rows += 1
-        if is_url(name):
-            schemes.add(name.partition("://")[0].lower())
-        if num_rows % _HELD == 0:
-            _write(place, held)
-    _write(place, held)
-    buckets = {path.name: _each_once(path) for path in sorted(place.iterdir())}
-    head = {
-        "num_rows": num_rows,
-        "num_videos": sum(buckets.values()),
-        "buckets": buckets,
-        "schemes": sorted(schemes),
-    }
+    schemes, buckets, num_rows, begin = set(), {}, 0, 0
+    with contextlib.ExitStack() as opened:
+        parts = [opened.enter_context(_open(place / f"part{number}", "w")) for number in range(_PARTS)]
+        for name in names:
+            num_rows += 1
+            parts[int(bucket_of(name), 16) * _PARTS // BUCKETS].write(name + "\n")
+            if is_url(name):
+                schemes.add(name.partition("://")[0].lower())
+    with (place / _NAMES).open("wb") as file:
+        for number in range(_PARTS):
+            part, found = place / f"part{number}", defaultdict(dict)
+            with _open(part, "r") as lines:
+                for line in lines:
+                    name = line[:-1]
+                    found[bucket_of(name)].setdefault(public_name(name), name)
+            for bucket in sorted(found):
+                content = "".join(f"{found[bucket][public]}\n" for public in sorted(found[bucket]))
+                begin += file.write(encoded := content.encode("utf-8", "surrogateescape"))
+                buckets[bucket] = (begin - len(encoded), len(encoded), len(found[bucket]))
+            part.unlink()
+    num_videos = sum(count for _, _, count in buckets.values())
+    head = {"num_rows": num_rows, "num_videos": num_videos, "buckets": buckets, "schemes": sorted(schemes)}
     write_text(place / _HEAD, json.dumps(head))
 
 
-def _write(place: Path, held: dict[str, list[str]]) -> None:
-    for bucket, names in held.items():
-        with (place / bucket).open("a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("\n".join(names) + "\n")
-    held.clear()
-
-
-def _each_once(path: Path) -> int:
-    """Leave each video of a bucket in it once, whatever the order of the lists; how many there are."""
-    names = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]
-    once = {public_name(name): name for name in reversed(names)}
-    text = "".join(f"{once[public]}\n" for public in sorted(once))
-    path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    return len(once)
+def _open(path: Path, mode: str) -> TextIO:
+    return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="\n")

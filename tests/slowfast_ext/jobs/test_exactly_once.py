@@ -239,7 +239,7 @@ def test_rows_are_on_disk_before_their_records_and_these_before_the_mark(tmp_pat
     from slowfast_ext.jobs.claims import Member
     from slowfast_ext.jobs.folder import open_folder
     from slowfast_ext.jobs.plan import make_plan
-    from slowfast_ext.jobs.worker import JobWorker, JobShare
+    from slowfast_ext.jobs.worker import JobShare, JobWorker
 
     videos, out = make_videos(tmp_path / "videos", 1), tmp_path / "out"
     job, done, fsync, replace = fake_job(out), [], os.fsync, Path.replace

@@ -1,0 +1,60 @@
+"""tools/extract_features.py --runner: a folder as the plain command makes it."""
+
+import json
+import shutil
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from slowfast_ext.data.feature_store import FeatureStore
+from slowfast_ext.features.command import extract_features
+
+
+def store_of(folder: Path) -> dict[str, dict]:
+    """What the manifest says, by path."""
+    FeatureStore(folder)
+    entries = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    assert len({entry["path"] for entry in entries}) == len(entries)
+    return {entry["path"]: entry for entry in entries}
+
+
+def features_in(folder: Path) -> dict[str, list]:
+    """Content of each file; the notes in their heads stand in any order."""
+    files = {path.name: load_file(path) for path in folder.glob("*.safetensors")}
+    return {
+        name: sorted((key, value.tolist()) for key, value in file.items()) for name, file in files.items()
+    }
+
+
+def test_the_folder_is_that_of_one_command(trained, clips, tmp_path):
+    plain, local, array = (tmp_path / name for name in ("plain", "local", "array"))
+    shutil.copy(clips[2], clips[2].with_name("copy.mp4"))  # the same bytes, so the same file of features
+    clips[0].with_name("text.mp4").write_bytes(b"no video at all")
+    words = [trained, str(clips[0].parent)]
+    assert extract_features([*words, "--out", str(plain), "--workers", "0"]) == 1
+    assert extract_features([*words, "--out", str(local), "--runner", "local", "--processes", "3"]) == 1
+    for shard in ("1/2", "0/2"):
+        assert extract_features([*words, "--out", str(array), "--runner", "array", "--shard", shard]) == 1
+    wanted = store_of(plain)
+    assert len(wanted) == 8
+    files = features_in(plain)
+    assert len(files) == 6
+    for folder in local, array:
+        assert store_of(folder) == wanted
+        assert features_in(folder) == files
+
+
+def test_lost_files_are_made_again_and_what_is_there_stays(trained, clips, tmp_path):
+    out = tmp_path / "out"
+    extract_features([trained, str(clips[0]), "--out", str(out), "--workers", "0"])
+    before = (out / "manifest.jsonl").read_text()
+    words = [trained, *map(str, clips), "--out", str(out), "--runner", "local", "--processes", "2"]
+    assert extract_features(words) == 0
+    assert (out / "manifest.jsonl").read_text().startswith(before)
+    files = features_in(out)
+    lost = out / store_of(out)[str(clips[3])]["file"]
+    lost.unlink()
+    (out / "job" / "merged.json").unlink()
+    assert extract_features(words) == 0
+    assert features_in(out) == files
+    assert len(store_of(out)) == 6
