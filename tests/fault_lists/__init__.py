@@ -25,6 +25,7 @@ AREAS = (
     "launch",
     "predict",
     "features",
+    "jobs",
     "localization",
     "programs",
 )

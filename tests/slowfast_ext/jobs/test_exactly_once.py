@@ -225,6 +225,35 @@ def test_a_video_that_kills_is_tried_twice_and_the_others_are_done(videos, tmp_p
     assert Counter(row for row in rows_in(out) if " failed: " not in row) == wanted(sound)
 
 
+def test_what_a_process_has_keeps_its_parent_until_it_is_buried(videos, tmp_path):
+    out = tmp_path / "out"
+    driver = in_process(lambda: run(fake_job(out, seconds=30), videos[:1]))
+    try:
+        while not (pids := pids_at_work(out)):
+            assert driver.is_alive()
+        owners = [
+            json.loads(path.read_text().split("\n")[0]) for path in (out / "job" / "members").glob("[!.]*")
+        ]
+        of_worker = next(owner["processes"] for owner in owners if owner["processes"][0][0] in pids)
+        assert [pid for pid, _ in of_worker] == [*pids, driver.pid]
+    finally:
+        driver.kill()
+        driver.join()
+
+
+def test_half_a_record_costs_no_other(tmp_path):
+    folder = tmp_path / "job"
+    (folder / "records").mkdir(parents=True)
+    records = JobRecords(folder, "fake")
+    entry = {"state": "done", "bytes": 1, "mtime_ns": 1, "part": "x", "offset": 0, "length": 1, "crc": 0}
+    records.append("0ab", [{"path": "a", **entry}, {"path": "b", **entry}])
+    content = (folder / "records" / "0ab").read_bytes()
+    (folder / "records" / "0ab").write_bytes(content[:-20])  # its process was killed
+    records.append("0ab", [{"path": "c", **entry}])
+    assert records.read("0ab")[0].keys() == {"a", "c"}
+    assert JobRecords(folder, "other").read("0ab")[0] == {}
+
+
 def test_a_video_that_hangs_is_given_up(videos, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log"
     Path(videos[7]).write_bytes(HANGS)

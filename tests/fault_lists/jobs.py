@@ -1,0 +1,121 @@
+"""Faults of the area `jobs`: very many videos, each of them once."""
+
+from fault_lists import Fault
+
+_RECORDS = "slowfast_ext/jobs/records.py"
+_CLAIMS = "slowfast_ext/jobs/claims.py"
+_WORKER = "slowfast_ext/jobs/worker.py"
+_DRIVER = "slowfast_ext/jobs/driver.py"
+_FETCH = "slowfast_ext/jobs/fetch.py"
+_ONCE = "tests/slowfast_ext/jobs/test_exactly_once.py"
+_OF_CLAIMS = "tests/slowfast_ext/jobs/test_claims.py"
+_LISTS = "tests/slowfast_ext/jobs/test_lists.py"
+_URLS = "tests/slowfast_ext/jobs/test_fetch.py"
+
+FAULTS = [
+    Fault(
+        "a record is written before its row is on disk",
+        _RECORDS,
+        '            _write_all(self._file, b"".join(self._text))\n            os.fsync(self._file)\n',
+        '            _write_all(self._file, b"".join(self._text))\n',
+        f"{_ONCE} -k on_disk_before",
+    ),
+    Fault(
+        "rows that are cut off count as done",
+        _RECORDS,
+        'return size(record["part"]) >= record["offset"] + record["length"]',
+        "return True",
+        f"{_ONCE} -k cut_off",
+    ),
+    Fault(
+        "damage inside a row is not noticed",
+        _RECORDS,
+        'whole = len(content) == record["length"] and zlib.crc32(content) == record["crc"]',
+        'whole = len(content) == record["length"]',
+        f"{_ONCE} -k cut_off",
+    ),
+    Fault(
+        "half a record swallows the next one",
+        _RECORDS,
+        '                text = b"\\n" + text\n',
+        "                pass\n",
+        f"{_ONCE} -k half_a_record",
+    ),
+    Fault(
+        "a file that has changed counts as done",
+        _RECORDS,
+        'if record is None or (record["bytes"], record["mtime_ns"]) != state:',
+        "if record is None:",
+        f"{_ONCE} -k not_done_again",
+    ),
+    Fault(
+        "a video that kills is tried for ever",
+        _WORKER,
+        "if len(deaths) >= _DEATHS:",
+        "if len(deaths) >= 3:",
+        f"{_ONCE} -k tried_twice",
+    ),
+    Fault(
+        "nobody helps with what others have left",
+        _WORKER,
+        "            while sum(self._take(bucket, share.retry_since) for bucket in self._left(share)):\n",
+        "            while False:\n",
+        f"{_ONCE} -k any_division",
+    ),
+    Fault(
+        "a dead process has its claim taken before its video is written down",
+        _DRIVER,
+        "member = Member(folder, name, parent=os.getppid())",
+        "member = Member(folder, name)",
+        f"{_ONCE} -k keeps_its_parent",
+    ),
+    Fault(
+        "a video that hangs holds up the rest",
+        _DRIVER,
+        "                    self._end_the_long()\n",
+        "",
+        f"{_ONCE} -k hangs",
+    ),
+    Fault(
+        "the number of a process is taken for the process",
+        _CLAIMS,
+        "any(began is not None and began == start_time(pid)",
+        "any(start_time(pid) is not None",
+        f"{_OF_CLAIMS} -k given_to_another",
+    ),
+    Fault(
+        "a machine that is gone keeps its claims for ever",
+        _CLAIMS,
+        "        return age < LEASE\n",
+        "        return True\n",
+        f"{_OF_CLAIMS} -k lease",
+    ),
+    Fault(
+        "the order of a list is that of its rows",
+        "slowfast_ext/jobs/plan.py",
+        "for public in sorted(found[bucket]))",
+        "for public in found[bucket])",
+        f"{_LISTS} -k whatever_the_order",
+    ),
+    Fault(
+        "credentials of a query are written down",
+        "slowfast_ext/jobs/names.py",
+        "(key, _HIDDEN if _SECRET.search(key) else value)",
+        "(key, value)",
+        f"{_URLS} -k nothing_that_is_written",
+    ),
+    Fault(
+        "another server is told the credentials",
+        _FETCH,
+        "request.add_unredirected_header(",
+        "request.add_header(",
+        f"{_URLS} -k their_server_alone",
+    ),
+    Fault(
+        "half a video counts as fetched",
+        _FETCH,
+        "if wanted is None or file.tell() == int(wanted):",
+        "if True:",
+        f"{_URLS} -k fetched",
+    ),
+]
