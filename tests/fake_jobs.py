@@ -13,6 +13,7 @@ from slowfast_ext.jobs.claims import read_member
 from slowfast_ext.jobs.driver import HowToRun, JobOutcome, run_job
 from slowfast_ext.jobs.merge import LinesOutput
 from slowfast_ext.jobs.work import DONE, FAILED, REPAIRED, VideoJob, VideoResult
+from slowfast_ext.processes import start_time
 from slowfast_ext.video import VideoError
 
 POISON, HANGS, BAD, DAMAGED = b"poison", b"hangs", b"bad", b"damaged"
@@ -103,8 +104,9 @@ def pids_at_work(out: Path) -> list[int]:
     for path in (out / "job" / "members").glob("[!.]*"):
         with contextlib.suppress(OSError, ValueError):
             owner, (_, video, _) = read_member(path)
-            if video:
-                found.append(owner["processes"][0][0])
+            pid, began = owner["processes"][0]
+            if video and began == start_time(pid):  # not of a process that was killed before
+                found.append(pid)
     return found
 
 

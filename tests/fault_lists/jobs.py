@@ -21,13 +21,6 @@ FAULTS = [
         f"{_ONCE} -k on_disk_before",
     ),
     Fault(
-        "rows that are cut off count as done",
-        _RECORDS,
-        'return size(record["part"]) >= record["offset"] + record["length"]',
-        "return True",
-        f"{_ONCE} -k cut_off",
-    ),
-    Fault(
         "damage inside a row is not noticed",
         _RECORDS,
         'whole = len(content) == record["length"] and zlib.crc32(content) == record["crc"]',

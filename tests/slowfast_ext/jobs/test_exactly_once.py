@@ -1,5 +1,6 @@
 """A job that is ended anywhere and goes on in another way has each video once, as if left in peace."""
 
+import contextlib
 import json
 import os
 import random
@@ -123,7 +124,8 @@ def strike(job_of, out: Path, videos: list[str], chance: random.Random) -> str:
         while time.monotonic() < deadline and driver.is_alive():
             time.sleep(0.002)
         if victim != "driver" and (pids := pids_at_work(out)):
-            os.kill(chance.choice(pids), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(pids), signal.SIGKILL)
         if victim == "worker":
             time.sleep(chance.uniform(0.0, 0.2))
     finally:
