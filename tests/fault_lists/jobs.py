@@ -72,8 +72,8 @@ FAULTS = [
     Fault(
         "the number of a process is taken for the process",
         _CLAIMS,
-        "any(began is not None and began == start_time(pid)",
-        "any(start_time(pid) is not None",
+        "began is not None and began == start_time(pid)",
+        "start_time(pid) is not None",
         f"{_OF_CLAIMS} -k given_to_another",
     ),
     Fault(
