@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = (HERE / "slowfast_ext" / "version.py").read_text(encoding="utf-8")
 _EXPORT = ["onnx>=1.20", "onnxscript>=0.6", "onnxruntime>=1.23"]
+_JOBS = ["pyarrow>=18.0"]
 
 setup(
     name="vtn-pyslowfast",
@@ -67,9 +68,10 @@ setup(
         ],
         # tools/export.py --to onnx
         "export": _EXPORT,
-        "jobs": ["pyarrow>=18.0"],  # lists and predictions of very many videos as Parquet
+        "jobs": _JOBS,  # lists and predictions of very many videos as Parquet
         "test": [
             *_EXPORT,
+            *_JOBS,
             "axe-core-python>=0.1",  # its axe.min.js looks at pages
             "pytest>=9.0",  # it ends a process whose test does not end
             "pytest-timeout>=2.3",
