@@ -1,5 +1,6 @@
 """Shared fixtures: configurations of the demo's size, and random numbers that do not leak between tests."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -67,3 +68,15 @@ def demo_cfg(tmp_path) -> Callable:
         return load_config(path, ["OUTPUT_DIR", str(tmp_path), *overrides]).clone()
 
     return load
+
+
+def pytest_runtest_teardown() -> None:
+    """Undo what SVT-AV1 does where root encodes with it: all threads become real-time ones, at the highest rank.
+
+    Processes that are started later inherit it, and whatever spins in one of them starves the machine.
+    """
+    if not hasattr(os, "sched_setscheduler") or os.sched_getscheduler(0) == os.SCHED_OTHER:
+        return
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
