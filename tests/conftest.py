@@ -71,7 +71,7 @@ def demo_cfg(tmp_path) -> Callable:
 
 
 def pytest_runtest_teardown() -> None:
-    """Undo what SVT-AV1 does where root encodes with it: all threads become real-time ones, at the highest rank.
+    """Undo what SVT-AV1 does where root encodes with it: threads become real-time ones of the highest rank.
 
     Processes that are started later inherit it, and whatever spins in one of them starves the machine.
     """
