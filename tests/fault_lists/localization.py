@@ -8,7 +8,7 @@ LOOPS = "slowfast_ext/engine/localizing.py"
 OF_HEAD = "tests/projects/vtn/test_localization.py"
 OF_EVIDENCE = "tests/projects/vtn/test_evidence.py"
 OF_LOOPS = "tests/slowfast_ext/engine/test_localizing.py"
-OF_PREDICTIONS = "tests/slowfast_ext/predict/test_segments.py"
+OF_PREDICTIONS = "tests/slowfast_ext/predict/test_predicted_segments.py"
 
 FAULTS = [
     Fault(

@@ -40,7 +40,7 @@ def poisoned(monkeypatch):
 
 def failed(cfg) -> str:
     """The file of a run that stops."""
-    with pytest.raises(InputError, match="repeat_step.py"):
+    with pytest.raises(InputError, match="repeat_step"):
         train(cfg)
     return f"{cfg.OUTPUT_DIR}/nonfinite_step.pyth"
 

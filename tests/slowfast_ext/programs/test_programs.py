@@ -276,7 +276,7 @@ def test_a_package_that_is_not_there_is_named_with_what_to_type(vit, monkeypatch
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name)
     )
-    with pytest.raises(InputError, match=r"needs onnxscript, which is not installed: type `pip install -e"):
+    with pytest.raises(InputError, match=r"that are not installed .onnxscript.: type `pip install -e"):
         export([str(vit), "--to", "onnx"])
 
 
