@@ -97,7 +97,9 @@ def normalize_path(path: str | Path) -> str:
     `a/..` is dropped where that leads to the same folder. Where it does not, because `a` is a link to
     another place, the links before `..` are followed, as the system does. Other links stay as they are named.
     """
-    plain, parts = os.path.normpath(path), Path(path).parts
+    plain = os.path.normpath(path)
+    # Python remembers every part of a Path: of a list of millions, only those are made that must be.
+    parts = Path(path).parts if ".." in os.fspath(path) else ()
     if ".." not in parts:
         return plain
     last = len(parts) - parts[::-1].index("..")
