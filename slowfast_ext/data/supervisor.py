@@ -31,7 +31,7 @@ POLL_SECONDS = 1.0
 # Seconds without any work after which workers count as hanging, if VIDEO_TIMEOUT is shorter.
 _IDLE_SECONDS = 60.0
 # Memory may run out, or a person may kill a process: only a video that does it again is to blame.
-_DEATHS = 2
+MOST_DEATHS = 2
 # Workers that die or hang at no item, one after the other, before a result has come, are not started again.
 STARTS_IN_VAIN = 5
 
@@ -146,7 +146,7 @@ def given_up(culprits: list[Culprit], deaths: Counter) -> Iterator[tuple[int, st
     """Items that are not tried again, and why; `deaths` counts how often each has killed a process."""
     for culprit in culprits:
         deaths[culprit.item] += culprit.died
-        if not culprit.died or deaths[culprit.item] >= _DEATHS:
+        if not culprit.died or deaths[culprit.item] >= MOST_DEATHS:
             yield culprit.item, culprit.reason
 
 

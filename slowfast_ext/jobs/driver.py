@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from slowfast_ext.data.supervisor import exit_in_words
+from slowfast_ext.data.supervisor import STARTS_IN_VAIN, exit_in_words
 from slowfast_ext.data.workers import MOST_MEMORY, lasting_process, prepare_worker
-from slowfast_ext.files import write_text
+from slowfast_ext.files import reason_of, write_text
 from slowfast_ext.jobs.claims import Member, new_name, read_member
 from slowfast_ext.jobs.fetch import require_schemes
 from slowfast_ext.jobs.folder import open_folder
@@ -33,8 +33,8 @@ from vtn.errors import InputError
 
 _POLL = 0.05
 _LOOK_EVERY = 1.0
-# Processes that die at no video, one soon after the other, are not started again.
-_IN_VAIN, _LONG = 5, 60.0
+# After this time a death is not soon after the one before it; see STARTS_IN_VAIN.
+_LONG = 60.0
 _BAD_INPUT = 2
 # Times that all is read at the end before a disk counts as broken.
 _TURNS = 3
@@ -138,7 +138,7 @@ def _merge(
     job: VideoJob, plan: JobPlan, records: JobRecords, progress: JobProgress, member: Member
 ) -> dict | None:
     """Write the output unless it is that of these rows; None if another process is at it."""
-    digest = hashlib.blake2b(plan.digest.encode(), digest_size=16)
+    digest = hashlib.blake2b(f"{plan.digest} {job.output.path.name}".encode(), digest_size=16)
     for _, mark in sorted(progress.marks.items()):
         digest.update(json.dumps(mark).encode())
     path, signature = job.folder / _MERGED, digest.hexdigest()
@@ -229,14 +229,15 @@ class _Crew:
             self._in_vain = 0
         else:
             self._in_vain = 1 if lasted > _LONG else self._in_vain + 1
-            if self._in_vain == _IN_VAIN:
+            if self._in_vain == STARTS_IN_VAIN:
                 raise InputError(
-                    f"processes of this job have died {_IN_VAIN} times before they were at a video, the last "
-                    f"by {exit_in_words(process.exitcode)}: type a smaller --processes, if memory runs out"
+                    f"processes of this job have died {STARTS_IN_VAIN} times before they were at a video, "
+                    f"the last by {exit_in_words(process.exitcode)}: type a smaller --processes, if memory "
+                    "runs out"
                 )
         self._start(number)
 
-    def _bury(self, name: str, why: str, times: int = 1) -> bool:
+    def _bury(self, name: str, why: str) -> bool:
         """Write down which video a process has ended at; whether it was at one."""
         path = self._job.folder / "members" / name
         try:
@@ -244,14 +245,18 @@ class _Crew:
         except (OSError, ValueError):
             return False
         if video:
-            self._records.append(bucket, [{"path": video, "state": DIED, "why": why}] * times)
+            self._blame(bucket, video, why)
         path.unlink(missing_ok=True)
         return bool(video)
 
+    def _blame(self, bucket: str, video: str, why: str, times: int = 1) -> None:
+        self._records.append(bucket, [{"path": video, "state": DIED, "why": why}] * times)
+
     def _end_the_long(self) -> None:
         for number, (process, pipe, name) in list(self._running.items()):
+            path = self._job.folder / "members" / name
             try:
-                _, (_, video, since) = read_member(self._job.folder / "members" / name)
+                _, (bucket, video, since) = read_member(path)
             except (OSError, ValueError):
                 continue
             if video and time.time() - since > self._how.timeout:
@@ -259,7 +264,9 @@ class _Crew:
                 process.join()
                 pipe.close()
                 del self._running[number]
-                self._bury(name, f"it took longer than {self._how.timeout:g} s", times=2)
+                # Not asked again what it was at: it may have come to the next video before it was killed.
+                self._blame(bucket, video, f"it took longer than {self._how.timeout:g} s", times=2)
+                path.unlink(missing_ok=True)
                 self._start(number)
 
 
@@ -287,6 +294,7 @@ def _run_worker(
         member = Member(folder, name, parent=os.getppid())
         JobWorker(folder, plan, records, member, work).run(share)
         member.close()
-    except InputError as error:
-        target.send(str(error))
+    except (InputError, OSError) as error:  # of a video none comes so far, see JobWorker
+        told = f"cannot write {folder}: {reason_of(error)}." if isinstance(error, OSError) else str(error)
+        target.send(told)
         raise SystemExit(_BAD_INPUT) from None

@@ -1,6 +1,7 @@
 """A video of a URL as a file of this machine, for as long as it is needed."""
 
 import contextlib
+import errno
 import http.client
 import importlib
 import os
@@ -15,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from slowfast_ext.files import reason_of
 from slowfast_ext.jobs.names import is_url, public_name
 from slowfast_ext.video import VideoError
 from vtn.errors import InputError
@@ -51,7 +53,7 @@ def local_file(name: str) -> Iterator[str]:
         yield name
         return
     parts = urlsplit(name)
-    with tempfile.TemporaryDirectory(prefix="vtn-") as folder:
+    with _temporary_folder() as folder:
         path = os.path.join(folder, "video" + PurePosixPath(unquote(parts.path)).suffix)
         with open(path, "wb") as file:
             if parts.scheme.lower() in _WEB:
@@ -59,6 +61,22 @@ def local_file(name: str) -> Iterator[str]:
             else:
                 _fetch_other(name, file)
         yield path
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory:
+    try:
+        return tempfile.TemporaryDirectory(prefix="vtn-")
+    except OSError as error:
+        raise _not_written(error) from None
+
+
+def _not_written(error: OSError) -> InputError:
+    """A full disk of this machine is not the fault of a video."""
+    return InputError(f"cannot write {tempfile.gettempdir()}: {reason_of(error)}.")
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _fetch_web(name: str, file: BinaryIO) -> None:
@@ -80,6 +98,8 @@ def _fetch_web(name: str, file: BinaryIO) -> None:
             if error.code not in _PASSING:
                 raise VideoError(f"{public}: {why}.") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if _is_full(error):
+                raise _not_written(error) from None
             why = str(getattr(error, "reason", "") or error) or type(error).__name__
         if turn + 1 < _TRIES:
             time.sleep(_WAIT * 2**turn)
@@ -103,6 +123,8 @@ def _fetch_other(name: str, file: BinaryIO) -> None:
         with fsspec.open(name, "rb") as source:
             shutil.copyfileobj(source, file, _PIECE)
     except Exception as error:  # of any package
+        if _is_full(error):
+            raise _not_written(error) from None
         kind = type(error).__name__
         if "CredentialsError" in kind:
             raise InputError(f"there are no credentials for {public}: {kind}") from None

@@ -61,8 +61,8 @@ def _of_text(path: Path) -> Iterator[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
             file.seek(0)
-            columns = next(csv.reader([head.strip().lstrip("\ufeff")]), [])
-            column = _column(columns) if path.suffix in (".csv", ".tsv") or len(columns) > 1 else None
+            columns = next(csv.reader([head.strip()]), [])
+            column = _column(columns) if path.suffix == ".csv" or len(columns) > 1 else None
             if column is not None:
                 for number, row in enumerate(csv.reader(file), start=1):
                     if number > 1 and len(row) > column and row[column].strip():

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from slowfast_ext.files import reason_of
 from slowfast_ext.jobs.names import public_name
@@ -23,12 +24,10 @@ class Merged:
     """What was merged.
 
     Attributes:
-        states: How many videos are in each state.
         reasons: How many failed for each reason, without their names.
         damaged: How many rows were not as they were written: their videos are to be done anew.
     """
 
-    states: Counter = field(default_factory=Counter)
     reasons: Counter = field(default_factory=Counter)
     damaged: int = 0
 
@@ -74,7 +73,6 @@ def _rows(job: VideoJob, plan: JobPlan, records: JobRecords, merged: Merged, man
                 lost.append({"path": path, "state": LOST})
                 continue
             manifest.write(json.dumps({key: record[key] for key in _SAID}).encode() + b"\n")
-            merged.states[record["state"]] += 1
             if record["state"] == FAILED:
                 merged.reasons[_without(path, record["why"])] += 1
             yield row
@@ -105,11 +103,14 @@ class LinesOutput:
         """As JobOutput."""
         try:
             with whole_file(self.path, self.path.with_name(f".{self.path.name}.part")) as file:
-                for row in rows:
-                    file.write(row.encode() + b"\n")
+                self._put(file, rows)
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {reason_of(error)}.") from error
 
     def is_sound(self, row: str) -> bool:
         """As JobOutput."""
         return True
+
+    def _put(self, file: BinaryIO, rows: Iterator[str]) -> None:
+        for row in rows:
+            file.write(row.encode() + b"\n")

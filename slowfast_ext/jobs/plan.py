@@ -17,6 +17,7 @@ from slowfast_ext.jobs.claims import Member
 from slowfast_ext.jobs.lists import read_names
 from slowfast_ext.jobs.names import BUCKETS, bucket_of, is_url, public_name
 from vtn.errors import InputError
+from vtn.weight_files import whole_file
 
 # Files that names are divided into first: one of them at a time is held in memory, to be sorted.
 _PARTS = 64
@@ -113,7 +114,7 @@ def _divide(place: Path, names: Iterator[str]) -> None:
             parts[int(bucket_of(name), 16) * _PARTS // BUCKETS].write(name + "\n")
             if is_url(name):
                 schemes.add(name.partition("://")[0].lower())
-    with (place / _NAMES).open("wb") as file:
+    with whole_file(place / _NAMES) as file:
         for number in range(_PARTS):
             part, found = place / f"part{number}", defaultdict(dict)
             with _open(part, "r") as lines:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from slowfast_ext.data.supervisor import MOST_DEATHS
 from slowfast_ext.jobs.claims import Member
 from slowfast_ext.jobs.fetch import local_file
 from slowfast_ext.jobs.names import file_state, public_name
@@ -12,9 +13,6 @@ from slowfast_ext.jobs.records import JobRecords, RowWriter, is_done, mark_from
 from slowfast_ext.jobs.work import FAILED, VideoResult, VideoWork
 from slowfast_ext.video import VideoError
 from vtn.errors import InputError
-
-# Of processes: memory may run out, or a person may kill one; only a video that does it again is to blame.
-_DEATHS = 2
 
 
 @dataclass(frozen=True)
@@ -67,23 +65,23 @@ class JobWorker:
 
     def _left(self, share: JobShare) -> Iterator[str]:
         """Buckets that are not finished; each process begins elsewhere."""
-        buckets, size = list(self._plan.buckets), self._records.sizes()
+        buckets = list(self._plan.buckets)
         first = len(buckets) * share.number // share.of
         for bucket in (*buckets[first:], *buckets[:first]):
-            if self._records.mark_of(bucket, self._plan, size) is None:
+            # Sizes as they are now: a pass may take hours, in which others go on.
+            if self._records.mark_of(bucket, self._plan, self._records.sizes()) is None:
                 yield bucket
 
     def _take(self, bucket: str, retry_since: str) -> bool:
-        """Do what is left of a bucket; false if another process is at it."""
+        """Do what is left of a bucket, unless another process is at it; whether there was any video."""
         if not self._member.take(bucket):
             return False
         try:
-            self._do(bucket, retry_since)
+            return self._do(bucket, retry_since)
         finally:
             self._member.give_back(bucket)
-        return True
 
-    def _do(self, bucket: str, retry_since: str) -> None:
+    def _do(self, bucket: str, retry_since: str) -> bool:
         known, deaths = self._records.read(bucket)
         size, records, new = self._records.sizes(), [], False
         for name in self._plan.names(bucket):
@@ -101,10 +99,11 @@ class JobWorker:
         self._member.note()
         if new or self._records.mark_of(bucket, self._plan, size) is None:
             self._records.mark(bucket, mark_from(self._plan, records))
+        return new
 
     def _result(self, name: str, state: tuple[int, int], deaths: list[str]) -> VideoResult:
         path = public_name(name)
-        if len(deaths) >= _DEATHS:
+        if len(deaths) >= MOST_DEATHS:
             return self._work.fail(path, state, f"{path}: {deaths[-1]}.")
         try:
             with local_file(name) as file:

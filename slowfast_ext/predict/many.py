@@ -6,25 +6,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 
-from slowfast_ext.files import reason_of
 from slowfast_ext.jobs.driver import HowToRun
 from slowfast_ext.jobs.lists import require_parquet
 from slowfast_ext.jobs.merge import LinesOutput
 from slowfast_ext.jobs.options import run_and_tell
 from slowfast_ext.jobs.work import DONE, FAILED, REPAIRED, VideoJob, VideoResult
-from slowfast_ext.predict.answers import Prediction
+from slowfast_ext.predict.answers import LEAST_SCORE, TOP, Prediction
 from slowfast_ext.predict.output import json_line
 from vtn.errors import InputError
-from vtn.weight_files import whole_file
 
 if TYPE_CHECKING:
     from slowfast_ext.predict.predictor import Predictor
 
-TOP, LEAST_SCORE = 5, 0.2
 _ROWS = 4096  # of Parquet, at once
 
 
@@ -64,7 +61,7 @@ class PredictionWork:
         return json_line(found, self._model, state, **self._show)
 
 
-class PredictionTable:
+class PredictionTable(LinesOutput):
     """Rows as a Parquet file.
 
     Args:
@@ -75,30 +72,14 @@ class PredictionTable:
     """
 
     def __init__(self, path: Path) -> None:
-        require_parquet()
-        self.path = path
+        super().__init__(path)
+        self._pyarrow, self._parquet = require_parquet()
 
-    def write(self, rows: Iterator[str]) -> None:
-        """As JobOutput."""
-        import pyarrow
-        import pyarrow.parquet
-
-        schema = _schema(pyarrow)
-        try:
-            with (
-                whole_file(self.path, self.path.with_name(f".{self.path.name}.part")) as file,
-                pyarrow.parquet.ParquetWriter(file, schema) as writer,
-            ):
-                while some := list(islice(rows, _ROWS)):
-                    writer.write_table(
-                        pyarrow.Table.from_pylist([json.loads(row) for row in some], schema=schema)
-                    )
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {reason_of(error)}.") from error
-
-    def is_sound(self, row: str) -> bool:
-        """As JobOutput."""
-        return True
+    def _put(self, file: BinaryIO, rows: Iterator[str]) -> None:
+        schema, table = _schema(self._pyarrow), self._pyarrow.Table
+        with self._parquet.ParquetWriter(file, schema) as writer:
+            while some := list(islice(rows, _ROWS)):
+                writer.write_table(table.from_pylist([json.loads(row) for row in some], schema=schema))
 
 
 def predict_many(
@@ -148,12 +129,9 @@ class _Maker:
 
     def all(self) -> tuple[PredictionWork, dict[str, Any], str]:
         """Also the settings that rows depend on, and the fingerprint."""
-        args, predictor = self._args, self._make()
-        windows = {"window": args.window, "every": args.every}
-        show = {"top": args.top or TOP, "least_score": args.least_score or LEAST_SCORE}
-        require_segments_for(args.least_score, predictor)
-        least = {"least_score": show["least_score"]} if predictor.finds_segments else {}
-        model = predictor.fingerprint(**windows, **least)  # as without a job
+        predictor = self._make()
+        windows, show, seen = what_is_asked(self._args, predictor)
+        model = predictor.fingerprint(**seen)
         return (
             PredictionWork(predictor, windows, show, model),
             {"command": "predict", **windows, **show},
@@ -161,16 +139,25 @@ class _Maker:
         )
 
 
-def require_segments_for(least_score: float | None, predictor: "Predictor") -> None:
-    """Refuse a least score of segments for a model that finds none.
+def what_is_asked(
+    args: argparse.Namespace, predictor: "Predictor"
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What a command line asks of a predictor, with a job and without.
+
+    Returns:
+        Keywords of Predictor.predict_files, of json_line, and of Predictor.fingerprint.
 
     Raises:
-        InputError: If so.
+        InputError: If there is a least score of segments for a model that finds none.
     """
-    if least_score is not None and not predictor.finds_segments:
+    windows = {"window": args.window, "every": args.every}
+    show = {"top": args.top or TOP, "least_score": args.least_score or LEAST_SCORE}
+    if args.least_score is not None and not predictor.finds_segments:
         raise InputError(
             "--least-score is of segments, and this model finds none: it has no localization head"
         )
+    least = {"least_score": show["least_score"]} if predictor.finds_segments else {}
+    return windows, show, windows | least
 
 
 def _schema(pyarrow: Any) -> Any:

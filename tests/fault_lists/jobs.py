@@ -44,7 +44,7 @@ FAULTS = [
     Fault(
         "a video that kills is tried for ever",
         _WORKER,
-        "if len(deaths) >= _DEATHS:",
+        "if len(deaths) >= MOST_DEATHS:",
         "if len(deaths) >= 3:",
         f"{_ONCE} -k tried_twice",
     ),
