@@ -9,12 +9,11 @@ the backbone's time varies by more than that.
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from common import check_out, in_turn, ratio, write_record
+from common import check_out, cpu_seconds, in_turn, ratio, write_record
 
 from slowfast_ext.cli import run_safely
 from slowfast_ext.config import load_config
@@ -40,13 +39,6 @@ class _Free(torch.nn.Module):
         return images[:, :, ::14, ::14].flatten(1)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of this process."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -64,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         def added() -> float:
             predictor.model.backbone = free
-            page_too = seconds(lambda: predictor.explain(args.video).write(page))
-            without = seconds(lambda: predictor(args.video))
+            page_too = cpu_seconds(lambda: predictor.explain(args.video).write(page))
+            without = cpu_seconds(lambda: predictor(args.video))
             predictor.model.backbone = backbone
             return page_too - without
 
-        found = in_turn(added, lambda: seconds(lambda: predictor(args.video)), args.turns)
+        found = in_turn(added, lambda: cpu_seconds(lambda: predictor(args.video)), args.turns)
     row = {"what": "what the page adds", "against": "prediction", "unit": "CPU s", "better": "lower"}
     write_record(args.out, [row | {"target": None} | found | ratio(found)], argv, "torch", "timm", "av")
 

@@ -54,14 +54,13 @@ class VTN(vtn.VTN):
         clips, *others = inputs
         frame_indices = others[:1]
         if isinstance(clips, Frames):
-            clips = self.features_of(clips)
-        elif clips.ndim == 5 and self.localization_head is not None:
-            clips = self.frame_features(clips, *frame_indices)
+            features = self.features_of(clips)
+        else:
+            features = clips if clips.ndim == 3 else self.frame_features(clips, *frame_indices)
         if self.localization_head is not None:
-            found = self.localize(clips, *frame_indices)
+            found = self.localize(features, *frame_indices)
             return found if self.training else found._replace(logits=found.logits.float().softmax(dim=1))
-        classify = self.classify if clips.ndim == 3 else super().forward
-        logits = classify(clips, *frame_indices)
+        logits = self.classify(features, *frame_indices)
         return logits if self.training else logits.float().softmax(dim=1)
 
     def features_of(self, frames: Frames) -> torch.Tensor:

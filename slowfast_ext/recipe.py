@@ -47,18 +47,31 @@ def split_class_names(text: str) -> tuple[str, ...]:
     return names[:-1] if names[-1] == "" else names
 
 
+def read_name_lines(path: Path, told: str) -> tuple[str, ...]:
+    """The names in a file of them, one on each line, however many.
+
+    Args:
+        path: The file.
+        told: Begins the sentence if there is no such file.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    try:
+        return split_class_names(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{told}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+
+
 def read_class_names(path: Path, num_classes: int) -> tuple[str, ...]:
     """The names in a classes.txt, by class.
 
     Raises:
         InputError: Names the file, which does not name so many classes, one on each line.
     """
-    try:
-        names = split_class_names(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+    names = read_name_lines(path, f"{path} cannot be read")
     if len(names) != num_classes:
         raise InputError(
             f"{path}: it has {len(names)} lines, but MODEL.NUM_CLASSES is {num_classes} (type "

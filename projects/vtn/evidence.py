@@ -8,7 +8,6 @@ Shape legend: T frames of a video, D width of a frame feature, K classes, S subs
 frames, P points of a curve.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -166,12 +165,11 @@ def removal_curves(
     return RemovalCurves(fractions, scores[:points], scores[points:])
 
 
-def group_by_time(frame_indices: torch.Tensor, frames_per_group: float) -> torch.Tensor:
-    """(T,) indices of frames in a video -> (T,), the number of the stretch that each lies in, from 0."""
-    return (frame_indices.double() / frames_per_group).floor().long()
+def group_by_time(times: torch.Tensor, length: float) -> torch.Tensor:
+    """Times of frames (T,), or numbers -> (T,), the stretch of that length that each lies in, from 0."""
+    return (times.double() / length).floor().long()
 
 
-def per_frame(values: torch.Tensor, groups: Sequence[int] | torch.Tensor) -> torch.Tensor:
+def per_frame(values: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     """Values of groups (G,), shared equally among their frames: (T,)."""
-    groups = torch.as_tensor(groups, device=values.device)
     return values[groups] / groups.bincount(minlength=len(values))[groups].to(values.dtype)

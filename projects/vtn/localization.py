@@ -168,8 +168,9 @@ def localization_loss(found: Localized, points: Points, segments: torch.Tensor) 
     answers = classes.any(dim=2)
     count = answers.sum().clamp(min=1)
     focal = _focal_loss(logits, classes).sum() / count
-    distance = _distance_iou_loss(found.offsets.float()[answers], offsets[answers]).sum() / count
-    return focal + distance
+    # Of all points, and those that do not answer left out: to pick the others, a GPU would have to wait.
+    distance = _distance_iou_loss(found.offsets.float(), offsets)
+    return focal + torch.where(answers, distance, 0.0).sum() / count
 
 
 def _focal_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -181,11 +182,11 @@ def _focal_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def _distance_iou_loss(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Of offsets (n, 2) around the same point: 1 - IoU + (distance of middles / length of the hull)^2."""
+    """Of offsets (..., 2) around the same point: 1 - IoU + (distance of middles / length of the hull)^2."""
     both = torch.minimum(found, wanted).sum(-1)
     either = found.sum(-1) + wanted.sum(-1) - both
     hull = torch.maximum(found, wanted).sum(-1).clamp(min=1e-8)
-    apart = ((found[:, 1] - found[:, 0]) - (wanted[:, 1] - wanted[:, 0])) / 2
+    apart = ((found[..., 1] - found[..., 0]) - (wanted[..., 1] - wanted[..., 0])) / 2
     return 1 - both / either.clamp(min=1e-8) + (apart / hull) ** 2
 
 

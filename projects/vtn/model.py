@@ -252,10 +252,7 @@ class VTN(nn.Module):
         Raises:
             InputError: If a shape or a type is wrong, or an index is negative.
         """
-        check_frame_features(frame_features, self.embed_dim)
-        batch, num_frames, _ = frame_features.shape
-        frame_indices = checked_indices(frame_indices, batch, num_frames, frame_features.device)
-
+        frame_indices = self._checked_indices(frame_features, frame_indices)
         tokens, order = self._tokens(frame_features)
         cls_state, weights = self.temporal_encoder(tokens, frame_indices, return_attention)
         logits = self.mlp_head(cls_state)
@@ -278,9 +275,7 @@ class VTN(nn.Module):
             raise InputError("this model has no localization head: it is made with localization_scales.")
         if self.shuffle_frames:
             raise InputError("a model with shuffle_frames cannot say when something happens.")
-        check_frame_features(frame_features, self.embed_dim)
-        batch, num_frames, _ = frame_features.shape
-        frame_indices = checked_indices(frame_indices, batch, num_frames, frame_features.device)
+        frame_indices = self._checked_indices(frame_features, frame_indices)
         tokens, _ = self._tokens(frame_features)
         states = self.temporal_encoder.all_tokens(tokens, frame_indices)  # (B, N, D)
         return Localized(self.mlp_head(states[:, 0]), *self.localization_head(states[:, 1:]))
@@ -288,6 +283,11 @@ class VTN(nn.Module):
     def points(self, num_frames: int) -> Points:
         """Where the localization head looks in T frames."""
         return points_of(num_frames, self.localization_head.num_scales, self.cls_token.device)
+
+    def _checked_indices(self, features: torch.Tensor, frame_indices: torch.Tensor | None) -> torch.Tensor:
+        """(B, T) of features (B, T, D); InputError if one of the two is not that."""
+        check_frame_features(features, self.embed_dim)
+        return checked_indices(frame_indices, *features.shape[:2], features.device)
 
     @property
     def _how_to_encode(self) -> dict[str, int | FrameReuse | None]:

@@ -8,14 +8,13 @@ blocks of C frames that ask, M keys that a block may see (CLS first).
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from .errors import InputError
 from .model import VTN
-from .temporal_encoder import EncoderLayer, TemporalEncoder
+from .temporal_encoder import TemporalEncoder
 from .token_merging import MergingBlock
-from .window_attention import MIN_BLOCK_FRAMES, WindowAttention
+from .window_attention import MIN_BLOCK_FRAMES, WindowAttention, shown_to
 
 
 def check_portable(model: VTN) -> None:
@@ -73,9 +72,9 @@ class TemporalProgram(nn.Module):
         hidden = self._embed(frame_features, frame_indices)  # (B, N, D)
         for layer in self.encoder.layers[:-1]:
             contexts = _seen_by_cls(layer.attention, hidden), _seen_by_frames(layer.attention, hidden)
-            hidden = _update(layer, hidden, torch.cat(contexts, dim=1))
+            hidden = layer.update(hidden, torch.cat(contexts, dim=1))
         last = self.encoder.layers[-1]
-        cls = _update(last, hidden[:, :1], _seen_by_cls(last.attention, hidden))
+        cls = last.update(hidden[:, :1], _seen_by_cls(last.attention, hidden))
         logits = self.head(cls[:, 0])
         return logits, logits.softmax(dim=1)
 
@@ -88,22 +87,10 @@ class TemporalProgram(nn.Module):
         return self.encoder.norm(self.encoder.positions(frame_indices) + tokens + types)
 
 
-def _update(layer: EncoderLayer, hidden: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-    """Everything in the layer that treats each token by itself, (B, any, D) both."""
-    hidden = layer.attention_norm(layer.attention.output(context) + hidden)
-    return layer.ffn_norm(layer.ffn_out(F.gelu(layer.ffn_in(hidden))) + hidden)
-
-
 def _seen_by_cls(attention: WindowAttention, hidden: torch.Tensor) -> torch.Tensor:
     """(B, N, D) -> (B, 1, D), in the order of WindowAttention.from_cls, which needs no keys and no values."""
-    split = (attention.num_heads, -1)
-    scores = hidden.new_zeros(()).expand(hidden.shape[0], attention.num_heads, hidden.shape[1])
-    if not attention.uniform:
-        query = attention.query_global(hidden[:, 0]).unflatten(-1, split)  # (B, H, E)
-        query = query * query.shape[-1] ** -0.5
-        # The key's bias adds the same to all tokens, which no softmax shows.
-        folded = torch.einsum("bhe,hed->bhd", query, attention.key_global.weight.unflatten(0, split))
-        scores = folded @ hidden.transpose(1, 2)
+    folded, constant = attention.fold_query(hidden[:, :1])
+    scores = folded @ hidden.transpose(1, 2) + constant  # (B, H, N)
     return attention.value_of_mean(scores.softmax(dim=-1) @ hidden)
 
 
@@ -155,8 +142,4 @@ def band(
     starts = torch.arange((num_frames - 1) // block + 2, device=device)[:, None] * block
     asking = starts + torch.arange(block, device=device)
     shown = starts + torch.arange(-reach, block + reach, device=device)
-    near = (asking[:, :, None] - shown[:, None, :]).abs() <= reach
-    exists = (shown >= 0) & (shown < num_frames)
-    visible = F.pad(near & exists[:, None, :], (1, 0), value=True)
-    columns = F.pad(shown.clamp(0, num_frames - 1) + 1, (1, 0), value=0)
-    return asking.clamp(max=num_frames - 1) + 1, columns, visible
+    return asking.clamp(max=num_frames - 1) + 1, *shown_to(asking, shown, num_frames, reach)

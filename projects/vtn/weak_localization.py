@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from .evidence import classify_subsets, occlusion
-from .localization import Segments, soft_nms
+from .localization import Segments, merge_segments
 from .model import VTN
 
 # Parts of the highest value of a line, at which it is cut.
@@ -45,7 +45,7 @@ def attention_segments(
     with torch.no_grad():
         _, weights = model.classify(frame_features[None], indices, return_attention=True)
     stretches = _stretches(weights[0, layer].mean(dim=0), heights)
-    return _classified(model, frame_features, frame_indices, stretches)
+    return merge_segments([_classified(model, frame_features, frame_indices, stretches)])
 
 
 def evidence_segments(
@@ -70,7 +70,7 @@ def evidence_segments(
     for label in range(falls.shape[1]):
         stretches = _stretches(falls[groups, label], heights)
         several.append(_classified(model, frame_features, frame_indices, stretches, only=label))
-    return soft_nms(Segments(*map(torch.cat, zip(*several, strict=True))))
+    return merge_segments(several)
 
 
 def window_segments(
@@ -92,7 +92,7 @@ def window_segments(
         for length in lengths
         for begin in range(0, max(count - length, 0) + 1, max(length // 2, 1))
     }
-    return _classified(model, frame_features, frame_indices, sorted(stretches))
+    return merge_segments([_classified(model, frame_features, frame_indices, sorted(stretches))])
 
 
 def _stretches(line: torch.Tensor, heights: Sequence[float]) -> list[tuple[int, int]]:
@@ -117,7 +117,7 @@ def _classified(
     stretches: Sequence[tuple[int, int]],
     only: int | None = None,
 ) -> Segments:
-    """Stretches with each class, or the only one, and its score from the frames of the stretch alone."""
+    """Stretches with each class, or the only one, and its score from their frames alone; before soft-NMS."""
     count, device = len(frame_features), frame_features.device
     ends = torch.tensor(stretches, dtype=torch.long, device=device).view(-1, 2)
     frames = torch.arange(count, device=device)
@@ -127,4 +127,4 @@ def _classified(
     if only is not None:
         scores, labels = scores[:, only : only + 1], labels[only : only + 1]
     rows, columns = (scores >= _LEAST_SCORE).nonzero(as_tuple=True)
-    return soft_nms(Segments(ends[rows].float() - 0.5, labels[columns], scores[rows, columns]))
+    return Segments(ends[rows].float() - 0.5, labels[columns], scores[rows, columns])

@@ -51,6 +51,19 @@ def key_layout(
         starts = first + torch.arange(num_blocks, device=device)[:, None] * block
         frames = starts + torch.arange(-reach, block + reach, device=device)
     queries = first + torch.arange(num_blocks * block, device=device).view(num_blocks, block)
+    return shown_to(queries, frames, num_frames, reach)
+
+
+def shown_to(
+    queries: torch.Tensor, frames: torch.Tensor, num_frames: int, reach: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The columns and what is visible of them, see `key_layout`.
+
+    Args:
+        queries: (G, C), frames that ask.
+        frames: (G or 1, M - 1), frames that a block holds; some may not exist.
+        num_frames, reach: As there.
+    """
     near = (queries[:, :, None] - frames[:, None, :]).abs() <= reach
     exists = (frames >= 0) & (frames < num_frames)
     visible = F.pad(near & exists[:, None, :], (1, 0), value=True)
@@ -104,9 +117,10 @@ def linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     There the time goes into reading the weight from memory, and for a single row one thread reads it all.
     Cut into a block of rows for each thread, it is read about twice as fast.
     """
-    single = x.numel() == layer.in_features and x.device.type == "cpu" and type(layer) is nn.Linear
-    # Compiled code would be broken off here, to ask for the number of threads.
-    if not single or torch.compiler.is_compiling() or torch.is_grad_enabled():
+    # Compiled code would be broken off below, to ask for the number of threads, and a trace for that of rows.
+    if torch.compiler.is_compiling() or torch.is_grad_enabled():
+        return layer(x)
+    if x.numel() != layer.in_features or x.device.type != "cpu" or type(layer) is not nn.Linear:
         return layer(x)
     blocks = torch.get_num_threads()
     if layer.out_features % blocks or torch.is_autocast_enabled("cpu"):

@@ -90,7 +90,7 @@ def check_annotations(
     elif any("segment(frames)" in item and "segment" not in item for item in annotations):
         found.complain('has times in frames only ("segment(frames)"); "segment" must give them in seconds')
         annotations = []
-    elif duration is not None and (latest := _latest_end(annotations)) > _longest(duration):
+    elif duration is not None and like_frames(latest := _latest_end(annotations), duration):
         found.complain(
             f"has a segment that ends at {latest:g}, but lasts {duration:g} s: the times seem to be counted "
             "in frames, and must be seconds"
@@ -129,7 +129,7 @@ def _take(
         found.complain(f"has a segment that begins at {begin:g} s, before the video")
     elif end <= begin:
         found.complain(f"has a segment from {begin:g} to {end:g} s, whose length is not positive")
-    elif duration is not None and (end > duration + END_TOLERANCE or begin >= duration):
+    elif duration is not None and beyond_end([Segment(begin, end, label)], duration):
         found.complain(f"has a segment from {begin:g} to {end:g} s, but lasts {duration:g} s")
     else:
         if duration is not None and end > duration:
@@ -175,9 +175,9 @@ def _latest_end(annotations: Sequence[Mapping[str, Any]]) -> float:
     return max((time for pair in pairs for time in pair if _is_number(time)), default=0.0)
 
 
-def _longest(duration: float) -> float:
-    """What no time of a video may exceed if it is in seconds."""
-    return max(_LIKE_FRAMES * duration, duration + END_TOLERANCE)
+def like_frames(end: float, duration: float) -> bool:
+    """Whether a segment ends so long after its video that its times seem to be numbers of frames."""
+    return end > max(_LIKE_FRAMES * duration, duration + END_TOLERANCE)
 
 
 def _is_number(value: Any) -> bool:

@@ -117,6 +117,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
         evaluated = cfg.TRAIN.EVAL_NUM_FRAMES if self._full_video else cfg.DATA.NUM_FRAMES
         self._num_frames = cfg.DATA.NUM_FRAMES if train else evaluated
         self._crop_size = cfg.DATA.TEST_CROP_SIZE if mode == "test" else cfg.DATA.TRAIN_CROP_SIZE
+        # What finds segments is told times; what only classifies, which frames it sees.
+        self._counts_time = self.whole_videos or cfg.VTN.LOCALIZATION_SCALES > 0
         self.num_samples = cfg.AUG.NUM_SAMPLE if mode == "train" else 1
         self._augment = _augmentation(cfg) if mode == "train" else None
         # Starts of the clips of a video, and places of the crops in each; training draws both every time.
@@ -252,8 +254,8 @@ class Vtnkinetics(torch.utils.data.Dataset):
             chosen = sampling.full_video_frame_indices(info.num_frames, num_frames=self._num_frames)
         else:
             chosen = sampling.clip_frame_indices(info.num_frames, info.fps, **timing)
-        frame_indices = info.on_screen(chosen)
-        return frame_indices, frame_indices
+        shown = info.on_screen(chosen)
+        return shown, chosen if self._counts_time else shown
 
     def _spatial_view(
         self, height: float, width: float, position: int, rng: np.random.Generator | None

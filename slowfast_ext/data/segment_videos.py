@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from fvcore.common.config import CfgNode
 
-from slowfast_ext.data.annotations import Segment, beyond_end
+from slowfast_ext.data.annotations import Segment, beyond_end, like_frames
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.feature_files import VideoFeatures
 from slowfast_ext.data.segments import read_segments
 from slowfast_ext.data.stored_videos import StoredVideos
-from slowfast_ext.video import VideoError, sampling
+from slowfast_ext.video import VideoError
 from slowfast_ext.video.probing import VideoInfo
 from slowfast_ext.video.sampling import places_of_moments
 
@@ -81,8 +81,7 @@ class _WithSegments:
     def _sample(self, info: VideoInfo | VideoFeatures, start: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames to show, and the numbers that they stand for, (T,) each."""
         self._timeline = info.num_frames, info.fps
-        chosen = sampling.full_video_frame_indices(info.num_frames, num_frames=self._num_frames)
-        return info.on_screen(chosen), chosen
+        return super()._sample(info, start)
 
     def _load(self, video: int, view: int) -> tuple[Any, torch.Tensor, str]:
         """As Vtnkinetics._load.
@@ -92,10 +91,10 @@ class _WithSegments:
         """
         loaded = super()._load(video, view)
         num_frames, fps = self._timeline
-        late = beyond_end(self.segments[video], num_frames / fps)
+        length = num_frames / fps
+        late = beyond_end(self.segments[video], length)
         if late is not None:
-            length = num_frames / fps
-            hint = " (are its times numbers of frames?)" if late.end > 2 * length else ""
+            hint = " (are its times numbers of frames?)" if like_frames(late.end, length) else ""
             raise VideoError(
                 f"{self.paths[video]}: its segment from {late.begin:g} to {late.end:g} s does not fit into "
                 f"the {length:.2f} s that can be read{hint}."

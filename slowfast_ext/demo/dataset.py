@@ -18,8 +18,7 @@ from slowfast_ext.demo import scenes
 from slowfast_ext.demo.videos import (
     PlannedAction,
     VideoPlan,
-    is_complete,
-    make_videos,
+    make_once,
     random_rate,
     random_size,
     write_annotations,
@@ -84,22 +83,8 @@ def plan_videos(settings: DatasetSettings) -> list[VideoPlan]:
 
 
 def make_dataset(out: Path, settings: DatasetSettings, *, say: Callable[[str], None] = print) -> None:
-    """Write the data set into `out`, unless it is there already.
-
-    Args:
-        out: Folder, made if need be. An unfinished earlier attempt is made again.
-        settings: Sizes and seed.
-        say: Receives progress lines where there is no terminal to draw a bar on.
-
-    Raises:
-        InputError: If `out` holds something else, or cannot be written.
-    """
-    if is_complete(out, settings):
-        say(f"data set in {out} is complete")
-        return
-    plans = plan_videos(settings)
-    make_videos(out, plans, say)
-    _write_lists(out, plans, settings)
+    """Write the data set into `out`, unless it is there already; see make_once."""
+    make_once(out, settings, plan_videos, _write_lists, say)
 
 
 def _write_lists(out: Path, plans: list[VideoPlan], settings: DatasetSettings) -> None:

@@ -19,8 +19,7 @@ from slowfast_ext.demo import scenes
 from slowfast_ext.demo.videos import (
     PlannedAction,
     VideoPlan,
-    is_complete,
-    make_videos,
+    make_once,
     random_rate,
     random_size,
     write_annotations,
@@ -103,21 +102,12 @@ def _plan_times(rng: np.random.Generator) -> tuple[int, int, list[tuple[int, int
 
 
 def make_long_videos(out: Path, settings: LongVideosSettings, *, say: Callable[[str], None] = print) -> None:
-    """Write the data set into `out`, unless it is there already.
+    """Write the data set into `out`, unless it is there already; see make_once."""
+    make_once(out, settings, plan_long_videos, _write_lists, say)
 
-    Args:
-        out: Folder, made if need be. An unfinished earlier attempt is made again.
-        settings: Sizes and seed.
-        say: Receives progress lines where there is no terminal to draw a bar on.
 
-    Raises:
-        InputError: If `out` holds something else, or cannot be written.
-    """
-    if is_complete(out, settings):
-        say(f"data set in {out} is complete")
-        return
-    plans = plan_long_videos(settings)
-    make_videos(out, plans, say)
+def _write_lists(out: Path, plans: list[VideoPlan], settings: LongVideosSettings) -> None:
+    """Write the text files."""
     write_classes(out)
     videos = {}
     for split in _SPLITS:

@@ -5,8 +5,6 @@ It can be stopped and started again at any point.
 
 import json
 import os
-import re
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -59,19 +57,19 @@ def run_demo(
     configs = [CONFIGS / "Demo" / f"{model}.yaml" for model in MODELS]
     # What does the same when it is typed.
     names = [f"configs/Demo/{config.name}" for config in configs]
-    typed = shlex.join(["compare", "--train", "--cfg", *names, "--out", str(out), *keys])
+    typed = ["compare", "--train", "--cfg", *names, "--out", str(out), *keys]
     rows = compare_models(
         configs,
         keys,
         out=out,
-        command=f"{as_typed('benchmark')} {typed}",
+        command=as_typed("benchmark", *typed),
         train=True,
         look_closer=lambda comparison, rows: _attention(comparison, rows, data, tell),
         say=say,
     )
     python = os.path.relpath(sys.executable) if sys.prefix != sys.base_prefix else "python"
     tell(f"\nAll of it is in {out.resolve()}; this run took {time.perf_counter() - started:.0f} s.")
-    program = re.sub("^python ", f"{python} ", as_typed("run_net"))
+    program = as_typed("run_net").replace("python ", f"{python} ", 1)
     tell("Next, on your own folder with train.csv, val.csv and test.csv (`path label` lines):")
     tell(f"  {program} {_NEXT}")
     return rows

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 from slowfast_ext.demo import scenes
 from vtn.errors import InputError
+
+_Settings = TypeVar("_Settings")
 
 ANNOTATIONS = "annotations.json"
 _SHORT_SIDE, _LONG_SIDE = 72, 96  # pixels, even: yuv420p halves them
@@ -98,12 +100,34 @@ def write_video(path: Path, frames: Iterator[np.ndarray], *, fps: int, width: in
         container.mux(stream.encode(None))
 
 
-def make_videos(out: Path, plans: Sequence[VideoPlan], say: Callable[[str], None]) -> None:
-    """Paint and write videos into `out`.
+def make_once(
+    out: Path,
+    settings: _Settings,
+    plan: Callable[[_Settings], list[VideoPlan]],
+    write_lists: Callable[[Path, list[VideoPlan], _Settings], None],
+    say: Callable[[str], None],
+) -> None:
+    """Make a data set in `out`, unless it is there already.
+
+    Args:
+        out: Folder, made if need be. An unfinished earlier attempt is made again.
+        settings: A dataclass with everything that determines the data set.
+        plan: Decides about its videos.
+        write_lists: Writes its text files, with `write_annotations` at the end.
+        say: Receives progress lines where there is no terminal to draw a bar on.
 
     Raises:
-        InputError: If the folder cannot be made.
+        InputError: If `out` holds something else, or cannot be written.
     """
+    if is_complete(out, settings):
+        say(f"data set in {out} is complete")
+        return
+    plans = plan(settings)
+    _make_videos(out, plans, say)
+    write_lists(out, plans, settings)
+
+
+def _make_videos(out: Path, plans: Sequence[VideoPlan], say: Callable[[str], None]) -> None:
     try:
         (out / "videos").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -90,7 +90,7 @@ class FoundSegments:
             self.true[item] = in_seconds(truth, num_frames, length, fps)
 
     def precision(self) -> AveragePrecision:
-        """Of all that was taken in, in any process; all must call it together, and have all of it then."""
+        """Of the segments of all processes, which all have afterwards; they must call it together."""
         for found, true in gather_objects((self.found, self.true)):
             self.found |= found
             self.true |= true
@@ -100,8 +100,12 @@ class FoundSegments:
         """Write what was found as ActivityNet's challenge takes it; returns the file."""
         results = {
             paths[item]: [
-                {"label": _name(label, class_names), "score": round(score, 6), "segment": span}
-                for span, label, score in as_rows(segments)
+                {
+                    "label": _name(label, class_names),
+                    "score": round(score, 6),
+                    "segment": [round(moment, _DIGITS) for moment in span],
+                }
+                for span, label, score in zip(*(column.tolist() for column in segments), strict=True)
             ]
             for item, segments in sorted(self.found.items())
         }
@@ -123,12 +127,6 @@ def in_seconds(segments: Segments, num_frames: int, length: float, fps: float) -
     spans, labels, scores = (column.detach().cpu() for column in segments)
     moments = moments_of_places(spans.double(), int(length), num_frames)
     return Segments(moments / fps, labels, scores.double())
-
-
-def as_rows(segments: Segments) -> list[tuple[list[float], int, float]]:
-    """Plain ([begin, end], label, score), by falling score; times rounded to a tenth of a millisecond."""
-    spans = [[round(moment, _DIGITS) for moment in span] for span in segments.spans.tolist()]
-    return list(zip(spans, segments.labels.tolist(), segments.scores.tolist(), strict=True))
 
 
 def entries_of(precision: AveragePrecision) -> dict[str, float]:

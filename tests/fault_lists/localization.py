@@ -90,9 +90,9 @@ FAULTS = [
     ),
     Fault(
         "another least score continues the file of the first",
-        "slowfast_ext/predict/command.py",
-        "if predictor.finds_segments else {})",
-        "if False else {})",
+        "slowfast_ext/predict/many.py",
+        "if predictor.finds_segments else {}",
+        "if False else {}",
         f"{OF_PREDICTIONS} -k another_least_score",
     ),
 ]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from counting_model import let_it_count
 
 import vtn
 from vtn.evidence import classify_subsets, group_by_time, occlusion, per_frame, removal_curves
@@ -85,35 +86,9 @@ def test_occlusion_takes_each_group_out_with_all_its_frames():
     torch.testing.assert_close(found.evidence[1], expected, atol=1e-6, rtol=1e-5)
 
 
-class Counting(torch.nn.Module):
-    """Stands in for the layers: the state of CLS is the sum of the frames, to know scores by hand."""
-
-    def __init__(self, encoder):
-        super().__init__()
-        self.positions = encoder.positions
-
-    def embed_frames(self, features, frame_indices, length):
-        return features
-
-    def embed_cls(self, token):
-        return torch.zeros_like(token)
-
-    def encode(self, cls, frames, num_frames, need_weights=False):
-        return sum((part.sum(1) for part in frames), cls[:, 0]), None
-
-
-def counting_model(monkeypatch) -> vtn.VTN:
-    model = make()
-    monkeypatch.setattr("vtn.evidence.check_in_parts", lambda *_: None)
-    model.temporal_encoder = Counting(model.temporal_encoder)
-    model.mlp_head = torch.nn.Identity()
-    model.num_classes = WIDTH
-    return model
-
-
 def test_curves_follow_the_order_of_importance(monkeypatch):
     """Class 0 has the logit that is the number of frames kept of those that speak for it; all others 0."""
-    model = counting_model(monkeypatch)
+    model = let_it_count(make(), monkeypatch)
     rows = torch.zeros(4, WIDTH)
     rows[[1, 3], 0] = 1.0
     curves = removal_curves(model, rows, None, torch.tensor([0.0, 5.0, 1.0, 4.0]), 0, points=5)
@@ -128,7 +103,7 @@ def test_curves_follow_the_order_of_importance(monkeypatch):
 
 
 def test_of_equally_important_frames_the_first_goes_first(monkeypatch):
-    model = counting_model(monkeypatch)
+    model = let_it_count(make(), monkeypatch)
     rows = torch.zeros(3, WIDTH)
     rows[0, 0] = 1.0
     curves = removal_curves(model, rows, None, torch.zeros(3), 0, points=4)
