@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Classes that are named, and the least score of segments that are, where nobody says otherwise.
+TOP, LEAST_SCORE = 5, 0.2
+
 
 @dataclass(frozen=True)
 class WindowScores:
@@ -74,7 +77,7 @@ class Prediction:
         """Length of the video."""
         return self.num_frames / self.fps if self.fps else 0.0
 
-    def top(self, count: int = 5) -> list[tuple[str, float]]:
+    def top(self, count: int = TOP) -> list[tuple[str, float]]:
         """The classes with the highest scores, the best first, as (name, score); none without scores."""
         if self.scores is None:
             return []

@@ -5,16 +5,15 @@ import functools
 import math
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slowfast_ext.jobs.options import add_runner, how_to_run
-from slowfast_ext.predict.answers import Prediction, ScoredSegment, WindowScores
+from slowfast_ext.predict.answers import LEAST_SCORE, TOP, Prediction, ScoredSegment, WindowScores
 from slowfast_ext.predict.inputs import add_videos, find_videos
-from slowfast_ext.predict.many import LEAST_SCORE, TOP, predict_many, require_segments_for
+from slowfast_ext.predict.many import predict_many, what_is_asked
 from slowfast_ext.predict.output import PredictionFile, require_page, require_writable
 from slowfast_ext.processes import interrupts_wait
 from slowfast_ext.progress import say_line, speaker, with_progress
@@ -59,13 +58,8 @@ def predict(argv: Sequence[str] | None = None) -> int:
 
     predictor = _predictor(args)
     beside = _predictor(args, args.page_beside) if args.page_beside else None
-    windows = {"window": args.window, "every": args.every}
-    require_segments_for(args.least_score, predictor)
-    show = {"top": args.top or TOP, "least_score": args.least_score or LEAST_SCORE}
-    file = None
-    if args.out:
-        seen = windows | ({"least_score": show["least_score"]} if predictor.finds_segments else {})
-        file = PredictionFile(args.out, predictor.fingerprint(**seen), **show)
+    windows, show, seen = what_is_asked(args, predictor)
+    file = PredictionFile(args.out, predictor.fingerprint(**seen), **show) if args.out else None
     try:
         say = speaker()
         failed, left = _done_before(videos, file, say)
@@ -133,8 +127,7 @@ def _explained(
         yield Prediction(video, predictor.class_names, error=str(error))
         return
     if not found.prediction.error:
-        command = f"{as_typed('predict')} {shlex.join(args.typed)}"
-        found.write(args.page, beside=other, command=command)
+        found.write(args.page, beside=other, command=as_typed("predict", *args.typed))
         say(f"page: {args.page} ({args.page.stat().st_size / 1e6:.1f} MB)")
     yield found.prediction
 
@@ -255,8 +248,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not files:
         raise InputError("there is no checkpoint: its file comes first, then videos")
     args.checkpoint, *args.videos = files
-    if not os.path.exists(args.checkpoint):
-        raise InputError(f"checkpoint {args.checkpoint}: no such file or folder")
+    for checkpoint in filter(None, (args.checkpoint, args.page_beside)):
+        if not os.path.exists(checkpoint):
+            raise InputError(f"checkpoint {checkpoint}: no such file or folder")
     args.overrides = [*overrides, *args.opts]
     if args.live is None and (args.rate is not None or args.format is not None):
         raise InputError("--rate and --format are for --live")
@@ -274,7 +268,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         raise InputError(f"--least-score is {args.least_score:g}: it must be above 0 and at most 1")
     if args.page_beside and not args.page:
         raise InputError("--page-beside is for --page: name the file of the page too")
-    if args.page and (args.live or args.window or args.every or args.features):
+    others = args.live, args.window, args.every, args.features
+    if args.page and any(value is not None for value in others):
         raise InputError(
             "--page explains one look at a whole video: it takes no --live, --window, --every and --features"
         )

@@ -19,7 +19,7 @@ from vtn.evidence import group_by_time, occlusion
 from vtn.temporal_encoder import TemporalEncoder
 
 # Pictures of a page, and bytes of all of them: a page of them is below 5 MB.
-MOST_PICTURES, _MOST_BYTES = 250, 3_100_000
+_MOST_PICTURES, _MOST_BYTES = 250, 3_100_000
 # Seconds of a stretch that is left out: the first with which there are at most so many.
 _STRETCHES, _MOST_STRETCHES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600), 120
 _SHORT_STRETCH = 0.1  # where all frames lie within a second
@@ -51,6 +51,7 @@ class Explained:
         shares: (T,), of the tokens the part that each frame has; sums to 1.
         times: (T,) seconds.
         evidence: None where the model gives none.
+        remark: Why it does not; empty if it does.
         picture_frames: Numbers in frame_indices of those that have a picture.
         pictures: JPEG files.
         unread: Begin and end in seconds of parts that cannot be decoded.
@@ -61,6 +62,7 @@ class Explained:
     shares: np.ndarray
     times: np.ndarray
     evidence: Evidence | None
+    remark: str
     picture_frames: np.ndarray
     pictures: list[bytes]
     unread: tuple[tuple[float, float], ...]
@@ -91,12 +93,13 @@ def model_in_words(cfg: CfgNode) -> str:
     return f"VTN of {cfg.VTN.BACKBONE}, {cfg.VTN.ATTENTION} attention"
 
 
-def explain_once(stream: FrameStream, model: torch.nn.Module, source: WatchedFrames) -> Explained:
+def explain_once(stream: FrameStream, model: torch.nn.Module, name: str, source: WatchedFrames) -> Explained:
     """Look at a video: decoded once, each frame encoded once.
 
     Args:
         stream: Of the model, with one clip for each video.
         model: In evaluation.
+        name: MODEL.MODEL_NAME.
         source: The video; its pictures are those of this look.
 
     Raises:
@@ -104,13 +107,13 @@ def explain_once(stream: FrameStream, model: torch.nn.Module, source: WatchedFra
     """
     (clip,) = stream.clips_of(source.info)
     frames, tokens, counts = clip[0].unique(return_inverse=True, return_counts=True)
-    every = -(-len(frames) // MOST_PICTURES)
+    every = -(-len(frames) // _MOST_PICTURES)
     picture_frames = np.arange(0, len(frames), every)
     source.watch(frames[picture_frames].tolist())
     answer, features = stream.look(source, clip)
     times = source.info.seconds_of(frames)
-    evidence = None
-    if features is not None and not why_no_evidence(model, ""):
+    evidence, remark = None, why_no_evidence(model, name)
+    if not remark:
         evidence = _evidence(model, features.float(), clip[1].to(features.device), tokens, times)
     return Explained(
         answer=answer,
@@ -118,6 +121,7 @@ def explain_once(stream: FrameStream, model: torch.nn.Module, source: WatchedFra
         shares=counts.numpy() / len(tokens),
         times=times.numpy(),
         evidence=evidence,
+        remark=remark,
         picture_frames=picture_frames,
         pictures=source.pictures(_MOST_BYTES),
         unread=_unread(source.info),

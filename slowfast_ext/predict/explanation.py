@@ -6,21 +6,20 @@ time, K classes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
 
 from slowfast_ext.files import write_text
 from slowfast_ext.host import get_installation
-from slowfast_ext.predict.answers import Prediction, best_classes
+from slowfast_ext.predict.answers import TOP, Prediction, best_classes
 from slowfast_ext.predict.explain import Evidence
 from slowfast_ext.report.evidence_page import evidence_page
 from slowfast_ext.report.evidence_parts import Film, Side, moments_of, time_in_words
+from slowfast_ext.report.html import as_text
 from slowfast_ext.report.machine import describe_machine
 from vtn.errors import InputError
 
-_TOP = 5
 _PACKAGES = ("vtn-pyslowfast", "torch", "timm", "av")
 _NOTES = (
     "Attention is the weight that the model's [CLS] token gives to a frame in one layer. It says where the "
@@ -112,15 +111,17 @@ class Explanation:
             "Machine": describe_machine(*_PACKAGES),
             "PySlowFast": get_installation().description,
         }
+        mean = next((one.frames_mean for one in both if one.frames_mean is not None), None)
+        labels = self._labels(both)
         return evidence_page(
-            self._film(next((one.frames_mean for one in both if one.frames_mean is not None), None)),
+            self._film(mean),
             [
-                one._side(self._labels(both), self.picture_frames, words)
+                one._side(labels, self.picture_frames, words)
                 for one, words in zip(both, _told_apart(both), strict=True)
             ],
             summary=self._summary(),
             missing=self._missing(),
-            notes=[*self._notes(both)],
+            notes=[*self._notes(mean)],
             facts=facts,
         )
 
@@ -135,13 +136,13 @@ class Explanation:
     def _repr_html_(self) -> str:
         """The page in a frame of its own, so that it and the notebook cannot touch each other."""
         look = 'style="width: 100%; height: 60rem; border: 0" sandbox="allow-scripts"'
-        title = escape(f"What the model saw in {self.prediction.path}".encode("utf-8", "replace").decode())
-        return f'<iframe title="{title}" {look} srcdoc="{escape(self.page())}"></iframe>'
+        title = as_text(f"What the model saw in {self.prediction.path}")
+        return f'<iframe title="{title}" {look} srcdoc="{as_text(self.page())}"></iframe>'
 
     def _labels(self, both: "list[Explanation]") -> list[int]:
         """Classes whose evidence the page has: the best ones, of two models of the same classes of both."""
         kinds = {(tuple(one.prediction.class_names or ()), len(one.prediction.scores)) for one in both}
-        found = [best_classes(one.prediction.scores, _TOP) for one in (both if len(kinds) == 1 else [])]
+        found = [best_classes(one.prediction.scores, TOP) for one in (both if len(kinds) == 1 else [])]
         return list(dict.fromkeys(label for labels in found for label in labels))
 
     def _film(self, mean: Evidence | None) -> Film:
@@ -164,11 +165,11 @@ class Explanation:
 
     def _side(self, labels: list[int], starts: np.ndarray, model: str) -> Side:
         prediction, mean = self.prediction, self.frames_mean
-        labels = labels or best_classes(prediction.scores, _TOP)
+        labels = labels or best_classes(prediction.scores, TOP)
         labels = sorted(labels, key=lambda label: -prediction.scores[label])
         return Side(
             model=model,
-            scores=prediction.top(_TOP),
+            scores=prediction.top(TOP),
             classes=[prediction.name(label) for label in labels],
             attention=None if mean is None else moments_of(mean.attention, starts),
             evidence=None if mean is None else mean.evidence.T[labels],
@@ -190,8 +191,8 @@ class Explanation:
         more = f" and in {len(self.unread) - 5} more places" if len(self.unread) > 5 else ""
         return f"{told} There are no frames {', '.join(shown)}{more}."
 
-    def _notes(self, both: "list[Explanation]") -> Iterator[str]:
-        if any(one.frames_mean is not None for one in both):
+    def _notes(self, mean: Evidence | None) -> Iterator[str]:
+        if mean is not None:
             yield from _NOTES
             if len(np.unique(self.shares)) > 1:
                 yield (
@@ -204,8 +205,8 @@ class Explanation:
                 f"Thinned: {len(self.picture_frames)} of the {len(self.frame_indices):,} frames that were "
                 f"looked at are shown. Each stands for {every} frames and has the sum of their attention."
             )
-        if self.stretches is not None:
-            length = float(self.stretches[0, 1] - self.stretches[0, 0])
+        if mean is not None:
+            length = float(mean.stretches[0, 1] - mean.stretches[0, 0])
             if length < 1:
                 yield f"All frames lie within a second, so stretches of {length:g} s are left out in turn."
             elif length > 1:

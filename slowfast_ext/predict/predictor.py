@@ -18,8 +18,8 @@ from slowfast_ext.engine.trained import checkpoint_in, has_controls, load_traine
 from slowfast_ext.files import feed
 from slowfast_ext.host import get_host
 from slowfast_ext.models import VTN
-from slowfast_ext.predict.answers import Prediction, ScoredSegment, WindowScores
-from slowfast_ext.predict.explain import explain_once, model_in_words, why_no_evidence
+from slowfast_ext.predict.answers import LEAST_SCORE, Prediction, ScoredSegment, WindowScores
+from slowfast_ext.predict.explain import explain_once, model_in_words
 from slowfast_ext.predict.explanation import Explanation
 from slowfast_ext.predict.loading import load_and_score
 from slowfast_ext.predict.settings import prediction_config
@@ -27,7 +27,7 @@ from slowfast_ext.predict.sources import FrameSource, source_of
 from slowfast_ext.predict.stream import FrameStream, SpanAnswer
 from slowfast_ext.predict.thumbnails import WatchedFrames
 from slowfast_ext.predict.videos import Span, checked_windows, spans_of
-from slowfast_ext.recipe import split_class_names
+from slowfast_ext.recipe import read_name_lines
 from slowfast_ext.video import VideoError
 from vtn.checkpoint import read_checkpoint
 from vtn.errors import InputError
@@ -164,7 +164,9 @@ class Predictor:
         """Whether the model says when something happens."""
         return bool(self.cfg.VTN.LOCALIZATION_SCALES)
 
-    def explain(self, video: Any, *, fps: float | None = None, least_score: float = 0.2) -> Explanation:
+    def explain(
+        self, video: Any, *, fps: float | None = None, least_score: float = LEAST_SCORE
+    ) -> Explanation:
         """Look once at one video, and find out what its frames mean to the answer.
 
         It is decoded once and each frame is encoded once.
@@ -186,7 +188,8 @@ class Predictor:
             )
         name, source = source_of(video, fps)
         watched = WatchedFrames(source)
-        found = source.with_repair(lambda: explain_once(self._stream, self.model, watched))
+        name_of_model = self.cfg.MODEL.MODEL_NAME
+        found = source.with_repair(lambda: explain_once(self._stream, self.model, name_of_model, watched))
         info = source.info
         segments = self._segments([Span(0, info.num_frames)], [found.answer], info.fps)
         facts = info.num_frames, len(found.frame_indices), info.fps
@@ -200,19 +203,21 @@ class Predictor:
             times=found.times,
             shares=found.shares,
             frames_mean=found.evidence,
-            remark=why_no_evidence(self.model, self.cfg.MODEL.MODEL_NAME),
+            remark=found.remark,
             picture_frames=found.picture_frames,
             pictures=tuple(found.pictures),
             unread=found.unread,
             segments=tuple(prediction.best_segments(least_score)),
         )
 
-    def fingerprint(self, **more: Any) -> str:
+    def fingerprint(self, *, window: float | None = None, every: float | None = None, **more: Any) -> str:
         """What tells predictions of other weights, settings or names from these: 16 hexadecimal digits.
 
         Args:
+            window, every: As for a call.
             **more: Plain values that matter too.
         """
+        more |= {"window": window, "every": every}
         digest = hashlib.blake2b(digest_size=8)
         feed(digest, self._checkpoint)
         sections = ("DATA", "MODEL", "VTN", "RESNET", "NONLOCAL", "SLOWFAST", "BN")
@@ -313,12 +318,7 @@ def _scored(segments: Segments) -> tuple[ScoredSegment, ...]:
 
 
 def _read_classes(path: Path, num_classes: int) -> tuple[str, ...]:
-    try:
-        names = split_class_names(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"--classes {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+    names = read_name_lines(path, f"--classes {path}")
     if len(names) != num_classes or not all(names) or any(map(has_controls, names)):
         raise InputError(
             f"--classes {path}: it has {len(names)} lines, and the model has {num_classes} classes: it must "

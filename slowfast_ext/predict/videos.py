@@ -14,7 +14,6 @@ from slowfast_ext.data.ledger import FAILED, OUTCOMES
 from slowfast_ext.data.stored_videos import StoredVideos
 from slowfast_ext.predict.sources import FrameInfo
 from slowfast_ext.video import VideoReader
-from slowfast_ext.video.sampling import full_video_frame_indices
 from slowfast_ext.video.transforms import SpatialView, crop_frames, scale_frames, take_view
 from vtn.errors import InputError
 
@@ -54,13 +53,6 @@ class _WithFacts:
     """
 
     _facts: torch.Tensor
-
-    def _sample(self, info: FrameInfo, start: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """As Vtnkinetics._sample, or for a model that finds segments as Vtnsegments does: evenly in time."""
-        shown, frame_indices = super()._sample(info, start)
-        if self.cfg.VTN.LOCALIZATION_SCALES:
-            frame_indices = full_video_frame_indices(info.num_frames, num_frames=self._num_frames)
-        return shown, frame_indices
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """As Vtnkinetics.__getitem__."""

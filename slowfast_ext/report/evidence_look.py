@@ -177,8 +177,7 @@ thead th { font-weight: 600; }
   .about dl { grid-template-columns: minmax(0, 1fr); }
 }
 @media (prefers-reduced-motion: no-preference) {
-  .scripted .top { top: .15rem; }
-.here { transition: left .12s, right .12s; }
+  .here { transition: left .12s, right .12s; }
 }
 @media print {
   .live, .scripted .plot::after { display: none; }

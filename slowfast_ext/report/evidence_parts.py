@@ -9,10 +9,11 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
 import numpy as np
+
+from slowfast_ext.report.html import as_text
 
 # Of a drawing, in its own units: it is stretched over the page.
 WIDTH, HEIGHT = 1000, 100
@@ -178,7 +179,7 @@ def rows_of(spans: Sequence[tuple[float, float]]) -> list[int]:
 
 def _svg(inside: str, label: str, kind: str, side: int) -> str:
     look = f'class="{kind}" data-side="{side}" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none"'
-    return f'<svg {look} role="img" aria-label="{escape(label)}">{inside}</svg>'
+    return f'<svg {look} role="img" aria-label="{as_text(label)}">{inside}</svg>'
 
 
 def _highest(film: Film, weights: np.ndarray) -> str:

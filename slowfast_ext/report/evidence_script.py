@@ -22,8 +22,8 @@ EVIDENCE_SCRIPT = """
   }
   const percent = part => `${words(100 * part, 3, 1)} %`;
   const signed = value => (value > 0 ? "+" : value < 0 ? "\\u2212" : "") + words(Math.abs(value), 2, 3);
-  function clock(seconds, digits = 2) {
-    if (seconds < 60) return `${seconds.toFixed(digits)} s`;
+  function clock(seconds) {
+    if (seconds < 60) return `${seconds.toFixed(2)} s`;
     const hundredths = Math.round(seconds * 100), minutes = Math.floor(hundredths / 6000);
     const rest = ((hundredths % 6000) / 100).toFixed(2).padStart(5, "0");
     if (minutes < 60) return `${minutes}:${rest}`;
@@ -64,7 +64,7 @@ EVIDENCE_SCRIPT = """
     });
     for (const kind in kinds) path(drawing, kind, kinds[kind]);
     path(drawing, "zero", `M0 ${zero.toFixed(2)}H${WIDTH}`);
-    const best = values.indexOf(high > 0 ? high : Math.max(...values));
+    const best = values.indexOf(Math.max(...values));
     const name = data.sides[side].classes[by(`class-${side}`).value];
     const [begin, end] = data.stretches[best].map(time => clock(time));
     drawing.setAttribute("aria-label",

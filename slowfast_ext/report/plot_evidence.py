@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import json
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 from slowfast_ext.processes import interrupts_wait
 from slowfast_ext.progress import speaker, with_progress
 from slowfast_ext.report.words import check_number, number_or, split_at_keys, without_controls
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from slowfast_ext.data.dataset import Vtnkinetics
-    from slowfast_ext.report.looks import Looker
+    from slowfast_ext.report.looks import Look, Looker
     from slowfast_ext.report.removal import Removal
+    from slowfast_ext.video.probing import VideoInfo
 
 _DESCRIPTION = (
     "Measure over a list of videos which frames really carry a VTN's answers, by deletion and insertion "
@@ -125,7 +127,7 @@ def _each(
         path = dataset.paths[item]
         try:
             look = looker.look(dataset, item)
-            fps = VideoReader(path).fps
+            info = VideoReader(path).info
         except VideoError as error:
             yield item, str(error)
             continue
@@ -134,13 +136,21 @@ def _each(
             looker.model,
             look,
             label,
-            fps=fps,
+            times=_times(looker, look, info),
             layers=layers,
             by=args.by,
             number=item,
             action_frames=actions.get(os.path.abspath(path)),
         )
         yield item, (removal, look.scores)
+
+
+def _times(looker: "Looker", look: "Look", info: "VideoInfo") -> "torch.Tensor":
+    """When the frames are shown that a look has; of a model that finds segments they are told as times."""
+    import torch
+
+    indices = torch.from_numpy(look.frame_indices)
+    return indices / info.fps if looker.cfg.VTN.LOCALIZATION_SCALES else info.seconds_of(indices)
 
 
 def _actions(data: Path) -> dict[str, list[int]]:
@@ -165,7 +175,7 @@ def _facts(args: argparse.Namespace, looker: "Looker", checkpoint: str) -> dict[
     digest = hashlib.sha256()
     feed(digest, checkpoint)
     return {
-        "command": shlex.join(sys.argv),
+        "command": as_typed("plot_evidence", *args.typed),
         "machine": describe_machine("torch", "timm"),
         "model": looker.name,
         "checkpoint": str(checkpoint),
@@ -254,6 +264,7 @@ def _write(path: Path, found: dict[str, Any]) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Options as given; `run`; `overrides`: the words from the first KEY on, and those after --opts."""
     args = _parser().parse_intermixed_args(argv)
+    args.typed = sys.argv[1:] if argv is None else list(argv)
     files, overrides = split_at_keys(args.words)
     if len(files) != 1:
         raise InputError(f"there are {len(files)} runs: name one checkpoint, or the folder of one run")

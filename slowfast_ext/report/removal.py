@@ -56,7 +56,7 @@ def measure_removal(
     look: Look,
     label: int,
     *,
-    fps: float,
+    times: torch.Tensor,
     layers: Sequence[int],
     by: Unit,
     number: int,
@@ -68,7 +68,7 @@ def measure_removal(
         model: In evaluation.
         look: The video as it saw it.
         label: Class whose score is followed.
-        fps: Frames of the file in a second.
+        times: (T,), when each frame is shown, seconds.
         layers: Of which attention gives an order, from 0; mean over heads.
         by: With "second" the frames of a second go together, and attention counts by its mean in the second.
             With "frame" attention and chance order single frames; occlusion is by second all the same, since
@@ -78,7 +78,7 @@ def measure_removal(
     """
     device = look.features.device
     indices = torch.as_tensor(look.frame_indices, device=device)
-    seconds = group_by_time(indices, fps)
+    seconds = group_by_time(times.to(device), 1)
     _, seconds = seconds.unique(return_inverse=True)  # those in which there are frames
     evidence = occlusion(model, look.features, indices, seconds).evidence[:, label]
     units = seconds if by == "second" else torch.arange(len(seconds), device=device)

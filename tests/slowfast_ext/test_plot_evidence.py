@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_the_curves_are_means_of_what_the_model_says_of_the_frames_that_remain(r
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert (found["checkpoint"], found["checkpoint_sha256"]) == (str(checkpoint), digest)
     assert (found["num_videos"], found["failed"], found["split"]) == (3, [], "test")
-    assert found["command"]
+    assert found["command"] == f"vtn plot_evidence {shlex.join(words)}"
     assert found["machine"]
     out = capsys.readouterr().out
     area = found["orders"]["random"]["deletion_area"]
@@ -138,7 +139,7 @@ def test_a_checkpoint_a_split_some_videos_and_the_true_class(run, quick, monkeyp
     assert seen == [(0, 0, 0), (2, 2, 2), (4, 4, 4)]  # of seven; the label is the number, modulo five
     found = written(folder, "val")
     assert (found["num_videos"], found["followed"]) == (3, "true")
-    assert found["command"]
+    assert found["command"] == f"vtn plot_evidence {shlex.join(words)}"
 
 
 def test_stored_features_say_the_same(run, quick, tmp_path):

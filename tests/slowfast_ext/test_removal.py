@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from counting_model import let_it_count
 
 import vtn
 from slowfast_ext.report import removal
@@ -15,31 +16,12 @@ WIDTH, FRAMES, SECONDS, FPS = 12, 40, 20, 2.0
 SPEAKING = 13  # the second whose two frames speak for class 3
 
 
-class Counting(torch.nn.Module):
-    """Stands in for the layers: the state of CLS is the sum of the frames that are kept."""
-
-    def __init__(self, encoder):
-        super().__init__()
-        self.positions = encoder.positions
-
-    def embed_frames(self, features, frame_indices, length):
-        return features
-
-    def embed_cls(self, token):
-        return torch.zeros_like(token)
-
-    def encode(self, cls, frames, num_frames, need_weights=False):
-        return sum((part.sum(1) for part in frames), cls[:, 0]), None
-
-
 @pytest.fixture
 def model(monkeypatch) -> vtn.VTN:
     """Logits are the sums of the features of the frames."""
     backbone = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
     made = vtn.VTN(backbone, WIDTH, num_heads=3, attention_window=4, num_layers=2).eval()
-    monkeypatch.setattr("vtn.evidence.check_in_parts", lambda *_: None)
-    made.temporal_encoder, made.mlp_head = Counting(made.temporal_encoder), torch.nn.Identity()
-    return made
+    return let_it_count(made, monkeypatch)
 
 
 @pytest.fixture
@@ -57,8 +39,13 @@ def look() -> Look:
     return Look(Path("a.mp4"), scores, attention.numpy(), np.arange(FRAMES), features)
 
 
+def times_of(look: Look, fps: float) -> torch.Tensor:
+    return torch.from_numpy(look.frame_indices) / fps
+
+
 def measure(model, look, by="second", **more) -> Removal:
-    return measure_removal(model, look, 3, fps=FPS, layers=range(2), by=by, number=0, **more)
+    times = times_of(look, FPS)
+    return measure_removal(model, look, 3, times=times, layers=range(2), by=by, number=0, **more)
 
 
 def score(kept: int) -> float:
@@ -128,13 +115,13 @@ def test_attention_of_a_second_is_its_mean(model, look, monkeypatch):
     flat = vtn.evidence.RemovalCurves(*torch.zeros(3, removal.POINTS))
     attention = np.tile(np.float32([1, 1, 1, 1, 2]), (1, 3, 1))
     some = Look(look.path, look.scores, attention, indices, look.features[:5])
-    measure_removal(model, some, 3, fps=4.0, layers=[0], by="second", number=0)
+    measure_removal(model, some, 3, times=times_of(some, 4.0), layers=[0], by="second", number=0)
     assert importances[removal.RANDOM_ORDERS].tolist() == [1, 1, 1, 1, 2]
 
 
 def test_random_orders_follow_from_the_number_of_the_video(model, look):
     one, same, other = (
-        measure_removal(model, look, 3, fps=FPS, layers=[0], by="frame", number=number)
+        measure_removal(model, look, 3, times=times_of(look, FPS), layers=[0], by="frame", number=number)
         for number in (4, 4, 5)
     )
     np.testing.assert_array_equal(one.random_areas, same.random_areas)
