@@ -8,13 +8,12 @@ those of this process on its core, so that others on the machine count little.
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnxruntime
 import torch
-from common import check_out, in_turn, ratio, write_record
+from common import check_out, cpu_seconds, in_turn, ratio, write_record
 
 import vtn
 from slowfast_ext.cli import run_safely
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def written(predictor: Predictor, form: TorchForm | OnnxForm, folder: Path) -> dict:
     """Seconds of an export with its comparison, and what it says of sizes and differences."""
     said: list[str] = []
-    took = seconds(lambda: write_programs(predictor, folder / form.suffix[1:], form, said.append))
+    took = cpu_seconds(lambda: write_programs(predictor, folder / form.suffix[1:], form, said.append))
     row = {"what": f"export as {form.suffix}", "ours": took, "unit": "s"}
     print("\n".join(said))
     return row | {"against": None, "theirs": None, "ratio": None, "target": None, "said": said}
@@ -87,16 +86,9 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 def beside(what: str, ours: Callable[[], object], theirs: Callable[[], object], turns: int) -> dict:
     """onnxruntime beside PyTorch; the ratio is how many times faster onnxruntime is."""
     with torch.inference_mode():
-        row = in_turn(lambda: seconds(ours), lambda: seconds(theirs), turns)
+        row = in_turn(lambda: cpu_seconds(ours), lambda: cpu_seconds(theirs), turns)
     row |= {"what": what, "against": "PyTorch", "unit": "s"}
     return row | ratio(row, inverse=True) | {"better": "higher", "target": None}
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """How long it takes on the core."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The command line of tools/benchmark.py."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ def benchmark(argv: Sequence[str] | None = None) -> int:
         InputError: For a wrong command line, and whatever else can be known before work starts.
     """
     argv = sys.argv[1:] if argv is None else argv
-    typed = f"{as_typed('benchmark')} {shlex.join(argv)}"
+    typed = as_typed("benchmark", *argv)
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     flags = [word for word in rest if word.startswith("--")]

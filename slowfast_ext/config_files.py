@@ -50,8 +50,9 @@ def find_base(path: str) -> Path:
     """
     if os.path.isfile(path):
         return Path(path)
-    name = "/".join(PurePosixPath(path).parts[-2:])
-    if name in config_names():
+    parts = PurePosixPath(path).parts
+    name = "/".join(parts[-2:])
+    if name in config_names() and ".." not in parts:  # with it a certain file is meant
         return CONFIGS / name
     raise _missing(f"_BASE_ {path}", name)
 

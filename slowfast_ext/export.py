@@ -72,13 +72,11 @@ def _export_programs(path: Path, args: argparse.Namespace) -> None:
     # Not above: --help and weights need none of it.
     from slowfast_ext.predict import Predictor
     from slowfast_ext.programs import write_programs
-    from slowfast_ext.programs.forms import DEFAULT_OPSET, OnnxForm, TorchForm
+    from slowfast_ext.programs.forms import OnnxForm, TorchForm
 
     beside = path.with_name(f"{path.stem.replace('checkpoint', 'programs')}_{args.to}")
     out = beside if args.out is None else args.out
-    form = (
-        TorchForm() if args.to == "torch" else OnnxForm(DEFAULT_OPSET if args.opset is None else args.opset)
-    )
+    form = TorchForm() if args.to == "torch" else OnnxForm(args.opset)
     predictor = Predictor(path, config=args.cfg, overrides=[*args.opts, "NUM_GPUS", "0"])
     write_programs(predictor, out, form, print)
     print(f"the programs of {path} are written to {out}")

@@ -23,7 +23,8 @@ from slowfast_ext.cli import COMMANDS
 from slowfast_ext.version import __version__
 
 pytest.importorskip("setuptools", minversion="77")
-NOT_SOURCES = (".*", "__pycache__", "*.egg-info", "build", "dist", "outputs", "tmp", "SlowFast", "wheels")
+MADE_HERE = ("__pycache__", "*.egg-info", "build", "dist", "outputs", "tmp", "videos", "wheels")
+NOT_SOURCES = (".*", "SlowFast", *MADE_HERE)
 # What messages say of PySlowFast main's own tools/.
 OF_MAIN = ("main's own tools/run_net.py", "tools/run_net.py and utils/ava_eval_helper.py")
 # Calls the program for each command, in one process: what is loaded, and from where.

@@ -106,7 +106,7 @@ def scale_by_halves(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return scaled
 
 
-def are_probabilities(scores: torch.Tensor) -> bool:
+def _are_probabilities(scores: torch.Tensor) -> bool:
     """Whether each row is a distribution over the classes: those of sigmoids, or a maximum, are none."""
     return bool((scores >= 0).all()) and bool(((scores.sum(dim=1) - 1).abs() < _ROUNDING).all())
 
@@ -116,7 +116,7 @@ def calibration(scores: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
 
     No temperature is judged on videos that it was fitted on. One video alone has none.
     """
-    if not are_probabilities(scores):
+    if not _are_probabilities(scores):
         return {}
     found = _numbers(scores, labels)
     if len(scores) > 1:

@@ -112,7 +112,8 @@ class OnnxForm:
 
     suffix = ".onnx"
 
-    def __init__(self, opset: int = DEFAULT_OPSET) -> None:
+    def __init__(self, opset: int | None = None) -> None:
+        opset = DEFAULT_OPSET if opset is None else opset
         if opset not in OPSETS:
             raise InputError(
                 f"--opset is {opset}: torch.onnx writes {OPSETS.start} to {OPSETS.stop - 1}; leave it out "
@@ -121,8 +122,7 @@ class OnnxForm:
         missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
         if missing:
             raise InputError(
-                f"--to onnx needs packages that are not installed ({', '.join(missing)}): type "
-                "`pip install -e '.[export]' -c constraints.txt` in the folder of this project"
+                f"--to onnx needs packages that are not installed: type `pip install {' '.join(missing)}`"
             )
         self._opset = opset
 

@@ -14,7 +14,7 @@ from slowfast_ext.programs.check import explained, require_equal
 from slowfast_ext.programs.facts import program_facts
 from slowfast_ext.programs.forms import Form, OnnxForm, Program, TorchForm
 from vtn.errors import InputError
-from vtn.temporal_program import TemporalProgram, check_portable
+from vtn.temporal_program import TemporalProgram
 
 NAMES = ("backbone", "temporal")
 # What a folder may hold that is written anew.
@@ -39,16 +39,15 @@ def write_programs(predictor: Predictor, out: Path, form: Form, say: Callable[[s
         raise InputError(
             f"the model is a {type(model).__name__}: only a VTN has programs; --to safetensors takes any"
         )
-    with said_in_keys():
-        check_portable(model)
-    _say_what_is_left_out(predictor.cfg, say)
-    # As in files of predictions of whole videos.
-    fingerprint = predictor.fingerprint(window=None, every=None)
-    facts = program_facts(model, predictor.cfg, predictor.class_names, fingerprint, **form.software())
     crop_size = predictor.cfg.DATA.TEST_CROP_SIZE
+    with said_in_keys():
+        programs = _programs(model, crop_size)
+    _say_what_is_left_out(predictor.cfg, say)
+    fingerprint = predictor.fingerprint()
+    facts = program_facts(model, predictor.cfg, predictor.class_names, fingerprint, **form.software())
     try:
         with whole_folder(out, may_hold=_OURS) as folder:
-            for program in _programs(model, crop_size):
+            for program in programs:
                 path = folder / f"{program.name}{form.suffix}"
                 with explained(f"the {program.name} cannot be traced"):
                     form.write(program, facts, path)

@@ -4,6 +4,7 @@ from fault_lists import Fault
 
 _CHECK = "slowfast_ext/programs/check.py"
 _FILES = "slowfast_ext/files.py"
+_WINDOW = "projects/vtn/window_attention.py"
 _TEMPORAL = "projects/vtn/temporal_program.py"
 _TESTS = "tests/slowfast_ext/programs/test_programs.py"
 _GRAPH = "tests/projects/vtn/test_temporal_program.py"
@@ -26,17 +27,17 @@ FAULTS = [
     ),
     Fault(
         "an exported frame sees one frame less on each side",
-        _TEMPORAL,
+        _WINDOW,
         ".abs() <= reach",
         ".abs() < reach",
         f"{_GRAPH} -k neighbours_once",
     ),
     Fault(
-        "the last exported frame is seen twice",
-        _TEMPORAL,
-        "(shown < num_frames)",
-        "(shown <= num_frames)",
-        f"{_GRAPH} -k what_classify_gives",
+        "the last frame is seen twice",
+        _WINDOW,
+        "(frames < num_frames)",
+        "(frames <= num_frames)",
+        "tests/projects/vtn/test_window_attention.py",
     ),
     Fault(
         "a trace of long videos takes no short ones",
