@@ -48,7 +48,7 @@ def how_to_run(args: argparse.Namespace) -> HowToRun | None:
             if (value := getattr(args, option)) is not None and value is not False:
                 raise InputError(f"--{option.replace('_', '-')} is for very many videos: add --runner local")
         return None
-    if args.workers is not None:
+    if getattr(args, "workers", None) is not None:
         raise InputError("--workers is not for --runner: --processes says how many look at videos")
     if args.out is None:
         raise InputError("--runner fills a folder: name it with --out DIR")
