@@ -112,6 +112,10 @@ class FeatureRows:
         finally:
             folder.close()
 
+    def is_current(self) -> bool:
+        """As JobOutput."""
+        return self.path.exists()
+
     def is_sound(self, row: str) -> bool:
         """As JobOutput: by the size of the file of features."""
         entry = json.loads(row)

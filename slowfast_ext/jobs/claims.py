@@ -42,7 +42,7 @@ class Member:
         self._claims, self._members = folder / "claims", folder / "members"
         self._path, self._held = self._members / self.name, set()
         pids = [os.getpid(), *([parent] if parent else [])]
-        self._owner = json.dumps({"host": _host(), "processes": [[pid, start_time(pid)] for pid in pids]})
+        self._owner = json.dumps({"host": this_host(), "processes": [[pid, start_time(pid)] for pid in pids]})
         part = self._members / f".{self.name}"
         try:
             part.write_text(self._owner + "\n", encoding="utf-8")
@@ -97,7 +97,7 @@ class Member:
         """Whether a process may still be at work: known of this machine, else told from its signs of life."""
         try:
             owner, _ = read_member(self._members / name)
-            if owner["host"] == _host():
+            if owner["host"] == this_host():
                 return any(
                     began is not None and began == start_time(pid) for pid, began in owner["processes"]
                 )
@@ -148,7 +148,7 @@ def read_member(path: Path) -> tuple[dict[str, Any], tuple[str, str, float]]:
     return json.loads(owner), (bucket, video, since)
 
 
-def _host() -> str:
+def this_host() -> str:
     """This machine; containers that share a name have other numbers for processes."""
     with contextlib.suppress(OSError):
         return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"

@@ -149,7 +149,7 @@ def _merge(
             told = json.loads(path.read_text())
         except (OSError, ValueError):
             told = {}
-        if told.get("rows") != signature or not (job.output.path.exists() and job.manifest.exists()):
+        if told.get("rows") != signature or not (job.output.is_current() and job.manifest.exists()):
             path.unlink(missing_ok=True)
             merged = merge_rows(job, plan, records)
             told = {"rows": signature, "reasons": dict(merged.reasons), "damaged": merged.damaged}

@@ -107,6 +107,10 @@ class LinesOutput:
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {reason_of(error)}.") from error
 
+    def is_current(self) -> bool:
+        """As JobOutput."""
+        return self.path.exists()
+
     def is_sound(self, row: str) -> bool:
         """As JobOutput."""
         return True

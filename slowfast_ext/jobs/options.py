@@ -98,10 +98,24 @@ def _cores() -> int:
 
 
 def run_and_tell(
-    job: VideoJob, args: argparse.Namespace, videos: list[str], how: HowToRun, say: Callable[[str], None]
+    job: VideoJob,
+    args: argparse.Namespace,
+    videos: list[str],
+    how: HowToRun,
+    say: Callable[[str], None],
+    finish: Callable[[], None] | None = None,
 ) -> int:
-    """Run a job, and say how it stands; the exit status is 1 if videos have failed."""
-    lists = [Path(name) for name in args.list]
+    """Run a job, and say how it stands; the exit status is 1 if videos have failed.
+
+    Args:
+        job: The job.
+        args: Of a command line with the options of add_runner.
+        videos: Paths.
+        how: What this command does of the job.
+        say: Receives lines for a person.
+        finish: Says what has come of a job whose output is written, in place of the sentence here.
+    """
+    lists = [Path(name) for name in getattr(args, "list", ())]
     if not (videos or lists):
         raise InputError("there is no video: name files, folders or patterns, or a list with --list FILE")
     try:
@@ -113,7 +127,9 @@ def run_and_tell(
     for reason, count in outcome.reasons.most_common(_REASONS):
         print(f"{count} failed: {without_controls(reason)}", file=sys.stderr)
     sound = f"{outcome.done - outcome.failed} of {outcome.num_videos} videos"
-    if outcome.is_complete:
+    if outcome.is_complete and finish is not None:
+        finish()
+    elif outcome.is_complete:
         say(f"{sound}, {outcome.failed} failed: {job.output.path}; of each video: {job.manifest}")
     else:
         say(

@@ -54,6 +54,9 @@ class JobOutput(Protocol):
             InputError: If that is not possible.
         """
 
+    def is_current(self) -> bool:
+        """Whether what was written of the same rows may stay."""
+
     def is_sound(self, row: str) -> bool:
         """Whether what a row speaks of is there."""
 

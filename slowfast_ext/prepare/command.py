@@ -1,10 +1,10 @@
 """The command line of tools/prepare_dataset.py."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from slowfast_ext.jobs.options import LOCAL, add_runner, how_to_run
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.folders import plan_folders
 from slowfast_ext.prepare.kinetics import plan_kinetics
@@ -14,6 +14,7 @@ from slowfast_ext.prepare.process import Work
 from slowfast_ext.prepare.run import Settings, prepare
 from slowfast_ext.prepare.segments import plan_segments
 from slowfast_ext.prepare.split_files import plan_split_files
+from slowfast_ext.progress import speaker
 
 _EPILOG = (
     "Writes train.csv, val.csv, test.csv, classes.txt, failures.csv, class_counts.csv, report.md and "
@@ -31,17 +32,16 @@ def prepare_dataset(argv: Sequence[str] | None = None) -> None:
         InputError: For bad input, before videos are read.
     """
     args = build_parser().parse_args(argv)
-    settings = Settings(
-        out=args.out,
-        work=Work(args.verify, args.short_side, args.crf),
-        jobs=args.jobs,
-        timeout=args.timeout,
-        separator=args.separator,
-        retry_failed=args.retry_failed,
-    )
+    settings = Settings(args.out, Work(args.verify, args.short_side, args.crf), args.separator)
+    how = how_to_run(args)
+    plan, originals = _plan(args)
+    prepare(plan, originals, settings, f"{args.title}: {args.videos}", args, how, say=speaker())
+
+
+def _plan(args: argparse.Namespace) -> tuple[Plan, Path]:
+    """The plan, and where the videos are; the index of all files is not kept."""
     index = VideoIndex(args.videos, without=args.out)
-    plan: Plan = args.plan(args, index)
-    prepare(plan, index, settings, f"{args.title}: {args.videos}", say=lambda line: print(line, flush=True))
+    return args.plan(args, index), index.folder
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -168,15 +168,10 @@ def _add_kind(
         help="decode every frame, or read packets and decode one frame (default %(default)s); "
         "copying always decodes every frame",
     )
-    cores = len(os.sched_getaffinity(0))
-    add("--jobs", type=int, default=cores, help="processes (default: the %(default)s cores)")
-    add(
-        "--timeout",
-        type=float,
-        default=1800.0,
-        metavar="SECONDS",
-        help="a video that takes longer is given up as one that hangs (default %(default)g)",
-    )
     add("--retry-failed", action="store_true", help="try again what failed in an earlier run")
     add("--separator", default=" ", help="between path and label (default: a space; the last one counts)")
+    add_runner(parser)
+    parser.set_defaults(runner=LOCAL)
+    add("--jobs", dest="processes", type=int, metavar="N", help="the same as --processes")
+    add("--timeout", dest="video_timeout", type=float, metavar="SECONDS", help="the same as --video-timeout")
     return parser

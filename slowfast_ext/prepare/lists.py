@@ -8,6 +8,7 @@ from pathlib import Path
 from slowfast_ext.data.annotations import AnnotatedVideo, beyond_end
 from slowfast_ext.data.segments import SEGMENTS, write_segments
 from slowfast_ext.files import to_csv, write_text
+from slowfast_ext.prepare.copies import Copies
 from slowfast_ext.prepare.plan import SPLITS, Plan, PlanEntry
 from slowfast_ext.prepare.process import Outcome
 
@@ -24,7 +25,7 @@ class PreparedDataset:
     Attributes:
         plan: What was to be listed.
         outcomes: By path of the original.
-        copies: Path of the copy by path of the original; empty if none are made.
+        copies: Where the copies are; None if none are made.
         listed: Entries of each split that are listed.
         problems: A row for each entry with something wrong: outcome (missing, failed, incomplete, repeated,
             contradictory), listed (yes or no), split, class, path, reason.
@@ -33,7 +34,7 @@ class PreparedDataset:
 
     plan: Plan
     outcomes: dict[str, Outcome]
-    copies: dict[str, str] = field(default_factory=dict)
+    copies: Copies | None = None
     listed: dict[str, list[PlanEntry]] = field(default_factory=dict)
     problems: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -194,7 +195,7 @@ def class_counts(result: PreparedDataset) -> list[dict[str, str | int]]:
 
 def listed_path(result: PreparedDataset, entry: PlanEntry, out: Path) -> str:
     """The path of an entry as its list has it."""
-    path = result.copies.get(entry.path, entry.path)
+    path = entry.path if result.copies is None else result.copies.of(entry.path)
     within = os.path.relpath(path, out.absolute())
     # A reader strips spaces at the start of a line.
     outside = within == ".." or within.startswith("../") or within != within.lstrip()

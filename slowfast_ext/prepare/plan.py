@@ -61,6 +61,11 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     copies: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def paths(self) -> Iterator[str]:
+        """The files, each once, in the order of the entries."""
+        return iter(dict.fromkeys(entry.path for entry in self.entries if entry.path))
+
     def copy_missing_splits(self) -> None:
         """Let the evaluation list that the data set does not have be a copy of the one that it has."""
         found = {entry.split for entry in self.entries}

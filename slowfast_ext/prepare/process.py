@@ -1,13 +1,12 @@
-"""What is done to each video, in a process of its own: read all of it, and copy it if asked to."""
+"""What is done to a video: read all of it, and copy it if asked to."""
 
-import contextlib
 import errno
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import av
 
+from slowfast_ext.prepare.copies import Copies
 from slowfast_ext.prepare.reencode import copy_size, reencode_video
 from slowfast_ext.video import VideoError, VideoReader
 from vtn.errors import InputError
@@ -32,24 +31,11 @@ class Work:
     crf: int = 20
 
     @property
-    def name(self) -> str:
-        """What was done to a video, for the journal: only the same work need not be done again."""
-        return f"copy {self.short_side} crf {self.crf}" if self.short_side else f"verify {self.verify}"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One video.
-
-    Attributes:
-        path: The file, absolute.
-        copy: Where a copy is to be; empty for none.
-        work: What to do.
-    """
-
-    path: str
-    copy: str
-    work: Work
+    def settings(self) -> dict[str, str | int]:
+        """Those that decide what comes of a video: only the same work need not be done again."""
+        if self.short_side:
+            return {"verify": "full", "short_side": self.short_side, "crf": self.crf}
+        return {"verify": self.verify, "short_side": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +49,6 @@ class Outcome:
         fps: Average rate, frames per second.
         width: As shown, of the file that is listed, pixels.
         height: Likewise.
-        copy_bytes: Size of the copy; 0 if there is none.
     """
 
     reason: str = ""
@@ -72,7 +57,6 @@ class Outcome:
     fps: float = 0.0
     width: int = 0
     height: int = 0
-    copy_bytes: int = 0
 
     @property
     def seconds(self) -> float:
@@ -80,14 +64,13 @@ class Outcome:
         return self.num_frames / self.fps if self.fps else 0.0
 
 
-def part_of(copy: str) -> Path:
-    """Where a copy is written until it is complete."""
-    path = Path(copy)
-    return path.with_name(f".{path.name}.part")
-
-
-def process_video(job: Job) -> Outcome:
+def process_video(path: str, work: Work, copies: Copies | None = None) -> Outcome:
     """Do the work on one video.
+
+    Args:
+        path: The file.
+        work: What to do.
+        copies: Where copies go, if any are made.
 
     Returns:
         What became of it; whatever is wrong with the file is a reason, not an exception.
@@ -96,39 +79,31 @@ def process_video(job: Job) -> Outcome:
         InputError: If copies cannot be written; other videos would fare no better.
     """
     try:
-        reader = VideoReader(job.path)
-        if job.copy:
-            return _copy(job, reader)
-        if job.work.verify == "full":
+        reader = VideoReader(path)
+        if copies is not None:
+            return _copy(reader, path, work, copies)
+        if work.verify == "full":
             reader.verify()
     except VideoError as error:
         # FFmpeg's errors arrive as VideoErrors; the one behind it tells a full disk from a bad video.
-        _check_disk(job, error.__cause__)
+        _check_disk(path, copies, error.__cause__)
         return Outcome(str(error))
     except (OSError, av.FFmpegError) as error:
-        _check_disk(job, error)
-        return Outcome(f"{job.path} cannot be read or copied: {error.strerror}.")
+        _check_disk(path, copies, error)
+        return Outcome(f"{path} cannot be read or copied: {error.strerror}.")
     return _usable(reader, reader.info.width, reader.info.height)
 
 
-def _check_disk(job: Job, error: BaseException | None) -> None:
-    if job.copy and getattr(error, "errno", None) in _DISK_ERRORS:
-        raise InputError(f"cannot write {job.copy}: {os.strerror(error.errno)}.") from error
+def _check_disk(path: str, copies: Copies | None, error: BaseException | None) -> None:
+    if copies is not None and getattr(error, "errno", None) in _DISK_ERRORS:
+        raise InputError(f"cannot write {copies.of(path)}: {os.strerror(error.errno)}.") from error
 
 
-def _usable(reader: VideoReader, width: int, height: int, copy_bytes: int = 0) -> Outcome:
-    return Outcome("", reader.missing, len(reader.info.decodable), reader.fps, width, height, copy_bytes)
+def _usable(reader: VideoReader, width: int, height: int) -> Outcome:
+    return Outcome("", reader.missing, len(reader.info.decodable), reader.fps, width, height)
 
 
-def _copy(job: Job, reader: VideoReader) -> Outcome:
-    """Write the copy under a temporary name; it gets its own when it is complete."""
-    part = part_of(job.copy)
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        reencode_video(reader, part, short_side=job.work.short_side, crf=job.work.crf)
-        num_bytes = part.stat().st_size
-        part.replace(job.copy)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
-    return _usable(reader, *copy_size(reader.info, job.work.short_side), num_bytes)
+def _copy(reader: VideoReader, path: str, work: Work, copies: Copies) -> Outcome:
+    with copies.new(path) as part:
+        reencode_video(reader, part, short_side=work.short_side, crf=work.crf)
+    return _usable(reader, *copy_size(reader.info, work.short_side))

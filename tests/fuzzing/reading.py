@@ -16,7 +16,7 @@ from fuzzing.evidence import find_evidence
 from fuzzing.kinds import SIZE, Kind
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, decode_outcomes
-from slowfast_ext.prepare.process import Job, Work, process_video
+from slowfast_ext.prepare.process import Work, process_video
 from slowfast_ext.video.decoding import MissingFrames, decode_frames, repair_video
 from slowfast_ext.video.opening import Damage, VideoError
 from slowfast_ext.video.probing import VideoInfo, probe_video
@@ -177,7 +177,7 @@ def _item(path: Path, folder: Path, mode: str) -> Outcome:
 
 
 def _prepare(path: Path) -> Outcome:
-    found = process_video(Job(str(path), "", Work("full")))
+    found = process_video(str(path), Work("full"))
     if found.reason:
         return Outcome(FAILED, found.reason)
     return Outcome(REPAIRED if found.missing else USED, found.missing)

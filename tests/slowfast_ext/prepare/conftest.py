@@ -1,6 +1,7 @@
-"""A folder of empty files that are called like videos: plans open none."""
+"""Folders of videos: of empty files that are called like them, as plans open none, and of painted ones."""
 
 import pytest
+from prepared import paint_folder
 
 from slowfast_ext.prepare.find import VideoIndex
 
@@ -17,3 +18,9 @@ def videos(tmp_path):
         return VideoIndex(tmp_path / "videos", without=tmp_path / "out")
 
     return make
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data set of eight videos, see paint_folder."""
+    return paint_folder(tmp_path / "my videos")

@@ -1,53 +1,20 @@
 """A data set from its videos to its lists: what is listed, what is left out and why, what is done again."""
 
-import csv
-import json
 import os
-import signal
 
 import pytest
+from prepared import prepare_folder, prepare_plan, problems
 from videos import make_video
 
 from slowfast_ext.data.video_list import read_video_list
-from slowfast_ext.prepare import run
+from slowfast_ext.prepare import lists, report
+from slowfast_ext.prepare.copies import Copies
 from slowfast_ext.prepare.find import VideoIndex
 from slowfast_ext.prepare.folders import plan_folders
-from slowfast_ext.prepare.journal import Journal
 from slowfast_ext.prepare.plan import Plan, PlanEntry
-from slowfast_ext.prepare.process import Job, Outcome, Work, part_of, process_video
-from slowfast_ext.prepare.run import Settings, prepare
+from slowfast_ext.prepare.process import Outcome, Work, process_video
+from slowfast_ext.prepare.run import Settings
 from vtn.errors import InputError
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Three classes with names that are hard on lists, a broken video and one that is cut short."""
-    root = tmp_path / "my videos"
-    for number, name in enumerate(["jump rope", "日本 12", "a:b"]):
-        for split in ("train", "val"):
-            (root / split / name).mkdir(parents=True)
-            make_video(root / split / name / f"clip, {number} 1.mp4", 20 + number)
-    (root / "train" / "a:b" / "broken.mp4").write_bytes(b"no video at all" * 50)
-    cut = make_video(root / "train" / "a:b" / "cut.mp4", 120, container_options={"movflags": "faststart"})
-    cut.write_bytes(cut.read_bytes()[:-1500])
-    return root
-
-
-def prepare_folder(folder, out, lines=None, **options):
-    work = Work(options.pop("verify", "full"), options.pop("short_side", 0))
-    settings = Settings(out, work, jobs=2, **options)
-    index = VideoIndex(folder, without=out)
-    say = (lambda line: None) if lines is None else lines.append
-    return prepare(plan_folders(index), index, settings, "Test", say=say)
-
-
-def journal_paths(out) -> list[str]:
-    return [json.loads(line)["path"] for line in (out / "journal.jsonl").read_text().splitlines()]
-
-
-def problems(out) -> list[dict[str, str]]:
-    with (out / "failures.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("separator", [" ", ",", "\t", ";;"])
@@ -89,69 +56,6 @@ def test_copies_are_listed_relative_to_the_folder(folder, tmp_path):
     assert "8 of 8 videos were done before" in lines
 
 
-def test_what_was_done_is_not_done_again_unless_it_changed(folder, tmp_path):
-    out = tmp_path / "out"
-    prepare_folder(folder, out, short_side=32)
-    assert len(journal_paths(out)) == len(set(journal_paths(out))) == 8
-    journal = out / "journal.jsonl"
-    # A line that a killed run did not finish, a copy that is gone, and originals that are others now: one of
-    # another size, one of the same.
-    lines = journal.read_text(encoding="utf-8").splitlines()
-    journal.write_text("\n".join([*lines[:-1], lines[-1][:30]]), encoding="utf-8")
-    unfinished = json.loads(lines[-1])["path"]
-    gone = folder / "val" / "a:b" / "clip, 2 1.mp4"
-    (out / "videos" / "val" / "a:b" / "clip, 2 1.mp4").unlink()
-    changed = make_video(folder / "train" / "a:b" / "broken.mp4", 30)
-    spoilt = folder / "val" / "jump rope" / "clip, 0 1.mp4"
-    spoilt.write_bytes(bytes(spoilt.stat().st_size))
-    say: list[str] = []
-    result = prepare_folder(folder, out, say, short_side=32)
-    done = {line["path"] for line in map(_parsed, journal.read_text().splitlines()[8:]) if line}
-    assert done == {unfinished, str(gone), str(changed), str(spoilt)}
-    assert [problem["path"] for problem in problems(out) if problem["outcome"] == "failed"] == [str(spoilt)]
-    assert result.count("failed") == 1
-    # Other work is other work.
-    say.clear()
-    prepare_folder(folder, out, say, short_side=48)
-    assert not any("done before" in line for line in say)
-
-
-def _parsed(line):
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
-
-
-def test_failures_are_tried_again_only_if_asked(folder, tmp_path):
-    out = tmp_path / "out"
-    broken = str(folder / "train" / "a:b" / "broken.mp4")
-    for options, attempts in (({}, 1), ({}, 1), ({"retry_failed": True}, 2)):
-        prepare_folder(folder, out, verify="quick", **options)
-        assert journal_paths(out).count(broken) == attempts
-
-
-def poisoned(job: Job) -> Outcome:
-    """Stands for a file that takes its reader down."""
-    if "cut" in job.path:
-        if job.copy:
-            part_of(job.copy).parent.mkdir(parents=True, exist_ok=True)
-            part_of(job.copy).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return process_video(job)
-
-
-def test_a_file_that_kills_its_reader_is_named(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "process_video", poisoned)
-    out = tmp_path / "out"
-    result = prepare_folder(folder, out, short_side=32)
-    (row,) = [problem for problem in problems(out) if "cut" in problem["path"]]
-    assert row["outcome"] == "failed"
-    assert row["reason"].endswith("cut.mp4: the process that read it died (signal 9, SIGKILL).")
-    assert len(result.listed["train"]) == 3
-    assert not list(out.rglob("*.part"))
-
-
 def test_a_class_that_a_list_lost_is_told(folder, tmp_path):
     (folder / "val" / "a:b" / "clip, 2 1.mp4").write_bytes(b"no video at all" * 50)
     lines: list[str] = []
@@ -175,8 +79,8 @@ def test_full_verification_finds_what_quick_does_not(tmp_path):
     assert begin < start
     data[start:end] = bytes(end - start)
     path.write_bytes(bytes(data))
-    quick = process_video(Job(str(path), "", Work("quick")))
-    full = process_video(Job(str(path), "", Work("full")))
+    quick = process_video(str(path), Work("quick"))
+    full = process_video(str(path), Work("full"))
     assert (quick.missing, quick.num_frames) == ("", 60)
     assert "of its 60 frames cannot be decoded" in full.missing
     assert full.num_frames < 60
@@ -189,9 +93,15 @@ def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("slowfast_ext.prepare.process.reencode_video", full)
-    job = Job(str(path), str(tmp_path / "out" / "a.mp4"), Work(short_side=32))
-    with pytest.raises(InputError, match=r"cannot write .*a\.mp4: No space left on device"):
-        process_video(job)
+    copies = Copies(tmp_path / "out", tmp_path)
+    with pytest.raises(InputError, match=r"cannot write .*/out/a\.mp4: No space left on device"):
+        process_video(str(path), Work(short_side=32), copies)
+    assert list((tmp_path / "out" / ".parts").iterdir()) == []
+    (tmp_path / "v" / "a").mkdir(parents=True)
+    path.rename(tmp_path / "v" / "a" / "a.mp4")
+    with pytest.raises(InputError, match=r"cannot write .*/out2/videos/a/a\.mp4: No space left on device"):
+        prepare_folder(tmp_path / "v", tmp_path / "out2", short_side=32)
+    assert not (tmp_path / "out2" / "videos" / ".parts").exists()
 
 
 def test_repeated_files_are_counted(tmp_path):
@@ -207,10 +117,10 @@ def test_repeated_files_are_counted(tmp_path):
     lines: list[str] = []
     # An earlier run of other annotations left a list that this one has no videos for.
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "journal.jsonl").touch()
+    (tmp_path / "out" / "job").mkdir()
     (tmp_path / "out" / "test.csv").write_text("old.mp4 0\n")
-    settings = Settings(tmp_path / "out", Work("quick"), jobs=1)
-    result = prepare(Plan(["x", "y"], entries), index, settings, "Test", say=lines.append)
+    settings = Settings(tmp_path / "out", Work("quick"))
+    result = prepare_plan(Plan(["x", "y"], entries), index, settings, lines)
     assert {split: len(listed) for split, listed in result.listed.items()} == {
         "train": 1,
         "val": 1,
@@ -237,8 +147,8 @@ def test_a_file_under_two_classes_of_a_list_is_left_out(tmp_path):
     index = VideoIndex(tmp_path / "x" / ".." / "v", without=tmp_path / "out")
     assert index.folder == tmp_path / "v"
     lines: list[str] = []
-    settings = Settings(tmp_path / "x" / ".." / "out", Work("quick"), jobs=1)
-    prepare(Plan(["x", "y"], entries), index, settings, "Test", say=lines.append)
+    settings = Settings(tmp_path / "x" / ".." / "out", Work("quick"))
+    prepare_plan(Plan(["x", "y"], entries), index, settings, lines)
     out = tmp_path / "out"
     assert read_video_list(out / "train.csv", num_classes=2) == ([b], [1])
     assert read_video_list(out / "val.csv", num_classes=2) == ([a, b], [1, 0])
@@ -261,10 +171,10 @@ def test_thousands_of_classes(tmp_path):
     index = VideoIndex(root, without=tmp_path / "out")
     plan = plan_folders(index, val_fraction=0)
     outcomes = {entry.path: Outcome("", "", 2, 30.0, 96, 64) for entry in plan.entries}
-    result = run.PreparedDataset(plan, outcomes)
+    result = lists.PreparedDataset(plan, outcomes)
     (tmp_path / "out").mkdir()
-    run.write_lists(result, tmp_path / "out", " ")
-    run.write_report(result, tmp_path / "out", "Test")
+    lists.write_lists(result, tmp_path / "out", " ")
+    report.write_report(result, tmp_path / "out", "Test")
     _, labels = read_video_list(tmp_path / "out" / "train.csv", num_classes=3000)
     assert sorted(labels) == list(range(3000))
     assert len((tmp_path / "out" / "report.md").read_text().splitlines()) < 60
@@ -300,8 +210,6 @@ def test_copies_never_overwrite_originals(tmp_path):
     [
         ({"work": Work(short_side=255)}, "--short-side must be even"),
         ({"work": Work(crf=60)}, "--crf must be 0 to 51, but is 60"),
-        ({"jobs": 0}, "--jobs must be 1 or more, but is 0"),
-        ({"timeout": 0.0}, "--timeout must be more than 0"),
         ({"separator": ""}, "--separator is ''"),
         ({"separator": "\n"}, "--separator is"),
         ({"separator": "1"}, "--separator is '1'"),
@@ -309,16 +217,4 @@ def test_copies_never_overwrite_originals(tmp_path):
 )
 def test_settings_are_checked(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        Settings(**({"out": tmp_path, "work": Work(), "jobs": 1} | options))
-
-
-def test_a_journal_belongs_to_one_run(folder, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    journal = Journal(out)
-    with pytest.raises(InputError, match="Another run is writing into"):
-        prepare_folder(folder, out)
-    journal.close()
-    (out / "journal.jsonl").write_text("[1, 2]\n")
-    with pytest.raises(InputError, match=r"journal\.jsonl is not a journal of this program"):
-        Journal(out)
+        Settings(**({"out": tmp_path, "work": Work()} | options))

@@ -17,7 +17,7 @@ from videos import make_video, paint, read_number, read_numbers
 from slowfast_ext.data.dataset import Vtnkinetics
 from slowfast_ext.data.ledger import FAILED, REPAIRED, USED, decode_outcomes
 from slowfast_ext.data.loader import VideoLoader, VideoSampler
-from slowfast_ext.prepare.process import Job, Work, process_video
+from slowfast_ext.prepare.process import Work, process_video
 from slowfast_ext.video import VideoError, VideoReader, decoding, opening, probing
 from slowfast_ext.video.decoding import decode_frames, repair_video
 from slowfast_ext.video.file import VideoFile
@@ -42,7 +42,7 @@ def test_every_odd_file_is_repaired_with_a_reason(tmp_path):
     names = sorted(os.listdir(ODD))
     assert len(names) == 7
     for name in names:
-        listed = process_video(Job(str(ODD / name), "", Work("full")))
+        listed = process_video(str(ODD / name), Work("full"))
         assert (listed.reason, bool(listed.missing)) == ("", True), name
         # A training clip of the fourth one comes from a part that is whole.
         for mode in ("val",) if name == "fz412.mov" else ("train", "val"):
@@ -274,7 +274,7 @@ def test_damaged_pictures_are_counted(tmp_path):
     wrong = [n for n in range(40) if np.abs(pictures[n].astype(int) - whole[n]).mean() > 2]
     assert min(wrong) in (15, 16)
     assert "pictures are damaged" in reader.missing or "picture is damaged" in reader.missing
-    listed = process_video(Job(str(path), "", Work("full")))
+    listed = process_video(str(path), Work("full"))
     assert "damaged" in listed.missing
     # A clip from before the damage is whole, and says nothing.
     damage = Damage()
