@@ -1,16 +1,19 @@
 """Preparing a data set is a job: it goes on after any end, and commands share it."""
 
 import os
+import pickle
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from disk import assert_on_disk_before_its_name, watch_disk
 from fake_jobs import in_process, pids_at_work
 from prepared import done, names_at_work, names_in, prepare_folder, problems
 from videos import make_video
 
-from slowfast_ext.prepare import many
+from slowfast_ext.prepare import many, run
 from slowfast_ext.prepare.copies import Copies
 from slowfast_ext.prepare.process import Outcome, Work, process_video
 from slowfast_ext.video import VideoReader
@@ -93,6 +96,58 @@ def test_a_file_that_kills_its_reader_is_named(folder, tmp_path, monkeypatch):
     assert row["reason"].endswith("cut.mp4: the process that read it died (signal 9, SIGKILL).")
     assert len(result.listed["train"]) == 3
     assert not (out / "videos" / ".parts").exists()
+
+
+def hanging(path: str, work: Work, copies: Copies) -> Outcome:
+    """Stands for a file at which its reader hangs."""
+    if "cut" in path:
+        with copies.new(path) as part:
+            part.touch()
+            time.sleep(60)
+    return process_video(path, work, copies)
+
+
+def test_a_file_that_hangs_is_given_up(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(many, "process_video", hanging)
+    out = tmp_path / "out"
+    result = prepare_folder(folder, out, short_side=32, timeout=2.5)
+    assert result.count("failed") == 2
+    (row,) = [problem for problem in problems(out) if "cut" in problem["path"]]
+    assert row["reason"].endswith("cut.mp4: it took longer than 2.5 s.")
+    assert not (out / "videos" / ".parts").exists()
+
+
+def test_parts_of_others_stay(tmp_path):
+    """Only what a process has left that ended is removed; of another machine's, what nobody touches."""
+    copies = Copies(tmp_path, tmp_path / "v")
+    with copies.new(str(tmp_path / "v" / "a.mp4")) as part:
+        part.touch()
+        elsewhere, long_ago = (part.with_name(f"0123456789ab-{pid}-7-00") for pid in (1, 2))
+        for other in elsewhere, long_ago:
+            other.touch()
+        os.utime(long_ago, (1, 1))
+        copies.remove_left()
+        assert sorted(part.parent.iterdir()) == sorted([part, elsewhere])
+    assert (tmp_path / "a.mp4").exists()
+
+
+def test_a_copy_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    done, copies = watch_disk(monkeypatch), Copies(tmp_path, tmp_path / "v")
+    monkeypatch.setattr(Path, "replace", lambda source, target: os.replace(source, target))
+    with copies.new(str(tmp_path / "v" / "a.mp4")) as part:
+        part.write_bytes(b"copy")
+    assert_on_disk_before_its_name(tmp_path / "a.mp4", done)
+
+
+def test_the_work_can_be_made_elsewhere(folder, tmp_path, monkeypatch):
+    """As processes do that are not forked."""
+    jobs = []
+    monkeypatch.setattr(run, "run_and_tell", lambda job, *rest: jobs.append(job))
+    prepare_folder(folder, tmp_path / "out", short_side=32)
+    video = str(folder / "val" / "a:b" / "clip, 2 1.mp4")
+    made = pickle.loads(pickle.dumps(jobs[0].make))()
+    assert made.do(video, video, (1, 1)) == jobs[0].work.do(video, video, (1, 1))
+    assert (tmp_path / "out" / "videos" / "val" / "a:b" / "clip, 2 1.mp4").is_file()
 
 
 def test_lists_of_other_annotations_are_written_anew(folder, tmp_path):

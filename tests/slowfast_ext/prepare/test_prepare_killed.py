@@ -73,7 +73,7 @@ def written(out: Path) -> dict[str, bytes]:
     found = {
         str(path.relative_to(out)): path.read_bytes()
         for path in out.rglob("*")
-        if path.is_file() and "job" not in path.relative_to(out).parts
+        if path.is_file() and not path.relative_to(out).parts[0].startswith("job")
     }
     entries = [json.loads(line) for line in found.pop("videos.jsonl").splitlines()]
     stripped = [{key: entry[key] for key in entry if key not in ("by", "at")} for entry in entries]

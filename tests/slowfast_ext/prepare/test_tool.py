@@ -87,6 +87,21 @@ def test_an_interrupted_run_continues(kinetics, tmp_path):
     assert read_video_list(out / "test.csv", num_classes=2) == read_video_list(out / "val.csv", num_classes=2)
 
 
+def test_commands_of_an_array_fill_one_folder(kinetics, tmp_path):
+    words = [*kinetics[:-4], "--verify", "quick", "--jobs", "1", "--runner", "array", "--shard"]
+    words = [[*words, shard] for shard in ("0/2", "1/2")]
+    commands = [subprocess.Popen(typed, stdout=subprocess.PIPE, text=True) for typed in words]
+    said = [command.communicate(timeout=_PATIENCE)[0].splitlines()[-1] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0]
+    left = [line for line in said if "processes of other commands are at work" in line]
+    ended = [line for line in said if "train 9, val 3, test 3 videos, 2 classes; 1 missing, 0 fail" in line]
+    assert len(left) + len(ended) == 2
+    assert ended
+    assert len(done(tmp_path / "out")) == len(set(done(tmp_path / "out"))) == 12
+    paths, _ = read_video_list(tmp_path / "out" / "train.csv", num_classes=2)
+    assert len(paths) == 9
+
+
 def _wait_until_all_ended(group: int) -> None:
     """No process of the run is left."""
     end = time.monotonic() + _PATIENCE
