@@ -62,7 +62,12 @@ def test_copies_of_other_originals_are_made(folder, tmp_path):
     """The same file, found from another folder, has another place among the copies."""
     out = tmp_path / "out"
     prepare_folder(folder, out, short_side=32)
+    copy = out / "videos" / "train" / "日本 12" / "clip, 1 1.mp4"
+    there = out / "videos" / "日本 12" / copy.name
+    there.parent.mkdir()
+    there.write_bytes(bytes(copy.stat().st_size))  # of something else, and as long
     prepare_folder(folder / "train", out, short_side=32)
+    assert VideoReader(there).info.num_frames == 21
     rows = [row for name in ("train", "val") for row in (out / f"{name}.csv").read_text("utf-8").splitlines()]
     assert len(rows) == 4
     assert "videos/日本 12/clip, 1 1.mp4 2" in rows
