@@ -69,14 +69,15 @@ def strike(folder: Path, out: Path, chance: random.Random) -> str:
 
 
 def written(out: Path) -> dict[str, bytes]:
-    """All that a preparation leaves but who did what when, and what the processes shared."""
+    """All that a preparation leaves but who did what when, and how long it took."""
     found = {
         str(path.relative_to(out)): path.read_bytes()
         for path in out.rglob("*")
         if path.is_file() and not path.relative_to(out).parts[0].startswith("job")
     }
     entries = [json.loads(line) for line in found.pop("videos.jsonl").splitlines()]
-    stripped = [{key: entry[key] for key in entry if key not in ("by", "at")} for entry in entries]
+    said = ("path", "state", "why", "bytes", "mtime_ns", "model")
+    stripped = [{key: entry[key] for key in said} for entry in entries]
     return found | {"videos.jsonl": json.dumps(stripped).encode()}
 
 
