@@ -1,7 +1,9 @@
 """The command line of tools/prepare_dataset.py."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from slowfast_ext.jobs.options import LOCAL, add_runner, how_to_run
@@ -34,6 +36,8 @@ def prepare_dataset(argv: Sequence[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     settings = Settings(args.out, Work(args.verify, args.short_side, args.crf), args.separator)
     how = how_to_run(args)
+    if args.processes is None:  # other jobs have fewer where there is a GPU, which this one does not use
+        how = replace(how, processes=len(os.sched_getaffinity(0)))
     plan, originals = _plan(args)
     prepare(plan, originals, settings, f"{args.title}: {args.videos}", args, how, say=speaker())
 

@@ -14,6 +14,7 @@ from videos import make_video
 
 from slowfast_ext.cli import run_safely
 from slowfast_ext.data.video_list import read_video_list
+from slowfast_ext.prepare import command
 from slowfast_ext.prepare.command import build_parser, prepare_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -122,6 +123,23 @@ def test_bad_input_is_one_sentence(tmp_path, capsys):
         f"error: {tmp_path / 'nowhere'} does not exist or is not a folder; it must hold the videos.\n"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_words_of_before_mean_the_same(folder, tmp_path, monkeypatch):
+    """And all cores read videos where there is a GPU, too: other jobs have at most 4 processes there."""
+    found = []
+    monkeypatch.setattr(command, "prepare", lambda *args, **options: found.append(args[-1]))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(9)))
+    typed = ["folder", "--videos", str(folder), "--out", str(tmp_path / "out")]
+    prepare_dataset(typed)
+    prepare_dataset([*typed, "--jobs", "3", "--timeout", "7"])
+    prepare_dataset([*typed, "--processes", "3", "--video-timeout", "7", "--retry-failed"])
+    assert [(how.processes, how.timeout, how.retry_failed) for how in found] == [
+        (9, 3600.0, False),
+        (3, 7.0, False),
+        (3, 7.0, True),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["kinetics", "mit", "folder", "split", "segments"])
