@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from slowfast_ext.features.folder import FeatureFolder
 from slowfast_ext.features.many import extract_many
 from slowfast_ext.jobs.options import add_runner, how_to_run
 from slowfast_ext.predict.inputs import add_videos, find_videos
-from slowfast_ext.processes import interrupts_wait
+from slowfast_ext.processes import interrupts_wait, usable_cores
 from slowfast_ext.progress import speaker, with_progress
 from slowfast_ext.report.words import split_at_keys, without_controls
 from slowfast_ext.video import VideoError
@@ -54,7 +53,7 @@ def extract_features(argv: Sequence[str] | None = None) -> int:
         extractor = _extractor(args)
         say = speaker()
         todo, failed = _done_before(videos, folder, extractor.settings, args.retry_failed, say)
-        workers = min(_MOST_WORKERS, os.cpu_count() or 1, len(todo)) if args.workers is None else args.workers
+        workers = min(_MOST_WORKERS, usable_cores(), len(todo)) if args.workers is None else args.workers
         before = {path: identity(path) for path in todo}
         results = extractor.extract(todo, num_workers=workers)
         for path, result in with_progress(results, len(todo), "extracting", say):

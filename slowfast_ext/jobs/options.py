@@ -11,6 +11,7 @@ import torch
 
 from slowfast_ext.jobs.driver import HowToRun, run_job
 from slowfast_ext.jobs.work import VideoJob
+from slowfast_ext.processes import usable_cores
 from slowfast_ext.report.words import without_controls
 from vtn.errors import InputError
 
@@ -92,9 +93,8 @@ def _shard(text: str | None) -> tuple[int, int]:
 
 
 def _cores() -> int:
-    """Of this command, which Slurm may give fewer than the machine has; few where all share a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _ON_GPU) if torch.cuda.is_available() else cores
+    """Processes for the cores of this command; few where all share a GPU."""
+    return min(usable_cores(), _ON_GPU) if torch.cuda.is_available() else usable_cores()
 
 
 def run_and_tell(

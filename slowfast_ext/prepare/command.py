@@ -1,7 +1,6 @@
 """The command line of tools/prepare_dataset.py."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from slowfast_ext.prepare.process import Work
 from slowfast_ext.prepare.run import Settings, prepare
 from slowfast_ext.prepare.segments import plan_segments
 from slowfast_ext.prepare.split_files import plan_split_files
+from slowfast_ext.processes import usable_cores
 
 _EPILOG = (
     "Writes train.csv, val.csv, test.csv, classes.txt, failures.csv, class_counts.csv, report.md and "
@@ -168,8 +168,7 @@ def _add_kind(
         help="decode every frame, or read packets and decode one frame (default %(default)s); "
         "copying always decodes every frame",
     )
-    cores = len(os.sched_getaffinity(0))
-    add("--jobs", type=int, default=cores, help="processes (default: the %(default)s cores)")
+    add("--jobs", type=int, default=usable_cores(), help="processes (default: the %(default)s cores)")
     add(
         "--timeout",
         type=float,
