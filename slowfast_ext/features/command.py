@@ -44,7 +44,7 @@ def extract_features(argv: Sequence[str] | None = None) -> int:
         InputError: If an argument, the checkpoint or the folder cannot be used, or no video could be read.
     """
     args = _parse(argv)
-    if how := how_to_run(args):
+    if how := how_to_run(args, "extract_features"):
         videos = find_videos(args.videos) if args.videos else []
         return extract_many(functools.partial(_extractor, args), args, videos, how, speaker())
     videos = find_videos(args.videos, args.list)
@@ -157,6 +157,7 @@ def _store(
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Options as given; `checkpoint` or None; `videos`; `overrides`."""
     args = _parser().parse_intermixed_args(argv)
+    args.typed = sys.argv[1:] if argv is None else list(argv)
     files, overrides = split_at_keys(args.words)
     args.checkpoint = None
     if files and (args.cfg is None or files[0].endswith(_CHECKPOINTS)):
@@ -187,6 +188,5 @@ def _parser() -> argparse.ArgumentParser:
         ".safetensors) the backbone has published weights",
     )
     add("--workers", type=int, help="processes that read videos; default: up to 4")
-    add("--retry-failed", action="store_true", help="try videos again that could not be read")
     add("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the configuration")
     return parser

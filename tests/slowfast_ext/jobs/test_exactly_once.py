@@ -51,7 +51,7 @@ def test_each_video_has_a_row_and_an_entry(videos, tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("".join(f"{name} 3\n" for name in videos[10:20]))
     outcome = run(fake_job(out), videos, [listed], processes=3)
-    assert (outcome.num_videos, outcome.num_rows, outcome.done, outcome.failed) == (40, 50, 40, 1)
+    assert (outcome.num_videos, outcome.done, outcome.repaired, outcome.failed) == (40, 40, 1, 1)
     assert outcome.is_complete
     assert outcome.reasons == {"it is bad": 1}
     sound = [name for name in videos if name != videos[3]]
