@@ -7,7 +7,7 @@ from slowfast_ext.files import write_text
 from slowfast_ext.jobs.folder import COMMANDS
 from slowfast_ext.jobs.plan import JobPlan
 from slowfast_ext.jobs.report_picture import draw_job
-from slowfast_ext.jobs.summary import JobSummary, Reasons, Share
+from slowfast_ext.jobs.summary import Contribution, JobSummary, Reasons
 from slowfast_ext.jobs.work import DONE, FAILED, REPAIRED, VideoJob
 from slowfast_ext.report.lengths import SPREAD, spread_row
 from slowfast_ext.report.tables import Column, to_markdown
@@ -114,7 +114,7 @@ def _machines(summary: JobSummary) -> str:
     machines = summary.machines()
     rows = [_row(summary, "machine", name, share) for name, share in list(machines.items())[:_MACHINES]]
     if rest := list(machines.values())[_MACHINES:]:
-        others = Share(processes=0)
+        others = Contribution(processes=0)
         for share in rest:
             others.add(share)
         rows.append(_row(summary, "machine", f"{len(rest)} others", others))
@@ -132,7 +132,9 @@ def _processes(summary: JobSummary) -> str:
     return f"## Processes\n\n{told}{to_markdown(rows, _columns('process'))}"
 
 
-def _row(summary: JobSummary, kind: str, name: str, share: Share) -> dict[str, str | int | float | None]:
+def _row(
+    summary: JobSummary, kind: str, name: str, share: Contribution
+) -> dict[str, str | int | float | None]:
     return {
         kind: name,
         "processes": share.processes,

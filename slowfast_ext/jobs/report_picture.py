@@ -1,5 +1,6 @@
 """The picture of a job: lengths, rate over time by machine, failures, and time against length."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,12 +44,12 @@ def _draw_rate(axes: Axes, summary: JobSummary) -> None:
     """Videos in a second over time, of machines above each other; pauses are left out."""
     whole, pauses, times = summary.whole(), summary.pauses(), summary.times
     at_work = summary.seconds_at_work(whole)
-    steps = max(1, min(_MOST_STEPS, whole.videos // _VIDEOS_OF_A_STEP, int(at_work / times.width)))
-    edges = np.linspace(0, at_work, steps + 1)
 
     def since_begin(second: np.ndarray) -> np.ndarray:
         left_out = sum(np.clip(second - begin, 0, end - begin) for begin, end in pauses)
         return np.clip(second - whole.begin - left_out, 0, at_work)
+
+    edges = _edges(at_work, min(_MOST_STEPS, whole.videos // _VIDEOS_OF_A_STEP), whole.begin, times.width)
 
     machines = list(summary.machines())
     named, others = machines[:_MACHINES], machines[_MACHINES:]
@@ -57,15 +58,15 @@ def _draw_rate(axes: Axes, summary: JobSummary) -> None:
         groups.append((f"{len(others)} others", others))
     rates = []
     for _, names in groups:
-        counts = np.zeros(steps)
+        counts = np.zeros(len(edges) - 1)
         for name in names:
             numbers, videos = np.array(sorted(times.counts[name].items()), dtype=float).T
             counts += np.histogram(since_begin((numbers + 0.5) * times.width), edges, weights=videos)[0]
-        rates.append(counts / (at_work / steps))
+        rates.append(counts / np.diff(edges))
     quiet(axes)
     unit, scale = ("s", 1) if np.sum(rates, axis=0).max() >= 0.5 else ("h", 3600)
     name_of_time, width = _unit(at_work)
-    below = np.zeros(steps)
+    below = np.zeros(len(edges) - 1)
     for index, ((name, _), of_group) in enumerate(zip(groups, rates, strict=True)):
         above = below + of_group * scale
         colour = _GREY if others and index == len(groups) - 1 else colour_of(index + 1)
@@ -88,6 +89,15 @@ def _draw_rate(axes: Axes, summary: JobSummary) -> None:
     axes.set_ylabel(f"videos/{unit}", color=INK)
     if len(groups) > 1:
         axes.legend(frameon=False, fontsize=8, ncols=1, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _edges(at_work: float, most: int, begin: float, width: int) -> np.ndarray:
+    """Of steps that are whole bins of the time that is counted, the first and the last of them in part."""
+    step = width * max(1, math.ceil(at_work / width / max(1, most)))
+    inner = np.arange(step - begin % width, at_work, step)
+    # A short rest is part of the step before it: of so little time the rate would be chance.
+    inner = inner[(inner > step / 2) & (inner < at_work - step / 2)]
+    return np.array([0.0, *inner, at_work])
 
 
 def _draw_reasons(axes: Axes, summary: JobSummary) -> None:

@@ -76,7 +76,7 @@ class Spent(NamedTuple):
     took: float
 
 
-class Timeline:
+class TimeBins:
     """How many videos each machine ended when: bins that get wider as time goes on.
 
     Attributes:
@@ -108,7 +108,7 @@ class Timeline:
 
 
 @dataclass
-class Share:
+class Contribution:
     """What one process or one machine did.
 
     Attributes:
@@ -125,7 +125,7 @@ class Share:
     end: float = 0.0
     processes: int = 1
 
-    def add(self, other: "Share") -> None:
+    def add(self, other: "Contribution") -> None:
         """Take in what another did."""
         self.videos, self.failed = self.videos + other.videos, self.failed + other.failed
         self.busy, self.processes = self.busy + other.busy, self.processes + other.processes
@@ -164,9 +164,9 @@ class JobSummary:
 
     def __init__(self) -> None:
         self.states, self.failures, self.repairs = Counter(), Reasons(), Reasons()
-        self.seconds, self.took, self.times = Total(), Total(), Timeline()
+        self.seconds, self.took, self.times = Total(), Total(), TimeBins()
         self.sample: list[Spent] = []
-        self.processes: dict[str, Share] = defaultdict(Share)
+        self.processes: dict[str, Contribution] = defaultdict(Contribution)
         self.num_ends, self.ends = 0, []
         self._slowest: list[tuple[float, str]] = []
         self._sampled, self._random = 0, random.Random(0)
@@ -209,16 +209,16 @@ class JobSummary:
         """The videos that took longest, as (seconds, path); the slowest first."""
         return sorted(((took, path) for took, path in self._slowest if took > 0), reverse=True)
 
-    def machines(self) -> dict[str, Share]:
+    def machines(self) -> dict[str, Contribution]:
         """What each did, by falling number of videos."""
-        found: dict[str, Share] = {}
+        found: dict[str, Contribution] = {}
         for name, share in self.processes.items():
-            found.setdefault(machine_of(name), Share(processes=0)).add(share)
+            found.setdefault(machine_of(name), Contribution(processes=0)).add(share)
         return dict(sorted(found.items(), key=lambda item: (-item[1].videos, item[0])))
 
-    def whole(self) -> Share:
+    def whole(self) -> Contribution:
         """What all processes did."""
-        whole = Share(processes=0)
+        whole = Contribution(processes=0)
         for share in self.processes.values():
             whole.add(share)
         return whole
@@ -227,7 +227,7 @@ class JobSummary:
         """When nobody was at work, as (begin, end): longer than any video took."""
         return self.times.pauses(max(_LEAST_PAUSE, *(took for took, _ in self._slowest)))
 
-    def seconds_at_work(self, share: Share) -> float:
+    def seconds_at_work(self, share: Contribution) -> float:
         """From its begin to its end, without pauses; 1 or more, as records have whole seconds."""
         left_out = (min(share.end, end) - max(share.begin, begin) for begin, end in self.pauses())
         return max(1.0, share.end - share.begin - sum(max(0.0, seconds) for seconds in left_out))
