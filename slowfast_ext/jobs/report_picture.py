@@ -40,40 +40,53 @@ def draw_job(summary: JobSummary, path: Path) -> None:
     save(figure, path)
 
 
-def _draw_rate(axes: Axes, summary: JobSummary) -> None:
-    """Videos in a second over time, of machines above each other; pauses are left out."""
+def rate_of(summary: JobSummary) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Videos in a second, of each machine; of many machines the last ones are together.
+
+    Returns:
+        Edges of n steps of time, seconds at work since the begin, (n + 1,); and for each machine, (n,).
+    """
     whole, pauses, times = summary.whole(), summary.pauses(), summary.times
     at_work = summary.seconds_at_work(whole)
-
-    def since_begin(second: np.ndarray) -> np.ndarray:
-        left_out = sum(np.clip(second - begin, 0, end - begin) for begin, end in pauses)
-        return np.clip(second - whole.begin - left_out, 0, at_work)
-
     edges = _edges(at_work, min(_MOST_STEPS, whole.videos // _VIDEOS_OF_A_STEP), whole.begin, times.width)
-
     machines = list(summary.machines())
-    named, others = machines[:_MACHINES], machines[_MACHINES:]
-    groups = [(_short(name), [name]) for name in named]
-    if others:
-        groups.append((f"{len(others)} others", others))
-    rates = []
-    for _, names in groups:
+    groups: dict[str, list[str]] = {}
+    for name in machines[:_MACHINES]:
+        groups.setdefault(_short(name), []).append(name)
+    if others := machines[_MACHINES:]:
+        groups[f"{len(others)} others"] = others
+    rates = {}
+    for group, names in groups.items():
         counts = np.zeros(len(edges) - 1)
         for name in names:
             numbers, videos = np.array(sorted(times.counts[name].items()), dtype=float).T
-            counts += np.histogram(since_begin((numbers + 0.5) * times.width), edges, weights=videos)[0]
-        rates.append(counts / np.diff(edges))
+            at = _since_begin((numbers + 0.5) * times.width, whole.begin, pauses)
+            counts += np.histogram(np.clip(at, 0, at_work), edges, weights=videos)[0]
+        rates[group] = counts / np.diff(edges)
+    return edges, rates
+
+
+def _since_begin(second: np.ndarray, begin: float, pauses: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Seconds at work before a time."""
+    return second - begin - sum(np.clip(second - first, 0, last - first) for first, last in pauses)
+
+
+def _draw_rate(axes: Axes, summary: JobSummary) -> None:
+    """Videos in a second over time, of machines above each other; pauses are left out."""
+    edges, rates = rate_of(summary)
+    whole, pauses, at_work = summary.whole(), summary.pauses(), edges[-1]
     quiet(axes)
-    unit, scale = ("s", 1) if np.sum(rates, axis=0).max() >= 0.5 else ("h", 3600)
+    unit, scale = ("s", 1) if sum(rates.values()).max() >= 0.5 else ("h", 3600)
     name_of_time, width = _unit(at_work)
     below = np.zeros(len(edges) - 1)
-    for index, ((name, _), of_group) in enumerate(zip(groups, rates, strict=True)):
+    for index, (name, of_group) in enumerate(rates.items()):
         above = below + of_group * scale
-        colour = _GREY if others and index == len(groups) - 1 else colour_of(index + 1)
+        colour = _GREY if index == _MACHINES else colour_of(index + 1)
         axes.stairs(above, edges / width, baseline=below, fill=True, color=colour, alpha=0.85, label=name)
         below = above
     for begin, _ in pauses:
-        axes.axvline(since_begin(np.array(begin)) / width, color=INK, linewidth=1, linestyle=":")
+        at = _since_begin(np.array(begin), whole.begin, pauses)
+        axes.axvline(at / width, color=INK, linewidth=1, linestyle=":")
     mean = whole.videos / at_work * scale
     axes.axhline(mean, color=colour_of(0), linewidth=1.2)
     axes.set_title(
@@ -87,7 +100,7 @@ def _draw_rate(axes: Axes, summary: JobSummary) -> None:
     left_out = " (dotted: nobody was for a while, which is left out)" if pauses else ""
     axes.set_xlabel(f"{name_of_time} at work{left_out}", color=INK)
     axes.set_ylabel(f"videos/{unit}", color=INK)
-    if len(groups) > 1:
+    if len(rates) > 1:
         axes.legend(frameon=False, fontsize=8, ncols=1, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
@@ -167,9 +180,9 @@ def _empty(axes: Axes, title: str, words: str) -> None:
 
 
 def _short(machine: str) -> str:
-    """Its end tells it from others: names of clusters begin alike."""
-    name = printable(machine, "a machine")
-    return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
+    """Both ends: names of clusters begin alike, and those with a domain end alike."""
+    half = _LONGEST_NAME // 2
+    return machine if len(machine) <= _LONGEST_NAME else f"{machine[:half]}…{machine[-half:]}"
 
 
 def _unit(seconds: float) -> tuple[str, float]:
