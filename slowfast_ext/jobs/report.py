@@ -42,8 +42,9 @@ def write_job_report(job: VideoJob, plan: JobPlan, summary: JobSummary, again: s
 def _overview(job: VideoJob, plan: JobPlan, summary: JobSummary) -> str:
     whole, at_work, pauses = summary.whole(), summary.seconds_at_work(summary.whole()), summary.pauses()
     commands, states = len(list((job.folder / COMMANDS).iterdir())), summary.states
+    again = f", which {plan.num_rows} rows name" if plan.num_rows > plan.num_videos else ""
     rows = {
-        "videos": f"{plan.num_videos}, in {plan.num_rows} rows of the lists",
+        "videos": f"{plan.num_videos}" + again,
         "done": f"{states[DONE]}",
         "repaired": f"{states[REPAIRED]}",
         "failed": f"{states[FAILED]}",

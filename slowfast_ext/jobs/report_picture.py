@@ -13,7 +13,7 @@ from slowfast_ext.jobs.summary import JobSummary, Spent
 from slowfast_ext.report.figures import INK, colour_of, printable, quiet, save
 from slowfast_ext.report.lengths import draw_lengths
 
-_MACHINES, _REASONS, _LONGEST_REASON, _LONGEST_NAME = 6, 7, 68, 16
+_MACHINES, _REASONS, _LONGEST_REASON, _LONGEST_NAME = 6, 7, 78, 16
 _MOST_STEPS, _VIDEOS_OF_A_STEP = 60, 6
 _GREY = "#a8a8a8"
 
@@ -132,7 +132,7 @@ def _draw_reasons(axes: Axes, summary: JobSummary) -> None:
     axes.barh(places, counts, height=0.34, color=[colour for _, _, colour in told])
     for place, (why, videos, _) in zip(places, told, strict=True):
         words = f"{videos}: {printable(why, 'a reason', longest=_LONGEST_REASON)}"
-        axes.text(0, place - 0.24, f" {words}", fontsize=8.5, color=INK, va="bottom")
+        axes.text(0, place - 0.24, f" {words}", fontsize=8, color=INK, va="bottom")
     axes.set_ylim(max(len(told), 3) - 0.6, -0.75)
     axes.set_xlim(0, 1.05 * max(counts))
     axes.set_yticks([])

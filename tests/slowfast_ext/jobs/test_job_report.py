@@ -48,7 +48,7 @@ def test_the_page_says_what_the_manifest_says(videos, tmp_path):
     entries, page = entries_of(out), (out / "job_report.md").read_text()
     tables = tables_of(page)
     facts = dict(tables[""])
-    assert facts["videos"] == "40, in 41 rows of the lists"
+    assert facts["videos"] == "40, which 41 rows name"
     assert [facts[state] for state in ("done", "repaired", "failed")] == ["36", "1", "3"]
     sound = [entry for entry in entries if entry["state"] != "failed"]
     lengths = [entry["seconds"] for entry in sound]
