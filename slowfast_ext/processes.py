@@ -48,6 +48,11 @@ def end_with(parent: int) -> None:
             os._exit(1)
 
 
+def usable_cores() -> int:
+    """Cores that this process may use, of which a scheduler such as Slurm may give fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def limit_memory(gib: float) -> None:
     """In a new process: from now on it gets at most so much more memory; asking for more fails. On Linux.
 

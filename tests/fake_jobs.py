@@ -44,7 +44,7 @@ class FakeWork:
             raise VideoError(f"{name}: it is bad.")
         time.sleep(self.seconds)
         why = "its end" if content.startswith(DAMAGED) else ""
-        return VideoResult(row_of(name, content), REPAIRED if why else DONE, why)
+        return VideoResult(row_of(name, content), REPAIRED if why else DONE, why, float(len(content)))
 
     def fail(self, name: str, state: tuple[int, int], why: str) -> VideoResult:
         """As VideoWork."""

@@ -1,5 +1,7 @@
 """A made-up explanation of a video, and pages of it, in which all text tries to get out of its place."""
 
+import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -44,6 +46,11 @@ def explanation(seed=0, **changes) -> Explanation:
         "pictures": tuple(pictures),
     }
     return Explanation(**(given | changes))
+
+
+def numbers_of(page: str) -> dict:
+    """What the script of a page reads."""
+    return json.loads(re.search(r'id="numbers">(.*?)</script>', page)[1])
 
 
 def full_of_all() -> str:

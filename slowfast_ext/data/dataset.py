@@ -7,7 +7,6 @@ Legend: T frames of a clip, C side of the crop, n distinct frames of all clips o
 video in a batch of training.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from slowfast_ext.data.packing import require_packing
 from slowfast_ext.data.shared_memory import MemoryBlock, allocate
 from slowfast_ext.data.video_list import read_video_list
 from slowfast_ext.distributed import num_processes
+from slowfast_ext.processes import usable_cores
 from slowfast_ext.video import VideoError, VideoReader, sampling
 from slowfast_ext.video.augment import ClipAugmentation, Draw, seed_of
 from slowfast_ext.video.probing import VideoInfo
@@ -284,7 +284,7 @@ def _has_spare_cores(cfg: CfgNode) -> bool:
     """Whether this process may use more cores than there are processes that read videos."""
     worker = get_worker_info()
     readers = num_processes(cfg) * (worker.num_workers if worker else 1)
-    return readers < (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    return readers < usable_cores()
 
 
 def _augmentation(cfg: CfgNode) -> ClipAugmentation | None:

@@ -43,6 +43,11 @@ class VideoFeatures:
         """V."""
         return len(self.shown)
 
+    @property
+    def seconds(self) -> float:
+        """Length of the video; 0 if it is not known."""
+        return self.num_frames / self.fps if self.fps else 0.0
+
     def on_screen(self, frame_indices: torch.Tensor) -> torch.Tensor:
         """As VideoInfo.on_screen."""
         return self.shown[frame_indices]

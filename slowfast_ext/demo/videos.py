@@ -4,7 +4,6 @@ Everything follows from seeds: the same plan gives the same pixels.
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slowfast_ext.demo import scenes
+from slowfast_ext.processes import usable_cores
 from vtn.errors import InputError
 
 _Settings = TypeVar("_Settings")
@@ -133,7 +133,7 @@ def _make_videos(out: Path, plans: Sequence[VideoPlan], say: Callable[[str], Non
     except OSError as error:
         raise InputError(f"cannot make the folder {out / 'videos'}: {error.strerror}.") from error
     # Threads suffice: painting and encoding happen in C. A process would have to import everything again.
-    with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPool(min(8, usable_cores())) as pool:
         _progress(pool.imap_unordered(_make_one, [(out, plan) for plan in plans]), len(plans), say)
 
 

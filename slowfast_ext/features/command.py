@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from slowfast_ext.features.folder import FeatureFolder
 from slowfast_ext.features.many import extract_many
 from slowfast_ext.jobs.options import add_runner, how_to_run
 from slowfast_ext.predict.inputs import add_videos, find_videos
-from slowfast_ext.processes import interrupts_wait
+from slowfast_ext.processes import interrupts_wait, usable_cores
 from slowfast_ext.progress import speaker, with_progress
 from slowfast_ext.report.words import split_at_keys, without_controls
 from slowfast_ext.video import VideoError
@@ -45,7 +44,7 @@ def extract_features(argv: Sequence[str] | None = None) -> int:
         InputError: If an argument, the checkpoint or the folder cannot be used, or no video could be read.
     """
     args = _parse(argv)
-    if how := how_to_run(args):
+    if how := how_to_run(args, "extract_features"):
         videos = find_videos(args.videos) if args.videos else []
         return extract_many(functools.partial(_extractor, args), args, videos, how, speaker())
     videos = find_videos(args.videos, args.list)
@@ -54,7 +53,7 @@ def extract_features(argv: Sequence[str] | None = None) -> int:
         extractor = _extractor(args)
         say = speaker()
         todo, failed = _done_before(videos, folder, extractor.settings, args.retry_failed, say)
-        workers = min(_MOST_WORKERS, os.cpu_count() or 1, len(todo)) if args.workers is None else args.workers
+        workers = min(_MOST_WORKERS, usable_cores(), len(todo)) if args.workers is None else args.workers
         before = {path: identity(path) for path in todo}
         results = extractor.extract(todo, num_workers=workers)
         for path, result in with_progress(results, len(todo), "extracting", say):
@@ -158,6 +157,7 @@ def _store(
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Options as given; `checkpoint` or None; `videos`; `overrides`."""
     args = _parser().parse_intermixed_args(argv)
+    args.typed = sys.argv[1:] if argv is None else list(argv)
     files, overrides = split_at_keys(args.words)
     args.checkpoint = None
     if files and (args.cfg is None or files[0].endswith(_CHECKPOINTS)):
@@ -188,6 +188,5 @@ def _parser() -> argparse.ArgumentParser:
         ".safetensors) the backbone has published weights",
     )
     add("--workers", type=int, help="processes that read videos; default: up to 4")
-    add("--retry-failed", action="store_true", help="try videos again that could not be read")
     add("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs over the configuration")
     return parser

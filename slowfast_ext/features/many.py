@@ -59,7 +59,8 @@ class FeatureWork:
             num_frames=found.num_frames,
             missing=found.missing,
         )
-        return VideoResult(record.to_line(), REPAIRED if found.missing else DONE, found.missing)
+        kind = REPAIRED if found.missing else DONE
+        return VideoResult(record.to_line(), kind, found.missing, found.seconds)
 
     def fail(self, name: str, state: tuple[int, int], why: str) -> VideoResult:
         """As VideoWork."""

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from slowfast_ext.files import reason_of
 from slowfast_ext.processes import start_time
@@ -73,9 +73,15 @@ class Member:
             if os.readlink(link) == self.name:
                 link.unlink()
 
-    def note(self, bucket: str = "", video: str = "") -> None:
-        """Write down what this process is at, for whoever finds it dead."""
-        line = (json.dumps([bucket, video, time.time()]) + "\n").encode()
+    def note(self, bucket: str = "", video: str = "", done: int = 0, failed: int = 0, new: int = 0) -> None:
+        """Write down what this process is at, for whoever finds it dead, or wants to know how far it is.
+
+        Args:
+            bucket, video: Where it is; empty if nowhere.
+            done, failed: Videos of the bucket.
+            new: Videos that this process has done, of all buckets.
+        """
+        line = (json.dumps([bucket, video, time.time(), done, failed, new]) + "\n").encode()
         begin = len(self._owner) + 1
         os.pwrite(self._file, line, begin)
         os.ftruncate(self._file, begin + len(line))
@@ -107,6 +113,22 @@ class Member:
             return False
         return age < LEASE
 
+    def at_work(self) -> list["AtWork"]:
+        """Processes that are alive and have come to a bucket, of all machines; each is looked at once."""
+        found = []
+        with contextlib.suppress(OSError):
+            os.utime(self._path)  # so that all times are of the clock of the disk
+            now = self._path.stat().st_mtime
+            for entry in os.scandir(self._members):
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                    if not entry.name.startswith(".") and now - entry.stat().st_mtime < LEASE:
+                        owner, at = _read(self._members / entry.name)
+                        pid, began = owner["processes"][0]
+                        here = owner["host"] == this_host()
+                        if at[0] and not (here and began != start_time(pid)):
+                            found.append(AtWork(entry.name, owner["host"], at[0], *at[3:]))
+        return found
+
     def _remove_dead(self, link: Path) -> bool:
         """Whether a claim is gone, or was of a process that is."""
         try:
@@ -131,6 +153,25 @@ class Member:
                 os.utime(self._path)
 
 
+class AtWork(NamedTuple):
+    """A process that is at work.
+
+    Attributes:
+        name: Its name.
+        machine: Where it runs.
+        bucket: Where it is, or was last.
+        done, failed: Videos of that bucket.
+        new: Videos that it has done, of all buckets.
+    """
+
+    name: str
+    machine: str
+    bucket: str
+    done: int = 0
+    failed: int = 0
+    new: int = 0
+
+
 def new_name() -> str:
     """A name for a process that no other has."""
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', socket.gethostname())}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -143,9 +184,18 @@ def read_member(path: Path) -> tuple[dict[str, Any], tuple[str, str, float]]:
         OSError: If it is gone.
         ValueError: If the file says nothing.
     """
+    owner, (bucket, video, since, *_) = _read(path)
+    return owner, (bucket, video, since)
+
+
+def machine_of(name: str) -> str:
+    """Where a process ran, from its name."""
+    return name.rsplit("-", 2)[0]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list]:
     owner, at, *_ = [*path.read_text(encoding="utf-8").split("\n"), ""]
-    bucket, video, since = json.loads(at) if at else ("", "", 0.0)
-    return json.loads(owner), (bucket, video, since)
+    return json.loads(owner), json.loads(at) if at else ["", "", 0.0]
 
 
 def this_host() -> str:

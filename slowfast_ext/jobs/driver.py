@@ -1,8 +1,6 @@
 """The processes of a job on this machine: started, watched, and started again where a video has ended one."""
 
 import contextlib
-import hashlib
-import json
 import multiprocessing
 import os
 import signal
@@ -18,11 +16,11 @@ import torch
 
 from slowfast_ext.data.supervisor import STARTS_IN_VAIN, exit_in_words
 from slowfast_ext.data.workers import MOST_MEMORY, lasting_process, prepare_worker
-from slowfast_ext.files import reason_of, write_text
+from slowfast_ext.files import reason_of
 from slowfast_ext.jobs.claims import Member, new_name, read_member
 from slowfast_ext.jobs.fetch import require_schemes
-from slowfast_ext.jobs.folder import open_folder
-from slowfast_ext.jobs.merge import merge_rows
+from slowfast_ext.jobs.folder import note_command, open_folder
+from slowfast_ext.jobs.merge import finish_job
 from slowfast_ext.jobs.plan import JobPlan, make_plan
 from slowfast_ext.jobs.progress import JobProgress
 from slowfast_ext.jobs.records import DIED, JobRecords
@@ -38,7 +36,6 @@ _LONG = 60.0
 _BAD_INPUT = 2
 # Times that all is read at the end before a disk counts as broken.
 _TURNS = 3
-_MERGE, _MERGED = "merge", "merged.json"
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,7 @@ class HowToRun:
         fresh: Throw away what is in the folder.
         retry_failed: Try again what failed before.
         timeout: Seconds after which a video has failed.
+        again: What to type to try again what failed; for the report.
     """
 
     shard: int = 0
@@ -59,6 +57,7 @@ class HowToRun:
     fresh: bool = False
     retry_failed: bool = False
     timeout: float = 3600.0
+    again: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,7 @@ class JobOutcome:
     """How a job stands at the end of a command.
 
     Attributes:
-        num_videos, done, failed: Counts.
-        num_rows: Of the lists.
+        num_videos, done, repaired, failed: Counts; the last two are among those that are done.
         reasons: Why videos failed, and how many.
         is_complete: Whether all is done and the output is written.
         others: How many processes of other commands are at work.
@@ -75,8 +73,8 @@ class JobOutcome:
 
     num_videos: int
     done: int
+    repaired: int
     failed: int
-    num_rows: int
     reasons: Counter
     is_complete: bool
     others: int
@@ -106,14 +104,17 @@ def run_job(
             again = plan.num_rows - plan.num_videos
             say(f"{again} of {plan.num_rows} rows name a video again: it counts once")
         records = JobRecords(job.folder, job.model)
-        progress = JobProgress(job.folder, plan, records, say)
+        note_command(job.folder, member.name, how.processes, f"{how.shard}/{how.shards}")
+        progress = JobProgress(job.folder, plan, records, member, say)
         if progress.done:
             say(f"{progress.done} of {plan.num_videos} videos were done before")
         try:
             for _ in range(_TURNS):
                 _Crew(job, plan, records, how, began).work(progress)
                 progress.forget()
-                told = _merge(job, plan, records, progress, member) if progress.is_complete() else None
+                told = None
+                if progress.is_complete():
+                    told = finish_job(job, plan, records, progress.marks, member, how.again)
                 if told is None or not told["damaged"]:
                     break
                 say(f"{told['damaged']} rows were gone or damaged: their videos are done again")
@@ -124,40 +125,14 @@ def run_job(
         return JobOutcome(
             plan.num_videos,
             progress.done,
+            progress.repaired,
             progress.failed,
-            plan.num_rows,
             Counter(told["reasons"] if told else {}),
             told is not None,
             len(member.others()),
         )
     finally:
         member.close()
-
-
-def _merge(
-    job: VideoJob, plan: JobPlan, records: JobRecords, progress: JobProgress, member: Member
-) -> dict | None:
-    """Write the output unless it is that of these rows; None if another process is at it."""
-    digest = hashlib.blake2b(f"{plan.digest} {job.output.path.name}".encode(), digest_size=16)
-    for _, mark in sorted(progress.marks.items()):
-        digest.update(json.dumps(mark).encode())
-    path, signature = job.folder / _MERGED, digest.hexdigest()
-    if not member.take(_MERGE):
-        return None
-    try:
-        try:
-            told = json.loads(path.read_text())
-        except (OSError, ValueError):
-            told = {}
-        if told.get("rows") != signature or not (job.output.is_current() and job.manifest.exists()):
-            path.unlink(missing_ok=True)
-            merged = merge_rows(job, plan, records)
-            told = {"rows": signature, "reasons": dict(merged.reasons), "damaged": merged.damaged}
-            if not merged.damaged:
-                write_text(path, json.dumps(told))
-        return told
-    finally:
-        member.give_back(_MERGE)
 
 
 class _Crew:
@@ -245,12 +220,12 @@ class _Crew:
         except (OSError, ValueError):
             return False
         if video:
-            self._blame(bucket, video, why)
+            self._blame(name, bucket, video, why)
         path.unlink(missing_ok=True)
         return bool(video)
 
-    def _blame(self, bucket: str, video: str, why: str, times: int = 1) -> None:
-        self._records.append(bucket, [{"path": video, "state": DIED, "why": why}] * times)
+    def _blame(self, name: str, bucket: str, video: str, why: str, times: int = 1) -> None:
+        self._records.append(bucket, [{"path": video, "state": DIED, "why": why, "by": name}] * times)
 
     def _end_the_long(self) -> None:
         for number, (process, pipe, name) in list(self._running.items()):
@@ -265,7 +240,7 @@ class _Crew:
                 pipe.close()
                 del self._running[number]
                 # Not asked again what it was at: it may have come to the next video before it was killed.
-                self._blame(bucket, video, f"it took longer than {self._how.timeout:g} s", times=2)
+                self._blame(name, bucket, video, f"it took longer than {self._how.timeout:g} s", times=2)
                 path.unlink(missing_ok=True)
                 self._start(number)
 

@@ -13,7 +13,8 @@ from slowfast_ext.jobs.work import VideoJob
 from vtn.errors import InputError
 
 _DESCRIPTION = "job.json"
-_PARTS = ("claims", "members", "plans", "rows", "records", "finished")
+COMMANDS = "commands"
+_PARTS = ("claims", "members", "plans", "rows", "records", "finished", COMMANDS)
 
 
 def open_folder(job: VideoJob, fresh: bool) -> Member:
@@ -54,6 +55,22 @@ def open_folder(job: VideoJob, fresh: bool) -> Member:
             member.close()
         raise
     return member
+
+
+def note_command(folder: Path, name: str, processes: int, shard: str) -> None:
+    """Leave a word, for the report, that a command takes part in a job.
+
+    Args:
+        folder: Of the job.
+        name: Of the command's process.
+        processes: That it starts.
+        shard: Of how many parts which one it begins with.
+
+    Raises:
+        InputError: If that is not possible.
+    """
+    said = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "processes": processes, "shard": shard}
+    write_text(folder / COMMANDS / name, json.dumps(said) + "\n")
 
 
 def _make(folder: Path) -> None:

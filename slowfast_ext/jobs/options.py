@@ -10,8 +10,11 @@ from pathlib import Path
 import torch
 
 from slowfast_ext.jobs.driver import HowToRun, run_job
+from slowfast_ext.jobs.names import public_name
 from slowfast_ext.jobs.work import VideoJob
+from slowfast_ext.processes import usable_cores
 from slowfast_ext.report.words import without_controls
+from slowfast_ext.typed import as_typed
 from vtn.errors import InputError
 
 LOCAL, ARRAY = "local", "array"
@@ -34,11 +37,16 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
     add("--shard", metavar="K/N", help="of array: which part to begin with, from 0/N; default: as Slurm says")
     add("--processes", type=int, metavar="N", help="that look at videos; default: the cores of this command")
     add("--fresh", action="store_true", help="of local: throw away what the folder has of another job")
+    add("--retry-failed", action="store_true", help="try videos again that could not be read")
     add("--video-timeout", type=float, metavar="SECONDS", help="a video has failed then; default: 3600")
 
 
-def how_to_run(args: argparse.Namespace) -> HowToRun | None:
+def how_to_run(args: argparse.Namespace, name: str = "") -> HowToRun | None:
     """What the options say; None if no job is asked for.
+
+    Args:
+        args: With the options of add_runner, and as `typed` all words of the command line.
+        name: Of the command, for the one that the report names; none is named if empty.
 
     Raises:
         InputError: If they do not fit together.
@@ -69,9 +77,17 @@ def how_to_run(args: argparse.Namespace) -> HowToRun | None:
         shards=shards,
         processes=args.processes or _cores(),
         fresh=args.fresh,
-        retry_failed=getattr(args, "retry_failed", False),
+        retry_failed=args.retry_failed,
         timeout=args.video_timeout or HowToRun.timeout,
+        again=_again(name, args.typed) if name else "",
     )
+
+
+def _again(name: str, words: list[str]) -> str:
+    """What to type to try again what failed, without credentials of URLs."""
+    kept = [word for word in words if word not in ("--fresh", "--retry-failed")]
+    # In front: what stands behind --opts would be taken for keys.
+    return as_typed(name, "--retry-failed", *map(public_name, kept))
 
 
 def _shard(text: str | None) -> tuple[int, int]:
@@ -92,9 +108,8 @@ def _shard(text: str | None) -> tuple[int, int]:
 
 
 def _cores() -> int:
-    """Of this command, which Slurm may give fewer than the machine has; few where all share a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _ON_GPU) if torch.cuda.is_available() else cores
+    """Processes for the cores of this command; few where all share a GPU."""
+    return min(usable_cores(), _ON_GPU) if torch.cuda.is_available() else usable_cores()
 
 
 def run_and_tell(
@@ -130,7 +145,9 @@ def run_and_tell(
     if outcome.is_complete and finish is not None:
         finish()
     elif outcome.is_complete:
-        say(f"{sound}, {outcome.failed} failed: {job.output.path}; of each video: {job.manifest}")
+        repaired = f", {outcome.repaired} repaired" if outcome.repaired else ""
+        said = f"{sound}{repaired}, {outcome.failed} failed: {job.output.path}; of each video: {job.manifest}"
+        say(f"{said}; report: {job.report}")
     else:
         say(
             f"{sound} so far, {outcome.failed} failed: {outcome.others} processes of other commands are at "

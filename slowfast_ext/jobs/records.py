@@ -23,6 +23,7 @@ from vtn.errors import InputError
 # Seconds of work that may be lost: so long rows are gathered before they are written out.
 _GATHER = 1.0
 DIED, LOST = "died", "lost"
+_OPEN = 64  # files of rows
 
 
 class BucketMark(NamedTuple):
@@ -53,8 +54,15 @@ class JobRecords:
         self._rows, self._records = folder / "rows", folder / "records"
         self._finished, self.model = folder / "finished", model
 
-    def read(self, bucket: str) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
-        """Of each video that has a row its last record, and why processes ended at a video since then."""
+    def read(
+        self, bucket: str, died: list[dict[str, Any]] | None = None
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+        """Of each video that has a row its last record, and why processes ended at a video since then.
+
+        Args:
+            bucket: Which.
+            died: Receives the records of all ends of processes.
+        """
         found: dict[str, dict[str, Any]] = {}
         deaths: dict[str, list[str]] = {}
         with contextlib.suppress(FileNotFoundError):
@@ -67,6 +75,8 @@ class JobRecords:
                 if model != self.model:
                     continue
                 if state == DIED:
+                    if died is not None:
+                        died.append(record)
                     deaths.setdefault(path, []).append(record["why"])
                 elif state == LOST:
                     found.pop(path, None)
@@ -94,17 +104,6 @@ class JobRecords:
             os.close(file)
         if not size:
             sync_folder(self._records)
-
-    def row(self, record: dict[str, Any]) -> str | None:
-        """The row of a record; None if it is gone or damaged."""
-        try:
-            with (self._rows / record["part"]).open("rb") as file:
-                file.seek(record["offset"])
-                content = file.read(record["length"])
-        except OSError:
-            return None
-        whole = len(content) == record["length"] and zlib.crc32(content) == record["crc"]
-        return content.decode().rstrip("\n") if whole else None
 
     def sizes(self) -> Callable[[str], int]:
         """A function that gives the size of a file of rows, which it asks the disk for once."""
@@ -141,6 +140,42 @@ class JobRecords:
         return mark if there else None
 
 
+class RowReader:
+    """Rows of all processes, by their records. Few files are open at a time.
+
+    Args:
+        folder: Of the job.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._open = folder / "rows", {}
+
+    def __enter__(self) -> "RowReader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def row(self, record: dict[str, Any]) -> str | None:
+        """The row of a record; None if it is gone or damaged."""
+        try:
+            content = os.pread(self._file(record["part"]), record["length"], record["offset"])
+        except OSError:
+            return None
+        whole = len(content) == record["length"] and zlib.crc32(content) == record["crc"]
+        return content.decode().rstrip("\n") if whole else None
+
+    def _file(self, part: str) -> int:
+        file = self._open.pop(part, None)
+        if file is None:
+            file = os.open(self._folder / part, os.O_RDONLY)
+        self._open[part] = file  # the last of them was used last
+        if len(self._open) > _OPEN:
+            os.close(self._open.pop(next(iter(self._open))))
+        return file
+
+
 class RowWriter:
     """Rows of one process, and their records.
 
@@ -155,8 +190,14 @@ class RowWriter:
         self._file, self._end, self._gathered = -1, 0, time.monotonic()
         self._text, self._waiting = [], []
 
-    def add(self, bucket: str, name: str, state: tuple[int, int], result: VideoResult) -> dict[str, Any]:
-        """Take a row; it is done after `commit`, which this calls now and then. Returns its record."""
+    def add(
+        self, bucket: str, name: str, state: tuple[int, int], result: VideoResult, took: float
+    ) -> dict[str, Any]:
+        """Take a row, made in `took` seconds; it is done after `commit`, which this calls now and then.
+
+        Returns:
+            Its record.
+        """
         text = result.row.encode() + b"\n"
         record = {
             "path": public_name(name),
@@ -164,6 +205,8 @@ class RowWriter:
             "why": result.why,
             "bytes": state[0],
             "mtime_ns": state[1],
+            "seconds": round(result.seconds, 3),
+            "took": round(took, 3),
             "by": self._by,
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "part": self._by,

@@ -15,11 +15,13 @@ class VideoResult(NamedTuple):
         row: A line of the output, without its end. It says nothing of who made it, where or when.
         state: DONE, REPAIRED or FAILED.
         why: What the video lacks, or why it failed; in words.
+        seconds: Length of the video; 0 if it is not known.
     """
 
     row: str
     state: str
     why: str = ""
+    seconds: float = 0.0
 
 
 class VideoWork(Protocol):
@@ -82,3 +84,8 @@ class VideoJob:
     work: VideoWork
     output: JobOutput
     manifest: Path
+
+    @property
+    def report(self) -> Path:
+        """The page at the end; its picture has the same name. A folder may have a report.md of a data set."""
+        return self.manifest.with_name("job_report.md")

@@ -1,5 +1,6 @@
 """A process that works through buckets: first its own, then what nobody has done."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class JobWorker:
     ) -> None:
         self._plan, self._records, self._member, self._work = plan, records, member, work
         self._writer = RowWriter(folder, records, member.name)
+        self._new = 0  # videos that this process has done
 
     def run(self, share: JobShare) -> None:
         """Work until nothing is left that nobody else is at.
@@ -83,20 +85,26 @@ class JobWorker:
 
     def _do(self, bucket: str, retry_since: str) -> bool:
         known, deaths = self._records.read(bucket)
-        size, records, new = self._records.sizes(), [], False
+        size, records, failed, before = self._records.sizes(), [], 0, self._new
         for name in self._plan.names(bucket):
             path, state = public_name(name), file_state(name)
             record = known.get(path)
             retried = record is not None and record["state"] == FAILED and record["at"] < retry_since
             if not retried and is_done(record, state, size):
                 records.append(record)
+                failed += record["state"] == FAILED
                 continue
-            new = True
-            self._member.note(bucket, path)
+            self._member.note(bucket, path, len(records), failed, self._new)
+            began = time.monotonic()
             result = self._result(name, state, deaths.get(path, []))
-            records.append(self._writer.add(bucket, name, state, result))
+            took = time.monotonic() - began
+            records.append(self._writer.add(bucket, name, state, result, took))
+            failed += result.state == FAILED
+            self._new += 1
         self._writer.commit()
-        self._member.note()
+        new = self._new > before
+        if new:
+            self._member.note(bucket, "", len(records), failed, self._new)
         if new or self._records.mark_of(bucket, self._plan, size) is None:
             self._records.mark(bucket, mark_from(self._plan, records))
         return new

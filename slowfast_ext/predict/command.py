@@ -47,7 +47,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     if args.live is not None:
         return _watch(args)
-    if how := how_to_run(args):
+    if how := how_to_run(args, "predict"):
         videos = find_videos(args.videos) if args.videos else []
         return predict_many(functools.partial(_predictor, args), args, videos, how, speaker())
     videos = find_videos(args.videos, args.list)
@@ -260,6 +260,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         raise InputError("--page explains one video, and --runner is for very many: leave one out")
     if args.parquet and args.runner is None:
         raise InputError("--parquet is for very many videos: add --runner local or --runner array")
+    if args.retry_failed and args.runner is None:
+        raise InputError("--retry-failed is for very many videos: add --runner local or --runner array")
     if args.live is not None and (args.videos or args.list or args.out or args.features):
         raise InputError(
             "--live looks at one source: it takes no other videos, no --list, no --out and no --features"

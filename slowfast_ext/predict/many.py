@@ -50,7 +50,7 @@ class PredictionWork:
             missing=found.missing.replace(path, name),
         )
         kind = FAILED if found.error else REPAIRED if found.missing else DONE
-        return VideoResult(self._row(found, state), kind, found.error or found.missing)
+        return VideoResult(self._row(found, state), kind, found.error or found.missing, found.seconds)
 
     def fail(self, name: str, state: tuple[int, int], why: str) -> VideoResult:
         """As VideoWork."""

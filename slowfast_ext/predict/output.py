@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
+from slowfast_ext.data.feature_store import identity
 from slowfast_ext.predict.answers import Prediction, WindowScores, best_classes
 from vtn.errors import InputError
 
@@ -128,8 +129,8 @@ class PredictionFile:
             begin += len(line.encode())
             try:
                 record = json.loads(line)
-                path, error, identity = record["path"], record["error"], (record["bytes"], record["mtime_ns"])
-                same = record["model"] == self._model and identity == _identity(os.fspath(path))
+                path, error, known = record["path"], record["error"], (record["bytes"], record["mtime_ns"])
+                same = record["model"] == self._model and known == identity(os.fspath(path))
             except (ValueError, KeyError, TypeError):
                 raise InputError(
                     f"{self._path} holds something else than predictions: name another file"
@@ -139,8 +140,8 @@ class PredictionFile:
         self._file.seek(0, os.SEEK_END)
 
     def _json(self, prediction: Prediction) -> Iterator[str]:
-        identity = _identity(prediction.path)
-        yield json_line(prediction, self._model, identity, self._top, self._least_score) + "\n"
+        of_file = identity(prediction.path)
+        yield json_line(prediction, self._model, of_file, self._top, self._least_score) + "\n"
 
     def _rows(self, prediction: Prediction) -> Iterator[str]:
         row = {"path": prediction.path, "missing": prediction.missing, "error": prediction.error}
@@ -258,12 +259,3 @@ def _clock(seconds: float) -> str:
     thousandths = round(seconds * 1000)
     minutes, thousandths = divmod(thousandths, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{thousandths // 1000:02}.{thousandths % 1000:03}"
-
-
-def _identity(path: str) -> tuple[int, int]:
-    """Size and time of the last change; what has others is another video."""
-    try:
-        status = os.stat(path)
-        return status.st_size, status.st_mtime_ns
-    except OSError:
-        return -1, -1

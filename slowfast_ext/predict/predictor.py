@@ -27,6 +27,7 @@ from slowfast_ext.predict.sources import FrameSource, source_of
 from slowfast_ext.predict.stream import FrameStream, SpanAnswer
 from slowfast_ext.predict.thumbnails import WatchedFrames
 from slowfast_ext.predict.videos import Span, checked_windows, spans_of
+from slowfast_ext.processes import usable_cores
 from slowfast_ext.recipe import read_name_lines
 from slowfast_ext.video import VideoError
 from vtn.checkpoint import read_checkpoint
@@ -309,7 +310,7 @@ class Predictor:
         )
 
     def _workers_for(self, paths: Sequence[str]) -> int:
-        return min(_MOST_WORKERS, os.cpu_count() or 1, len(paths)) if len(paths) > 1 else 0
+        return min(_MOST_WORKERS, usable_cores(), len(paths)) if len(paths) > 1 else 0
 
 
 def _scored(segments: Segments) -> tuple[ScoredSegment, ...]:

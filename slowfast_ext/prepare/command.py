@@ -1,7 +1,6 @@
 """The command line of tools/prepare_dataset.py."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from slowfast_ext.prepare.process import Work
 from slowfast_ext.prepare.run import Settings, prepare
 from slowfast_ext.prepare.segments import plan_segments
 from slowfast_ext.prepare.split_files import plan_split_files
+from slowfast_ext.processes import usable_cores
 from slowfast_ext.progress import speaker
 
 _EPILOG = (
@@ -37,7 +37,7 @@ def prepare_dataset(argv: Sequence[str] | None = None) -> None:
     settings = Settings(args.out, Work(args.verify, args.short_side, args.crf), args.separator)
     how = how_to_run(args)
     if args.processes is None:  # other jobs have fewer where there is a GPU, which this one does not use
-        how = replace(how, processes=len(os.sched_getaffinity(0)))
+        how = replace(how, processes=usable_cores())
     plan, originals = _plan(args)
     prepare(plan, originals, settings, f"{args.title}: {args.videos}", args, how, say=speaker())
 
@@ -172,7 +172,6 @@ def _add_kind(
         help="decode every frame, or read packets and decode one frame (default %(default)s); "
         "copying always decodes every frame",
     )
-    add("--retry-failed", action="store_true", help="try again what failed in an earlier run")
     add("--separator", default=" ", help="between path and label (default: a space; the last one counts)")
     add_runner(parser)
     parser.set_defaults(runner=LOCAL)

@@ -30,7 +30,8 @@ class PrepareWork:
         """As VideoWork."""
         outcome = process_video(path, self._work, self._copies)
         kind = FAILED if outcome.reason else REPAIRED if outcome.missing else DONE
-        return VideoResult(self._row(name, outcome), kind, outcome.reason or outcome.missing)
+        why = outcome.reason or outcome.missing
+        return VideoResult(self._row(name, outcome), kind, why, outcome.seconds)
 
     def fail(self, name: str, state: tuple[int, int], why: str) -> VideoResult:
         """As VideoWork."""

@@ -10,15 +10,11 @@ from matplotlib.ticker import MaxNLocator
 
 from slowfast_ext.prepare.plan import SPLITS
 from slowfast_ext.report.figures import INK, colour_of, printable, quiet, save
+from slowfast_ext.report.lengths import draw_lengths
 
-_FEWEST_BINS, _MOST_BINS = 10, 40
 # With more classes their names would be too small to read.
 _NAMED_CLASSES = 25
-# Videos beyond this part of all are counted in words: one of two hours would squeeze all others.
-_SHOWN_PART = 0.995
 _LONGEST_NAME = 28
-# The scale is logarithmic if a bar is this many times as tall as the median one.
-_TALL = 25
 
 
 def draw_report(seconds: Sequence[float], counts: Sequence[Mapping[str, str | int]], path: Path) -> None:
@@ -33,45 +29,10 @@ def draw_report(seconds: Sequence[float], counts: Sequence[Mapping[str, str | in
     height = max(3.6, 1.4 + 0.24 * len(counts)) if named else 3.8
     figure = Figure(figsize=(10.5, height), layout="constrained")
     lengths, classes = figure.subplots(1, 2)
-    _draw_lengths(lengths, seconds)
+    draw_lengths(lengths, seconds, f"{len(seconds)} listed videos", "No video is listed")
     ordered = sorted(counts, key=lambda row: -sum(row[split] for split in SPLITS))
     (_draw_named if named else _draw_sorted)(classes, ordered)
     save(figure, path)
-
-
-def _draw_lengths(axes: Axes, seconds: Sequence[float]) -> None:
-    quiet(axes)
-    if not seconds:
-        axes.set_title("No video is listed", fontsize=10, loc="left", color=INK)
-        return
-    median, longest = float(np.median(seconds)), max(seconds)
-    end = float(np.quantile(seconds, _SHOWN_PART))
-    # A few that are a little longer squeeze nothing.
-    end = longest if longest <= 1.5 * end else end
-    # Lengths that are nearly equal still get bars of a sensible width.
-    begin, end = min(seconds), max(end, min(seconds) + 1.0)
-    shown = [length for length in seconds if length <= end]
-    bins = min(_MOST_BINS, max(_FEWEST_BINS, round(len(seconds) ** 0.5)))
-    bars, _, _ = axes.hist(
-        shown, np.linspace(begin, end, bins + 1), color=colour_of(1), edgecolor="white", linewidth=0.4
-    )
-    axes.axvline(median, color=colour_of(0), linewidth=1.4)
-    axes.set_title(
-        f"Length of {len(seconds)} listed videos; the line is the median, {median:.3g} s",
-        fontsize=10,
-        loc="left",
-        color=INK,
-    )
-    longer = len(seconds) - len(shown)
-    axes.set_xlabel(f"seconds ({longer} longer, up to {longest:.4g})" if longer else "seconds", color=INK)
-    # Nearly all videos of Kinetics last 10 s; the others would not be seen.
-    logarithmic = max(bars) > _TALL * np.median(bars[bars > 0])
-    if logarithmic:
-        axes.set_yscale("log")
-        axes.set_ylim(bottom=0.7)
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylabel("videos (logarithmic)" if logarithmic else "videos", color=INK)
 
 
 def _draw_named(axes: Axes, rows: Sequence[Mapping[str, str | int]]) -> None:

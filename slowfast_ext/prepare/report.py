@@ -3,13 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from slowfast_ext.files import write_text
 from slowfast_ext.prepare.lists import CLASS_COUNTS, FAILURES, PreparedDataset, class_counts
 from slowfast_ext.prepare.picture import draw_report
 from slowfast_ext.prepare.plan import SPLITS
 from slowfast_ext.prepare.process import Outcome
+from slowfast_ext.report.lengths import SPREAD, spread_row
 from slowfast_ext.report.tables import Column, to_markdown
 
 PAGE, PICTURE = "report.md", "report.png"
@@ -17,7 +16,6 @@ _CLASSES_SHOWN = 5
 _ALL_CLASSES_SHOWN = 2 * _CLASSES_SHOWN + 10
 _FAILURES_SHOWN = 20
 _KINDS_SHOWN = 8
-_SPREAD = ("least", "5 %", "median", "mean", "95 %", "most")
 
 
 def write_report(result: PreparedDataset, out: Path, title: str) -> None:
@@ -79,10 +77,10 @@ def _splits(result: PreparedDataset) -> str:
 
 
 def _videos(videos: list[Outcome]) -> str:
-    lengths = [_spread("length, s", [video.seconds for video in videos])]
-    lengths.append(_spread("frames", [video.num_frames for video in videos]))
-    lengths.append(_spread("frames per second", [video.fps for video in videos]))
-    columns = [Column("of", f"of {len(videos)} videos"), *(Column(key, key, ".5g") for key in _SPREAD)]
+    lengths = [spread_row("length, s", [video.seconds for video in videos])]
+    lengths.append(spread_row("frames", [video.num_frames for video in videos]))
+    lengths.append(spread_row("frames per second", [video.fps for video in videos]))
+    columns = [Column("of", f"of {len(videos)} videos"), *(Column(key, key, ".5g") for key in SPREAD)]
     rates = _common([f"{video.fps:.4g}" for video in videos], "frames per second")
     sizes = _common([f"{video.width} x {video.height}" for video in videos], "width x height")
     return f"## Videos\n\n{to_markdown(lengths, columns)}\n{rates}\n{sizes}"
@@ -94,27 +92,14 @@ def _segments(result: PreparedDataset) -> str:
         lengths = [segment.end - segment.begin for entry in entries for segment in entry.segments]
         if lengths:
             mean = len(lengths) / len(entries)
-            rows.append(_spread(split, lengths) | {"segments": len(lengths), "a video": mean})
+            rows.append(spread_row(split, lengths) | {"segments": len(lengths), "a video": mean})
     columns = [
         Column("of", "split"),
         Column("segments", "segments"),
         Column("a video", "in a video, mean", ".3g"),
-        *(Column(key, f"{key}, s", ".4g") for key in _SPREAD),
+        *(Column(key, f"{key}, s", ".4g") for key in SPREAD),
     ]
     return f"## Segments\n\n{to_markdown(rows, columns)}"
-
-
-def _spread(name: str, values: list[float]) -> dict[str, str | float]:
-    five, half, ninety_five = np.percentile(values, (5, 50, 95)).tolist()
-    return {
-        "of": name,
-        "least": min(values),
-        "5 %": five,
-        "median": half,
-        "mean": float(np.mean(values)),
-        "95 %": ninety_five,
-        "most": max(values),
-    }
 
 
 def _common(words: list[str], title: str) -> str:

@@ -7,10 +7,14 @@ _CLAIMS = "slowfast_ext/jobs/claims.py"
 _WORKER = "slowfast_ext/jobs/worker.py"
 _DRIVER = "slowfast_ext/jobs/driver.py"
 _FETCH = "slowfast_ext/jobs/fetch.py"
+_SUMMARY = "slowfast_ext/jobs/summary.py"
+_PROGRESS = "slowfast_ext/jobs/progress.py"
 _ONCE = "tests/slowfast_ext/jobs/test_exactly_once.py"
 _OF_CLAIMS = "tests/slowfast_ext/jobs/test_claims.py"
 _LISTS = "tests/slowfast_ext/jobs/test_lists.py"
 _URLS = "tests/slowfast_ext/jobs/test_fetch.py"
+_OF_SUMMARY = "tests/slowfast_ext/jobs/test_job_summary.py"
+_OF_PROGRESS = "tests/slowfast_ext/jobs/test_job_progress.py"
 
 FAULTS = [
     Fault(
@@ -110,5 +114,75 @@ FAULTS = [
         "if wanted is None or file.tell() == int(wanted):",
         "if True:",
         f"{_URLS} -k fetched",
+    ),
+    Fault(
+        "the report of a job knows the first videos alone",
+        _SUMMARY,
+        "elif (place := int(self._random.random() * self._sampled)) < _SAMPLE:",
+        "elif (place := _SAMPLE) < _SAMPLE:",
+        f"{_OF_SUMMARY} -k sample_stands",
+    ),
+    Fault(
+        "the report of a job keeps every reason that it reads",
+        _SUMMARY,
+        "if key not in self._found and len(self._found) >= _MOST_REASONS:",
+        "if False:",
+        f"{_OF_SUMMARY} -k does_not_grow",
+    ),
+    Fault(
+        "a night without work slows a job in its report",
+        _SUMMARY,
+        "sum(max(0.0, seconds) for seconds in left_out)",
+        "0.0 * sum(left_out)",
+        f"{_OF_SUMMARY} -k nobody_was",
+    ),
+    Fault(
+        "a process that hung at a video is two",
+        _SUMMARY,
+        "if by is None or by not in self._ended:",
+        "if True:",
+        f"{_OF_SUMMARY} -k counted_once",
+    ),
+    Fault(
+        "a report that is gone stays so",
+        "slowfast_ext/jobs/merge.py",
+        " and job.report.exists()",
+        "",
+        "tests/slowfast_ext/jobs/test_job_report.py -k written_again",
+    ),
+    Fault(
+        "a file of rows is opened for each of them",
+        _RECORDS,
+        "file = self._open.pop(part, None)",
+        "file = None",
+        "tests/slowfast_ext/jobs/test_job_report.py -k few_files",
+    ),
+    Fault(
+        "videos of a bucket count twice, once by the process that finished it",
+        _PROGRESS,
+        "if bucket in plan and bucket not in marks]",
+        "if bucket in plan]",
+        f"{_OF_PROGRESS} -k before_their_bucket",
+    ),
+    Fault(
+        "the rate of a job is that since its beginning",
+        _PROGRESS,
+        "while len(self._looks) > 2 and now - self._looks[1][0] >= _WINDOW:",
+        "while False:",
+        f"{_OF_PROGRESS} -k last_minutes",
+    ),
+    Fault(
+        "the page tells credentials of what was typed",
+        "slowfast_ext/jobs/options.py",
+        "*map(public_name, kept))",
+        "*kept)",
+        "tests/slowfast_ext/jobs/test_options.py -k what_is_left_holds",
+    ),
+    Fault(
+        "a process that was killed costs all that it did",
+        _WORKER,
+        "        self._writer.commit()\n",
+        "",
+        f"{_ONCE} -k on_disk_before",
     ),
 ]

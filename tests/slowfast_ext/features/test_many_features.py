@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from slowfast_ext.data.feature_store import FeatureStore
 from slowfast_ext.features.command import extract_features
+from slowfast_ext.video import VideoReader
 
 
 def store_of(folder: Path) -> dict[str, dict]:
@@ -42,6 +43,12 @@ def test_the_folder_is_that_of_one_command(trained, clips, tmp_path):
     for folder in local, array:
         assert store_of(folder) == wanted
         assert features_in(folder) == files
+    lines = map(json.loads, (local / "videos.jsonl").read_text().splitlines())
+    seconds = {line["path"]: line["seconds"] for line in lines}
+    for clip in clips:
+        info = VideoReader(clip).info
+        assert seconds[str(clip)] == round(info.num_frames / info.fps, 3) > 0
+    assert (local / "job_report.png").exists()
 
 
 def test_lost_files_are_made_again_and_what_is_there_stays(trained, clips, tmp_path):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,18 @@ def test_what_is_refused(words, why, tmp_path):
         how(*words.split())
 
 
+def test_the_command_for_what_is_left_holds_no_credentials(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["vtn"])
+    args = options("--runner", "local", "--out", str(tmp_path / "out"), "--retry-failed")
+    url = "https://me:secret@host/a b.mp4?token=abc"
+    args.typed = ["run", url, "--fresh", "--retry-failed", "--opts", "A", "1"]
+    found = how_to_run(args, "predict")
+    assert found.retry_failed
+    wanted = ["run", "https://host/a b.mp4?token=***", "--opts", "A", "1"]
+    assert shlex.split(found.again) == ["vtn", "predict", "--retry-failed", *wanted]
+    assert how_to_run(args).again == ""
+
+
 def told(job, words: list[str], videos: list[str]) -> tuple[int, str]:
     args, said = options(*words), []
     return run_and_tell(job, args, videos, how_to_run(args), said.append), "\n".join(said)
@@ -88,6 +101,7 @@ def test_what_is_said(tmp_path, capsys):
     assert status == 1
     assert "2 of 8 rows name a video again" in said
     assert f"4 of 6 videos, 2 failed: {out / 'rows.jsonl'}; of each video: {out / 'videos.jsonl'}" in said
+    assert said.endswith(f"; report: {out / 'job_report.md'}")
     assert capsys.readouterr().err == "2 failed: it is bad\n"
     status, said = told(fake_job(out), words, videos)
     assert "6 of 6 videos were done before" in said

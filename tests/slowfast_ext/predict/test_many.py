@@ -51,6 +51,12 @@ def test_rows_are_those_of_one_command(trained, videos, tmp_path, options, capsy
     assert states.pop("text.mp4") == "failed"
     assert states.pop("cut.mp4") in ("repaired", "failed")
     assert set(states.values()) == {"done"}
+    for name, record in records_of(local / "videos.jsonl").items():
+        assert record["seconds"] == (0 if record["state"] == "failed" else wanted[name]["seconds"])
+        assert record["took"] > 0
+    page = (local / "job_report.md").read_text()
+    assert f"--retry-failed {path} {videos} " in page
+    assert f" --out {local} --runner local --processes 2\n" in page
     assert (
         f"{local / 'predictions.jsonl'}; of each video: {local / 'videos.jsonl'}" in capsys.readouterr().out
     )
@@ -90,8 +96,9 @@ def test_refused(trained, videos, tmp_path, monkeypatch):
     words = [path, str(videos)]
     with pytest.raises(InputError, match="--live looks at one source, and --runner at very many"):
         predict([path, "--live", "x", "--runner", "local", "--out", str(tmp_path / "out")])
-    with pytest.raises(InputError, match="--parquet is for very many videos"):
-        predict([*words, "--parquet"])
+    for option in ("--parquet", "--retry-failed"):
+        with pytest.raises(InputError, match=f"{option} is for very many videos"):
+            predict([*words, option])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match="Parquet needs the package pyarrow"):
         predict([*words, "--parquet", "--runner", "local", "--out", str(tmp_path / "out")])

@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 from browser_tab import new_tab
 from predictions import FULL, MULTI, NAMES
+from video_pages import numbers_of
 from videos import make_video
 
 from slowfast_ext.predict import Predictor
 from slowfast_ext.predict.command import predict
 from slowfast_ext.video import VideoReader
 from vtn.errors import InputError
-
-
-def numbers_of(page) -> dict:
-    return json.loads(re.search(r'id="numbers">(.*?)</script>', page.read_text())[1])
 
 
 def test_a_page_and_a_file_from_one_decoding(trained, clips, tmp_path, capsys, monkeypatch):
@@ -33,7 +30,7 @@ def test_a_page_and_a_file_from_one_decoding(trained, clips, tmp_path, capsys, m
     assert f"  {score:.3f}  {name}" in said
     (record,) = map(json.loads, out.read_text().splitlines())
     np.testing.assert_allclose(record["scores"], wanted.prediction.scores, atol=1e-6)
-    numbers = numbers_of(page)
+    numbers = numbers_of(page.read_text())
     np.testing.assert_allclose(numbers["sides"][0]["attention"], wanted.attention, atol=1e-6)
     best = np.argsort(-wanted.prediction.scores, kind="stable")
     assert numbers["sides"][0]["classes"] == [NAMES[label] for label in best]
@@ -54,7 +51,7 @@ def test_learned_and_uniform_attention_side_by_side(trained, clips, tmp_path):
     _, uniform = trained(*FULL, "TRAIN.EVAL_NUM_FRAMES", "40", "VTN.ATTENTION", "uniform", name="uniform")
     page = tmp_path / "x.html"
     assert predict([learned, str(clips[4]), "--page", str(page), "--page-beside", uniform]) == 0
-    first, second = numbers_of(page)["sides"]
+    first, second = numbers_of(page.read_text())["sides"]
     assert np.ptp(first["attention"]) > 0.001
     np.testing.assert_allclose(second["attention"], 1 / 41, atol=1e-6)  # CLS looks at itself too
     assert set(first["classes"]) == set(second["classes"]) == set(NAMES)
@@ -65,7 +62,7 @@ def test_learned_and_uniform_attention_side_by_side(trained, clips, tmp_path):
     # Keys are for both.
     words = [learned, str(clips[4]), "--page", str(page), "--page-beside", uniform]
     assert predict([*words, "TRAIN.EVAL_NUM_FRAMES", "20"]) == 0
-    assert {len(side["attention"][0][0]) for side in numbers_of(page)["sides"]} == {20}
+    assert {len(side["attention"][0][0]) for side in numbers_of(page.read_text())["sides"]} == {20}
 
 
 def test_bad_input_is_refused_before_work_starts(trained, clips, tmp_path, monkeypatch):
@@ -126,7 +123,7 @@ def test_a_page_of_two_hours_is_below_20_mb_and_says_that_it_is_thinned(trained,
     found = Predictor(path).explain(video)
     found.write(page)
     assert page.stat().st_size <= 20e6
-    text, numbers = page.read_text(), numbers_of(page)
+    text, numbers = page.read_text(), numbers_of(page.read_text())
     assert "Thinned: 200 of the 400 frames that were looked at are shown." in text
     assert "This is a long video, so stretches of 60 s are left out in turn" in text
     assert (numbers["seconds"], len(numbers["pictures"]), len(numbers["stretches"])) == (7200, 200, 120)

@@ -1,12 +1,23 @@
 """The page of a video in a real browser: keys, mouse and lists, and what they show."""
 
-import json
 import re
 
 import numpy as np
 import pytest
 from pictures import read_picture
-from video_pages import FPS, FRAMES, HEADS, LAYERS, NAMES, SHOWN, STEPS, TIMES, explanation, first_shown
+from video_pages import (
+    FPS,
+    FRAMES,
+    HEADS,
+    LAYERS,
+    NAMES,
+    SHOWN,
+    STEPS,
+    TIMES,
+    explanation,
+    first_shown,
+    numbers_of,
+)
 from videos import read_number
 
 _STATE = """(() => {
@@ -28,7 +39,7 @@ def step_of(state: dict) -> int:
 
 def check(state: dict, step: int, weights: np.ndarray, values: np.ndarray) -> None:
     """All that is shown is that of one moment."""
-    numbers = json.loads(re.search(r'id="numbers">(.*?)</script>', check.text)[1])
+    numbers = numbers_of(check.text)
     assert step_of(state) == step
     assert int(state["frame"]) == SHOWN[step] == numbers["frames"][step]
     assert state["time"] == f"{TIMES[step]:.2f} s"
