@@ -97,7 +97,7 @@ FAULTS = [
     Fault(
         "a video that has changed counts as done",
         f"{PREDICT}/output.py",
-        " and identity == _identity(os.fspath(path))",
+        " and known == identity(os.fspath(path))",
         "",
         f"{COMMAND}::test_only_what_is_new_is_predicted",
     ),
