@@ -191,9 +191,9 @@ class RowWriter:
         self._text, self._waiting = [], []
 
     def add(
-        self, bucket: str, name: str, state: tuple[int, int], result: VideoResult, took: float
+        self, bucket: str, name: str, state: tuple[int, int], result: VideoResult, took: float = 0.0
     ) -> dict[str, Any]:
-        """Take a row, made in `took` seconds; it is done after `commit`, which this calls now and then.
+        """Take a row; it is done after `commit`, which this calls now and then. `took` is in seconds.
 
         Returns:
             Its record.
