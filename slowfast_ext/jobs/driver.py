@@ -25,6 +25,8 @@ from slowfast_ext.jobs.folder import open_folder
 from slowfast_ext.jobs.merge import merge_rows
 from slowfast_ext.jobs.plan import JobPlan, make_plan
 from slowfast_ext.jobs.progress import JobProgress
+from slowfast_ext.jobs.ray_crew import RayCrew
+from slowfast_ext.jobs.ray_how import RayHow
 from slowfast_ext.jobs.records import DIED, JobRecords
 from slowfast_ext.jobs.work import VideoJob, VideoWork
 from slowfast_ext.jobs.worker import JobShare, JobWorker
@@ -51,6 +53,7 @@ class HowToRun:
         fresh: Throw away what is in the folder.
         retry_failed: Try again what failed before.
         timeout: Seconds after which a video has failed.
+        ray: How Ray is used; None if it is not.
     """
 
     shard: int = 0
@@ -59,6 +62,7 @@ class HowToRun:
     fresh: bool = False
     retry_failed: bool = False
     timeout: float = 3600.0
+    ray: RayHow | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def run_job(
             say(f"{progress.done} of {plan.num_videos} videos were done before")
         try:
             for _ in range(_TURNS):
-                _Crew(job, plan, records, how, began).work(progress)
+                _crew(job, plan, records, how, began).work(progress)
                 progress.forget()
                 told = _merge(job, plan, records, progress, member) if progress.is_complete() else None
                 if told is None or not told["damaged"]:
@@ -158,6 +162,12 @@ def _merge(
         return told
     finally:
         member.give_back(_MERGE)
+
+
+def _crew(job: VideoJob, plan: JobPlan, records: JobRecords, how: HowToRun, began: str) -> "_Crew | RayCrew":
+    if how.ray is None:
+        return _Crew(job, plan, records, how, began)
+    return RayCrew(job, plan, records, how.ray, how.processes, how.timeout, began)
 
 
 class _Crew:
