@@ -37,8 +37,8 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
     add("--processes", type=int, metavar="N", help="that look at videos; default: the cores of this command")
     add(
         "--address",
-        help="of ray: HOST:PORT of a cluster, or auto for that of this machine; default: RAY_ADDRESS, or one is "
-        "started with --processes CPUs",
+        help="of ray: HOST:PORT of a cluster, or auto for that of this machine; default: RAY_ADDRESS, or one "
+        "is started with --processes CPUs",
     )
     add(
         "--gpus",
@@ -98,7 +98,7 @@ def _ray(args: argparse.Namespace) -> RayHow | None:
         return None
     address = args.address or os.environ.get("RAY_ADDRESS", "")
     address = "" if address == "local" else address  # as Ray reads it
-    if args.gpus is not None and not (0 <= args.gpus <= 1 or args.gpus.is_integer() and args.gpus > 0):
+    if args.gpus is not None and not (0 <= args.gpus <= 1 or (args.gpus.is_integer() and args.gpus > 0)):
         raise InputError(f"--gpus is {args.gpus:g}: it must be a part of 1, or a whole number")
     if address and args.processes:
         raise InputError(

@@ -10,7 +10,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from slowfast_ext.jobs.claims import Member, read_member
@@ -163,8 +162,7 @@ class RayDriver:
             each = 1.0 if gpus else 0.0
         if each > gpus:
             raise InputError(
-                f"--gpus {each:g} is more than the {gpus:g} GPUs of this cluster, so no process with the model "
-                "can start"
+                f"--gpus {each:g} is more than the {gpus:g} GPUs of this cluster, so no model can be started"
             )
         models = int(gpus / each + 1e-6) if each else cores
         answers = {"num_gpus": each} if each else {"num_cpus": _ANSWERS if self._job.reader else 1.0}
@@ -189,8 +187,8 @@ class RayDriver:
     def _bury(self) -> int:
         """Write down at which videos actors have died in a pass; how many.
 
-        Its last block has come, so of those that live none is at a video. If a whole node is gone, no video is
-        to blame.
+        The last block has come, so of those that live none is at a video. If a whole node is gone, no video
+        is to blame.
         """
         import ray
 

@@ -19,24 +19,15 @@ from fake_jobs import (
     fake_job,
     in_process,
     make_videos,
+    manifest_of,
     pids_at_work,
-    row_of,
     rows_in,
     run,
+    wanted,
 )
 
 from slowfast_ext.jobs.records import JobRecords
 from vtn.errors import InputError
-
-
-def wanted(videos: list[str]) -> Counter:
-    return Counter(row_of(name, Path(name).read_bytes()) for name in videos)
-
-
-def manifest_of(out: Path) -> dict[str, dict]:
-    entries = [json.loads(line) for line in (out / "videos.jsonl").read_text().splitlines()]
-    assert len({entry["path"] for entry in entries}) == len(entries)
-    return {entry["path"]: entry for entry in entries}
 
 
 @pytest.fixture
