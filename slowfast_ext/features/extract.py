@@ -117,9 +117,9 @@ class FeatureExtractor:
         for item, reason in lost:
             yield paths[item], VideoError(f"{paths[item]}: {reason}.")
 
-    def reader(self) -> "FrameReader":
+    def reader(self) -> "ItemReader":
         """What reads a video for `of_item`, and needs no model."""
-        return FrameReader(self.cfg, self._all_frames)
+        return ItemReader(self.cfg, self._all_frames)
 
     def of_item(self, path: str, loaded: Any) -> VideoFeatures | VideoError:
         """Features of a video that another process has read."""
@@ -150,7 +150,7 @@ class FeatureExtractor:
             return error
 
 
-class FrameReader:
+class ItemReader:
     """Reads a video for FeatureExtractor.of_item; it can be pickled.
 
     Args:

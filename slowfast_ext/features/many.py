@@ -20,7 +20,7 @@ from slowfast_ext.video import VideoError
 from vtn.errors import InputError
 
 if TYPE_CHECKING:
-    from slowfast_ext.features.extract import FeatureExtractor, FrameReader
+    from slowfast_ext.features.extract import FeatureExtractor, ItemReader
 
 _TRIES = 3
 
@@ -54,7 +54,7 @@ class FeatureReading:
         settings: Of the features, as text.
     """
 
-    def __init__(self, reader: "FrameReader", folder: Path, settings: str) -> None:
+    def __init__(self, reader: "ItemReader", folder: Path, settings: str) -> None:
         self._reader, self._folder, self._settings = reader, folder, settings
 
     def read(self, path: str, name: str, state: tuple[int, int]) -> _Read | None:

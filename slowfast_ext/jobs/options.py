@@ -82,7 +82,7 @@ def how_to_run(args: argparse.Namespace) -> HowToRun | None:
     return HowToRun(
         shard=shard,
         shards=shards,
-        processes=args.processes or _cores(),
+        processes=args.processes or _cores(args.runner),
         ray=_ray(args),
         fresh=args.fresh,
         retry_failed=getattr(args, "retry_failed", False),
@@ -125,10 +125,10 @@ def _shard(text: str | None) -> tuple[int, int]:
     return number, count
 
 
-def _cores() -> int:
+def _cores(runner: str) -> int:
     """Of this command, which Slurm may give fewer than the machine has; few where all share a GPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _ON_GPU) if torch.cuda.is_available() else cores
+    return min(cores, _ON_GPU) if runner != RAY and torch.cuda.is_available() else cores
 
 
 def run_and_tell(

@@ -24,7 +24,7 @@ from slowfast_ext.jobs.fetch import local_file
 from slowfast_ext.jobs.plan import JobPlan
 from slowfast_ext.jobs.records import DIED, JobRecords, RowWriter
 from slowfast_ext.jobs.work import ReadingWork, VideoResult, VideoWork
-from slowfast_ext.jobs.worker import VideoLeft, attempt, checked_result, left_in, result_of
+from slowfast_ext.jobs.worker import VideoLeft, checked_result, left_in, result_of, try_video
 from slowfast_ext.processes import limit_memory
 from vtn.errors import InputError
 
@@ -143,7 +143,7 @@ class ReadVideos(_Actor):
                 bucket, told = piece["bucket"], 0
                 for video in self._left(piece):
                     self._note(bucket, video.path)
-                    found, why = attempt(video, lambda video=video: self._read(video))
+                    found, why = try_video(video, lambda video=video: self._read(video))
                     self._note()
                     told += 1
                     yield _on_the_way(bucket, video=pickle.dumps((video, found, why), 5))
@@ -223,7 +223,7 @@ class AnswerVideos(_Writing):
             return result_of(self._work, video)  # too large to be handed over
         result = None
         if not why:
-            result, why = attempt(video, lambda: self._work.answer(found, video.path, video.state))
+            result, why = try_video(video, lambda: self._work.answer(found, video.path, video.state))
         return checked_result(self._work, video, result, why)
 
 

@@ -151,10 +151,10 @@ def result_of(work: VideoWork, video: VideoLeft) -> VideoResult:
         with local_file(video.name) as file:
             return work.do(file, video.path, video.state)
 
-    return checked_result(work, video, *attempt(video, do))
+    return checked_result(work, video, *try_video(video, do))
 
 
-def attempt(video: VideoLeft, do: Callable[[], T]) -> tuple[T | None, str]:
+def try_video(video: VideoLeft, do: Callable[[], T]) -> tuple[T | None, str]:
     """What a function gives of a video; or None, and why.
 
     Raises:
