@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
@@ -23,7 +24,7 @@ from slowfast_ext.jobs.progress import JobProgress
 from slowfast_ext.jobs.ray_how import RayHow
 from slowfast_ext.jobs.records import JobRecords
 from slowfast_ext.jobs.work import VideoJob
-from slowfast_ext.processes import PROC, end_with, process_status
+from slowfast_ext.processes import PROC, process_status
 from vtn.errors import InputError
 
 _POLL, _LOOK_EVERY = 0.05, 1.0
@@ -137,7 +138,7 @@ class RayCrew:
 
         os.setsid()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        end_with(parent)
+        threading.Thread(target=_end_with, args=(parent, logs), daemon=True).start()
         try:
             _write_into(self._log)
             member = Member(self._job.folder, name, parent=parent)
@@ -181,6 +182,14 @@ def _write_into(path: Path) -> None:
     os.close(file)
 
 
+def _end_with(parent: int, logs: str) -> None:
+    """Wait until the command has ended, and end all of Ray then: parts of it would wait for a minute."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY)
+    shutil.rmtree(logs, ignore_errors=True)
+    _end_session(os.getpid())
+
+
 def _end_session(leader: int) -> None:
     """End all processes that one has started, and those that they have."""
     while alive := [
@@ -188,7 +197,7 @@ def _end_session(leader: int) -> None:
         for path in PROC.glob("[0-9]*")
         if (status := process_status(int(path.name)))[0] not in "ZX" and status[3] == str(leader)
     ]:
-        for pid in alive:
+        for pid in sorted(alive, key=lambda pid: pid == leader):  # it may be this one
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(_POLL)
