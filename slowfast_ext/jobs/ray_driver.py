@@ -41,7 +41,7 @@ _READS, _ANSWERS = 0.1, 0.9
 _ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
-    "PYTHONFAULTHANDLER": "",
+    "RAY_worker_niceness": "0",  # by itself Ray lets all others go first
 }
 
 

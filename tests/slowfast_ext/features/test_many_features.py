@@ -62,7 +62,6 @@ def test_features_of_frames_that_were_read_elsewhere(trained, clips, tmp_path, m
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_ray_fills_the_same_folder(trained, clips, tmp_path):
     pytest.importorskip("ray")
     clips[0].with_name("text.mp4").write_bytes(b"no video at all")

@@ -78,7 +78,6 @@ def assert_gone(pids) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.timeout(300)
 def test_an_actor_that_is_killed_costs_no_video(tmp_path):
     videos, out, calm = make_videos(tmp_path / "videos", 40), tmp_path / "out", tmp_path / "calm"
     for name, content in ((videos[3], BAD), (videos[5], DAMAGED), (videos[6], LARGE)):
@@ -105,7 +104,6 @@ def test_an_actor_that_is_killed_costs_no_video(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("staged", [False, True])
 def test_what_kills_or_hangs_has_failed_and_the_rest_is_done(tmp_path, staged):
     videos, out, log = make_videos(tmp_path / "videos", 40), tmp_path / "out", tmp_path / "log"
@@ -129,7 +127,6 @@ def with_a_full_disk(log: Path) -> StagedFakeWork:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_full_disk_ends_it_and_other_runners_go_on(tmp_path):
     import dataclasses
     import functools
@@ -156,7 +153,7 @@ def test_a_full_disk_ends_it_and_other_runners_go_on(tmp_path):
 def strike(job_of, out: Path, videos: list[str], chance: random.Random) -> str:
     """Begin or go on in any way, and kill something of it at any moment; says what."""
     runner = chance.choice(["ray", "ray", "ray", "local", "array"])
-    how = {"processes": chance.choice([1, 2, 3])}
+    how = {"processes": chance.choice([1, 1, 2])}
     if runner == "array":
         how |= {"shard": chance.randrange(7), "shards": 7}
     if runner == "ray":
@@ -186,10 +183,10 @@ def strike(job_of, out: Path, videos: list[str], chance: random.Random) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_killed_at_many_random_moments(tmp_path):
-    chance, times = random.Random(3), 32
-    videos = make_videos(tmp_path / "videos", 1600)
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_many_random_moments(tmp_path, seed):
+    chance, times = random.Random(seed), 8
+    videos = make_videos(tmp_path / "videos", 600)
     Path(videos[11]).write_bytes(BAD)
     calm, out, log = tmp_path / "calm", tmp_path / "out", tmp_path / "log"
     run(fake_job(calm, staged=True), videos, processes=2)
@@ -198,7 +195,6 @@ def test_killed_at_many_random_moments(tmp_path):
         return fake_job(out, staged=True, seconds=0.05, log=log)
 
     struck = Counter(strike(job, out, videos, chance) for _ in range(times))
-    print(dict(struck))
     begun = len(set(log.read_text().splitlines()))
     assert begun > times
     assert not (out / "rows.jsonl").exists() or len(rows_in(out)) == len(videos)
@@ -210,7 +206,6 @@ def test_killed_at_many_random_moments(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
     videos, out = make_videos(tmp_path / "videos", 40), tmp_path / "out"
     command = in_process(lambda: run(fake_job(out, seconds=0.5), videos, processes=2, **RAY))

@@ -90,7 +90,6 @@ def _bytes_of_views(predictor: Predictor) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_ray_gives_the_same_bytes(trained, videos, tmp_path, monkeypatch):
     pytest.importorskip("ray")
     _, path = trained(*FULL)
