@@ -29,7 +29,7 @@ from vtn.errors import InputError
 
 _POLL, _LOOK_EVERY = 0.05, 1.0
 # Seconds until a cluster has been joined, or has started.
-_TO_JOIN, _TO_START = 15.0, 120.0
+_TO_JOIN, _TO_START = 30.0, 120.0
 _BAD_INPUT = 2
 _LOG = "ray.log"
 _TEMPORARY = 30  # characters of the name of a folder, beyond which Ray's sockets cannot be named

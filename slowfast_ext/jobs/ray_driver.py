@@ -8,8 +8,10 @@ import contextlib
 import logging
 import os
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from slowfast_ext.jobs.claims import Member, read_member
@@ -35,6 +37,8 @@ _PIECE, _MOST_PIECES, _MOST_BLOCKS = 32, 16, 4096
 _BLOCK = 2**23
 # Of the store that processes of a cluster of our own share, for each of them.
 _STORE = 2**29
+# Videos, or pieces' ends, that a model on a GPU has at once: their rows are made durable together.
+_TOGETHER = 4
 _IN_VAIN = 2
 # Of a core: what reads is a process beside each model, whose core it takes while that waits.
 _READS, _ANSWERS = 0.1, 0.9
@@ -165,8 +169,10 @@ class RayDriver:
                 f"--gpus {each:g} is more than the {gpus:g} GPUs of this cluster, so no model can be started"
             )
         models = int(gpus / each + 1e-6) if each else cores
-        answers = {"num_gpus": each} if each else {"num_cpus": _ANSWERS if self._job.reader else 1.0}
-        reads = {"num_cpus": 1.0 if each else _READS}
+        answers: dict[str, Any] = {"num_cpus": _ANSWERS if self._job.reader else 1.0, "batch_size": None}
+        if each:  # Ray Data then wants a number
+            answers = {"num_gpus": each, "batch_size": _TOGETHER if self._job.reader else 1}
+        reads = {"num_cpus": 1.0 if each else _READS, "batch_size": None}
 
         def pool(most: int) -> ActorPoolStrategy:
             return ActorPoolStrategy(min_size=1, max_size=most, initial_size=most)
@@ -227,18 +233,27 @@ def connected(address: str, cores: int, logs: str) -> Callable[[], None]:
             "object_store_memory": _STORE * (cores + 1),
             "_temp_dir": logs,
         }
-    elif home := os.environ.get("SLOWFAST_HOME"):
-        how["runtime_env"] = {"env_vars": {"SLOWFAST_HOME": home}}
+    else:
+        if home := os.environ.get("SLOWFAST_HOME"):
+            how["runtime_env"] = {"env_vars": {"SLOWFAST_HOME": home}}
+        # `ray start` asks for the token of this user if there is one; who joins must say that he has it.
+        if os.environ.get("RAY_AUTH_TOKEN") or Path("~/.ray/auth_token").expanduser().exists():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
         import ray.data
 
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
     except Exception as error:  # of Ray, of many kinds
+        traceback.print_exc()
         first = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"the Ray cluster at {address} cannot be joined: {first}" if address else f"Ray: {first}"
-        ) from error
+        if not address:
+            raise InputError(f"Ray cannot be started here: {first}") from error
+        if "AuthToken" in f"{error} {error.__cause__} {error.__context__}":
+            raise InputError(
+                f"the Ray cluster at {address} asks for its token: copy ~/.ray/auth_token from its head"
+            ) from error
+        raise InputError(f"the Ray cluster at {address} cannot be joined: {first}") from error
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1
     context.target_max_block_size = _BLOCK
@@ -250,7 +265,6 @@ def connected(address: str, cores: int, logs: str) -> Callable[[], None]:
 def _kept(orders: RayOrders) -> dict[str, Any]:
     """Keywords of actors that are started again when they die, but are not given a block again."""
     return {
-        "batch_size": None,
         "batch_format": "pyarrow",
         "fn_constructor_args": (orders,),
         "max_restarts": -1,

@@ -1,5 +1,6 @@
 """tools/extract_features.py --runner: a folder as the plain command makes it."""
 
+import importlib.util
 import json
 import pickle
 import shutil
@@ -62,8 +63,8 @@ def test_features_of_frames_that_were_read_elsewhere(trained, clips, tmp_path, m
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 def test_ray_fills_the_same_folder(trained, clips, tmp_path):
-    pytest.importorskip("ray")
     clips[0].with_name("text.mp4").write_bytes(b"no video at all")
     for runner in ("local", "ray"):
         out = ["--out", str(tmp_path / runner), "--runner", runner, "--processes", "1"]

@@ -1,10 +1,15 @@
 """A job on Ray, and what is left of it when Ray or a part of it dies: each video once, as without Ray."""
 
 import contextlib
+import importlib.util
 import os
 import random
 import resource
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -32,7 +37,8 @@ from slowfast_ext.jobs.ray_how import RayHow
 from slowfast_ext.processes import PROC, process_status
 from vtn.errors import InputError
 
-pytest.importorskip("ray")
+# Not imported here: the processes of a command are forked, and Ray reads its environment when it is imported.
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 RAY = {"ray": RayHow()}
 _DIED = "the process that read it died"
 
@@ -216,3 +222,91 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     assert command.exitcode
     assert_gone(started)
     assert not list(Path("/tmp").glob(f"vtn-ray-*/session_*_{command.pid}"))
+
+
+def head(folder: Path, port: int, *options: str) -> subprocess.Popen:
+    """A cluster of one machine, as a person starts it."""
+    words = ["start", "--head", "--block", "--include-dashboard=false", "--disable-usage-stats"]
+    more = [f"--port={port}", f"--temp-dir={folder}", "--object-store-memory=200000000", *options]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with (folder / "out.txt").open("ab") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ray.scripts.scripts", *words, *more],
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def end_cluster(process: subprocess.Popen) -> None:
+    started = [process.pid, *below(process.pid)]
+    kill(reversed(started))
+    process.wait()
+    assert_gone(started)
+
+
+@pytest.fixture
+def short_folder():
+    """Ray has sockets there, whose names must be short."""
+    with tempfile.TemporaryDirectory(prefix="vtn-ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_goes_away_and_comes_back(tmp_path, short_folder):
+    videos, out, calm = make_videos(tmp_path / "videos", 60), tmp_path / "out", tmp_path / "calm"
+    run(fake_job(calm, staged=True), videos)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    joins = {"ray": RayHow(f"127.0.0.1:{port}")}
+    cluster = head(short_folder, port, "--num-cpus=1")
+    ended = tmp_path / "ended"
+
+    def command() -> None:
+        with pytest.raises(InputError, match=rf"the Ray cluster at 127.0.0.1:{port} is gone"):
+            run(fake_job(out, staged=True, seconds=0.5), videos, **joins)
+        ended.touch()
+
+    try:
+        wait_for(port)
+        running = in_process(command)
+        until_at_work(out, running)
+        time.sleep(2)
+    finally:
+        end_cluster(cluster)
+    running.join(120)
+    assert ended.exists()
+    # Two models share what Ray is told is a GPU.
+    cluster = head(short_folder, port, "--num-cpus=1", "--num-gpus=1")
+    try:
+        wait_for(port)
+        joins = {"ray": RayHow(f"127.0.0.1:{port}", 0.5)}
+        assert run(fake_job(out, staged=True), videos, **joins).is_complete
+        with pytest.raises(InputError, match="--gpus 2 is more than the 1 GPUs of this cluster"):
+            run(fake_job(tmp_path / "other"), videos, ray=RayHow(f"127.0.0.1:{port}", 2.0))
+    finally:
+        end_cluster(cluster)
+    assert rows_in(out) == rows_in(calm)
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_something_else_listens_at_the_port(tmp_path):
+    videos = make_videos(tmp_path / "videos", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(InputError, match=f"the Ray cluster at {address} "):
+            run(fake_job(tmp_path / "out"), videos, ray=RayHow(address))
+        assert time.monotonic() - began < 45

@@ -1,6 +1,7 @@
 """tools/predict.py --runner: the same rows as without it, whatever divides the work."""
 
 import dataclasses
+import importlib.util
 import json
 import pickle
 import shutil
@@ -90,8 +91,8 @@ def _bytes_of_views(predictor: Predictor) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 def test_ray_gives_the_same_bytes(trained, videos, tmp_path, monkeypatch):
-    pytest.importorskip("ray")
     _, path = trained(*FULL)
     monkeypatch.chdir(videos)  # names that are relative are so for Ray's processes too
     words = [path, ".", *FULL]
