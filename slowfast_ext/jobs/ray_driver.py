@@ -104,7 +104,8 @@ class RayDriver:
 
     def _pass(self, buckets: Sequence[str]) -> int:
         """Do what can be done of buckets; how many videos were done, or have ended a process."""
-        pieces = [piece for bucket in buckets for piece in self._pieces(bucket)]
+        counts = self._plan.buckets
+        pieces = [piece for bucket in buckets for piece in pieces_of(bucket, counts[bucket][2])]
         waiting = Counter(bucket for bucket, _, _ in pieces)
         lacking, total = Counter(), 0
         for row in self._rows(pieces):
@@ -120,12 +121,6 @@ class RayDriver:
         for bucket in list(self._held):
             self._finish(bucket)
         return total
-
-    def _pieces(self, bucket: str) -> Iterator[tuple[str, int, int]]:
-        count = self._plan.buckets[bucket][2]
-        step = max(_PIECE, -(-count // _MOST_PIECES))
-        for begin in range(0, count, step):
-            yield bucket, begin, begin + step
 
     def _rows(self, pieces: Sequence[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
         """What actors give back."""
@@ -208,6 +203,13 @@ class RayDriver:
                     died += 1
             path.unlink(missing_ok=True)
         return died
+
+
+def pieces_of(bucket: str, count: int) -> Iterator[tuple[str, int, int]]:
+    """Parts of a bucket with so many videos: where they begin and end."""
+    step = max(_PIECE, -(-count // _MOST_PIECES))
+    for begin in range(0, count, step):
+        yield bucket, begin, begin + step
 
 
 def connected(address: str, cores: int, logs: str) -> Callable[[], None]:

@@ -109,6 +109,15 @@ def test_an_actor_that_is_killed_costs_no_video(tmp_path):
     assert sum(tried.values()) <= len(videos) + 12  # not all anew
 
 
+@pytest.mark.parametrize("count", [1, 32, 33, 511, 512, 513, 25_000])
+def test_pieces_have_each_video_of_a_bucket_once(count):
+    from slowfast_ext.jobs.ray_driver import pieces_of
+
+    pieces = list(pieces_of("0ab", count))
+    assert [number for _, begin, end in pieces for number in range(count)[begin:end]] == list(range(count))
+    assert len(pieces) <= 16  # each reads the records of the bucket
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("staged", [False, True])
 def test_what_kills_or_hangs_has_failed_and_the_rest_is_done(tmp_path, staged):
