@@ -19,7 +19,6 @@ def options(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
     parser.add_argument("--list", action="append", default=[])
-    parser.add_argument("--workers", type=int)
     add_runner(parser)
     return parser.parse_args(words)
 
