@@ -46,8 +46,8 @@ FAULTS = [
     Fault(
         "a video that kills is tried for ever",
         _WORKER,
-        "if len(deaths) >= MOST_DEATHS:",
-        "if len(deaths) >= 3:",
+        "if len(whys) >= MOST_DEATHS else",
+        "if len(whys) >= 3 else",
         f"{_ONCE} -k tried_twice",
     ),
     Fault(
@@ -123,8 +123,8 @@ FAULTS = [
     Fault(
         "the last videos of a bucket are in no piece for Ray",
         "slowfast_ext/jobs/ray_driver.py",
-        "        for begin in range(0, count, step):\n",
-        "        for begin in range(0, count - step + 1, step):\n",
+        "    for begin in range(0, count, step):\n",
+        "    for begin in range(0, count - step + 1, step):\n",
         f"{_ON_RAY} -k pieces",
     ),
     Fault(
