@@ -6,6 +6,7 @@ next one, and what that is follows from the records.
 
 import contextlib
 import logging
+import math
 import os
 import sys
 import traceback
@@ -83,44 +84,42 @@ class RayDriver:
             InputError: If it is no use to go on.
         """
         # Also those that are finished: a file may have changed since.
-        waiting, in_vain = list(self._plan.buckets), 0
+        waiting, in_vain, before = list(self._plan.buckets), 0, math.inf
         while True:
-            self._held.update(
-                bucket for bucket in waiting if bucket not in self._held and self._member.take(bucket)
-            )
+            new = {bucket for bucket in waiting if bucket not in self._held and self._member.take(bucket)}
+            self._held |= new
             if not self._held:
                 return
-            done = self._pass(sorted(self._held))
+            # What counts is what the records say, not what Ray gives back.
+            died, left = self._pass(sorted(self._held))
+            in_vain = 0 if died or new or left < before else in_vain + 1
+            before = left
             size = self._records.sizes()
             waiting = [
                 name for name in self._plan.buckets if self._records.mark_of(name, self._plan, size) is None
             ]
-            in_vain = 0 if done or not self._held else in_vain + 1
             if in_vain == _IN_VAIN:
                 raise InputError(
                     f"Ray has given back nothing in {_IN_VAIN} passes, though {len(self._held)} parts of the "
                     "list are not finished"
                 )
 
-    def _pass(self, buckets: Sequence[str]) -> int:
-        """Do what can be done of buckets; how many videos were done, or have ended a process."""
+    def _pass(self, buckets: Sequence[str]) -> tuple[int, int]:
+        """Do what can be done of buckets; how many videos have ended a process, and how many are left."""
         counts = self._plan.buckets
         pieces = [piece for bucket in buckets for piece in pieces_of(bucket, counts[bucket][2])]
         waiting = Counter(bucket for bucket, _, _ in pieces)
-        lacking, total = Counter(), 0
+        lacking = Counter()
         for row in self._rows(pieces):
             if row["error"]:
                 raise InputError(row["error"])
             bucket = row["bucket"]
             waiting[bucket] -= row["pieces"]
             lacking[bucket] += row["told"] - row["done"]
-            total += row["done"]
             if not waiting[bucket] and not lacking[bucket]:
                 self._finish(bucket)
-        total += self._bury()
-        for bucket in list(self._held):
-            self._finish(bucket)
-        return total
+        died = self._bury()
+        return died, sum(map(self._finish, list(self._held)))
 
     def _rows(self, pieces: Sequence[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
         """What actors give back."""
@@ -174,16 +173,17 @@ class RayDriver:
 
         return reads | {"compute": pool(cores)}, answers | {"compute": pool(models)}
 
-    def _finish(self, bucket: str) -> None:
-        """Mark a bucket, and let go of it, if all of its videos are done."""
+    def _finish(self, bucket: str) -> int:
+        """Mark a bucket, and let go of it, if all of its videos are done; how many are not."""
         records, left = left_in(self._plan, self._records, bucket, slice(None), self._began)
         if left:
-            return
+            return len(left)
         mark = mark_from(self._plan, records)
         if self._records.mark_of(bucket, self._plan, self._records.sizes()) != mark:
             self._records.mark(bucket, mark)
         self._member.give_back(bucket)
         self._held.discard(bucket)
+        return 0
 
     def _bury(self) -> int:
         """Write down at which videos actors have died in a pass; how many.
