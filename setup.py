@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 VERSION = (HERE / "slowfast_ext" / "version.py").read_text(encoding="utf-8")
 _EXPORT = ["onnx>=1.20", "onnxscript>=0.6", "onnxruntime>=1.23"]
 _JOBS = ["pyarrow>=18.0"]
+_RAY = ["ray[data]>=2.60,<3"]  # tested with the lower one; see ray_driver.py for what is asked of it
 
 setup(
     name="vtn-pyslowfast",
@@ -69,9 +70,11 @@ setup(
         # tools/export.py --to onnx
         "export": _EXPORT,
         "jobs": _JOBS,  # lists and predictions of very many videos as Parquet
+        "ray": [*_JOBS, *_RAY],  # --runner ray
         "test": [
             *_EXPORT,
             *_JOBS,
+            *_RAY,
             "axe-core-python>=0.1",  # its axe.min.js looks at pages
             "pytest>=9.0",  # it ends a process whose test does not end
             "pytest-timeout>=2.3",

@@ -1,10 +1,14 @@
-"""What it costs to divide work among processes that share only a folder: a plain loop, `local` and `array`.
+"""What it costs to divide work among processes: a plain loop, `local`, `array` and `ray`.
 
-    python benchmarks/scale_out.py [--videos 400] [--seconds 0.5] [--rows 1000000] [--turns 5]
+    python benchmarks/scale_out.py [--videos 400] [--seconds 0.5] [--real 60] [--rows 1000000] [--turns 5]
 
 First work that takes a known time of a core for each video, as a decoder and a model do: a plain loop in one
 process, the same halved among two processes without anything shared, and jobs with two processes and with
 two commands. The ratio is that of their times; a job starts with an empty folder, and ends with its output.
+Of Ray the time of a job with a few videos is taken off, and shown by itself: a cluster takes seconds to start
+and to end. From both sides, so the loop too is without its first videos.
+
+The same with real videos of 10 s and a small VTN: reading, model and rows, as tools/predict.py does it.
 
 Then very many videos that take no time: rows in a second, memory of the command, size of what is written, and
 seconds until a command knows that nothing is left. What a video has for a row is as long as a prediction of
@@ -14,11 +18,13 @@ seconds until a command knows that nothing is left. What a video has for a row i
 import argparse
 import multiprocessing
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import scale_out_videos as real
 from common import (
     check_out,
     forget_peak,
@@ -33,9 +39,11 @@ from common import (
 from slowfast_ext.cli import run_safely
 from slowfast_ext.jobs.driver import HowToRun, run_job
 from slowfast_ext.jobs.merge import LinesOutput
+from slowfast_ext.jobs.ray_how import RayHow
 from slowfast_ext.jobs.work import DONE, FAILED, VideoJob, VideoResult
 
 _PROCESSES = 2
+_FEW = 2  # videos of a job on Ray that shows what starting costs
 _ROW = "x" * 4400  # bytes of a prediction of 400 classes
 
 
@@ -92,7 +100,7 @@ def seconds_of(functions: Sequence[Callable[[], None]]) -> float:
     return time.perf_counter() - started
 
 
-def run_in(folder: Path, names: Sequence[str], seconds: float, **how: int) -> Callable[[], None]:
+def run_in(folder: Path, names: Sequence[str], seconds: float, **how: int | RayHow) -> Callable[[], None]:
     """A command of a job."""
 
     def run() -> None:
@@ -123,23 +131,89 @@ def overheads(num_videos: int, seconds: float, turns: int) -> list[dict]:
             for part in range(_PROCESSES)
         ]
 
-    rows = []
+    rows = on_ray(
+        f"{num_videos} videos of {seconds:g} s",
+        names,
+        lambda folder, some, count: run_in(folder, some, share, processes=count, ray=RayHow()),
+        lambda some, count: [lambda part=part: loop(some[part::count], share) for part in range(count)],
+        turns,
+    )
     for what, against, ours, theirs in (
         ("local, 1 process", "a plain loop", one, whole),
         ("local, 2 processes", "two plain loops", local, halves),
         ("array, 2 commands", "two plain loops", array, halves),
     ):
         measured = in_turn(lambda ours=ours: fresh(ours), lambda theirs=theirs: seconds_of(theirs), turns)
-        row = {
-            "what": f"{what}: {num_videos} videos of {seconds:g} s",
-            "against": against,
-            "unit": "s",
-            "better": "lower",
-            "target": "<= 1.10",
-        }
-        rows.append(row | measured | ratio(measured))
-        print(rows[-1], flush=True)
+        rows.append(compared(f"{what}: {num_videos} videos of {seconds:g} s", against, measured, "<= 1.10"))
     return rows
+
+
+def compared(what: str, against: str, measured: dict, target: str) -> dict:
+    """A row of the table, which is printed too."""
+    row = {"what": what, "against": against, "unit": "s", "better": "lower", "target": target}
+    row |= measured | (ratio(measured) if against else {"ratio": None})
+    print(row, flush=True)
+    return row
+
+
+def on_ray(
+    what: str,
+    names: Sequence[str],
+    job: Callable[[Path, Sequence[str], int], Callable[[], None]],
+    loops: Callable[[Sequence[str], int], Sequence[Callable[[], None]]],
+    turns: int,
+) -> list[dict]:
+    """Rows of Ray with 1 and with 2 processes: what it costs beyond its start, and its start."""
+    rows = []
+    for count in (1, _PROCESSES):
+        started = []
+
+        def seconds(some: Sequence[str], count: int = count) -> float:
+            with tempfile.TemporaryDirectory() as folder:
+                return seconds_of([job(Path(folder), some, count)])
+
+        def ours(count: int = count, started: list[float] = started) -> float:
+            started.append(seconds(names[: _FEW * count]))
+            return seconds(names) - started[-1]
+
+        def theirs(count: int = count) -> float:
+            return seconds_of(loops(names, count)) - seconds_of(loops(names[: _FEW * count], count))
+
+        against = "a plain loop" if count == 1 else f"{count} plain loops"
+        measured = in_turn(ours, theirs, turns)
+        processes = f"ray, {count} process{'es' if count > 1 else ''}"
+        rows.append(compared(f"{processes}, beyond its start: {what}", against, measured, "<= 1.25"))
+        start = {"ours": statistics.median(started), "theirs": None}
+        rows.append(compared(f"{processes}: {_FEW * count} videos, with start and end", "", start, ""))
+    return rows
+
+
+def real_videos(num_videos: int, turns: int) -> list[dict]:
+    """Rows of predictions of real videos."""
+    with tempfile.TemporaryDirectory() as place:
+        path, names = real.prepare(Path(place), num_videos)
+        what = f"{num_videos} videos of 10 s through a small VTN"
+
+        def loops(some: Sequence[str], count: int) -> list[Callable[[], None]]:
+            files = [Path(place) / f"loop{part}.jsonl" for part in range(count)]
+            return [real.loop(path, some[part::count], file) for part, file in enumerate(files)]
+
+        def job(runner: str) -> Callable[[Path, Sequence[str], int], Callable[[], None]]:
+            return lambda folder, some, count: real.command(
+                path, some, folder / "out", "--runner", runner, "--processes", str(count)
+            )
+
+        rows = on_ray(what, names, job("ray"), loops, turns)
+        for count in (1, _PROCESSES):
+
+            def ours(count: int = count) -> float:
+                with tempfile.TemporaryDirectory() as folder:
+                    return seconds_of([job("local")(Path(folder), names, count)])
+
+            measured = in_turn(ours, lambda count=count: seconds_of(loops(names, count)), turns)
+            processes = f"local, {count} process{'es' if count > 1 else ''}"
+            rows.append(compared(f"{processes}: {what}", f"{count} loops", measured, "<= 1.10"))
+        return rows
 
 
 def many(folder: str, num_rows: int) -> dict[str, float]:
@@ -198,6 +272,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--videos", type=int, default=400, help="of the first part; default: 400")
     add("--seconds", type=float, default=0.5, help="of a core for each of them; default: 0.5")
+    add("--real", type=int, default=60, help="real videos of 10 s, 0 for none; default: 60")
     add("--turns", type=int, default=5, help="default: 5")
     add("--rows", type=int, default=1_000_000, help="videos of the second part, 0 for none; default: 1000000")
     add("--folder", type=Path, help="where the second part writes; default: a temporary folder")
@@ -205,6 +280,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     check_out(args.out)
     rows = overheads(args.videos, args.seconds, args.turns) if args.videos else []
+    rows += real_videos(args.real, args.turns) if args.real else []
     if args.rows:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             rows += very_many(args.rows, Path(folder))

@@ -1,11 +1,14 @@
 """Jobs without a model: a row is the checksum of a file. Some files kill the process that reads them."""
 
 import contextlib
+import functools
+import json
 import multiprocessing
 import os
 import signal
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from slowfast_ext.processes import start_time
 from slowfast_ext.video import VideoError
 
 POISON, HANGS, BAD, DAMAGED = b"poison", b"hangs", b"bad", b"damaged"
+LARGE, KILLS_MODEL = b"large", b"kills the model"  # of work in two halves
 
 
 class FakeWork:
@@ -51,6 +55,41 @@ class FakeWork:
         return VideoResult(f"{name} failed: {why}", FAILED, why)
 
 
+class FakeReader:
+    """The half of StagedFakeWork that reads; as FakeWork it dies, hangs or fails at some."""
+
+    def __init__(self, work: FakeWork) -> None:
+        self._work = work
+
+    def read(self, path: str, name: str, state: tuple[int, int]) -> bytes | None:
+        """As ReadingWork."""
+        content = Path(path).read_bytes()
+        if content.startswith(LARGE):
+            return None
+        if content.startswith((POISON, BAD, HANGS)):
+            self._work.do(path, name, state)
+        return content
+
+
+class StagedFakeWork(FakeWork):
+    """As FakeWork, in two halves."""
+
+    def __init__(self, seconds: float = 0.0, log: Path | None = None) -> None:
+        super().__init__(seconds, log)
+        self.reader = FakeReader(FakeWork(0.0, log))
+
+    def answer(self, found: bytes, name: str, state: tuple[int, int]) -> VideoResult:
+        """As StagedWork."""
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(f"{os.getpid()} {name}\n")
+        if found.startswith(KILLS_MODEL):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self.seconds)
+        why = "its end" if found.startswith(DAMAGED) else ""
+        return VideoResult(row_of(name, found), REPAIRED if why else DONE, why)
+
+
 def row_of(name: str, content: bytes) -> str:
     """What a row must say."""
     return f"{name} {zlib.crc32(content):08x} {'x' * 200}"
@@ -65,17 +104,26 @@ def make_videos(folder: Path, count: int) -> list[str]:
     return list(map(str, paths))
 
 
-def fake_job(out: Path, model: str = "fake", seconds: float = 0.0, log: Path | None = None, **settings):
+def fake_job(
+    out: Path,
+    model: str = "fake",
+    seconds: float = 0.0,
+    log: Path | None = None,
+    staged: bool = False,
+    **settings,
+):
     """A job that fills the folder `out`."""
-    work = FakeWork(seconds, log)
+    kind = StagedFakeWork if staged else FakeWork
+    work = kind(seconds, log)
     return VideoJob(
         folder=out / "job",
         settings=settings,
         model=model,
-        make=FakeWork,
+        make=functools.partial(kind, seconds, log),
         work=work,
         output=LinesOutput(out / "rows.jsonl"),
         manifest=out / "videos.jsonl",
+        reader=work.reader if staged else None,
     )
 
 
@@ -113,3 +161,15 @@ def pids_at_work(out: Path) -> list[int]:
 def rows_in(out: Path) -> list[str]:
     """Of the output."""
     return (out / "rows.jsonl").read_text().splitlines()
+
+
+def wanted(videos: Sequence[str]) -> Counter:
+    """Rows that an output must have."""
+    return Counter(row_of(name, Path(name).read_bytes()) for name in videos)
+
+
+def manifest_of(out: Path) -> dict[str, dict]:
+    """What is said of each video."""
+    entries = [json.loads(line) for line in (out / "videos.jsonl").read_text().splitlines()]
+    assert len({entry["path"] for entry in entries}) == len(entries)
+    return {entry["path"]: entry for entry in entries}

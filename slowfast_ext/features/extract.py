@@ -22,7 +22,7 @@ from slowfast_ext.data.feature_settings import (
     weights_fingerprint,
 )
 from slowfast_ext.data.ledger import FAILED, REPAIRED, decode_outcomes
-from slowfast_ext.data.supervisor import load_batches
+from slowfast_ext.data.supervisor import collate, load_batches
 from slowfast_ext.distributed import settle
 from slowfast_ext.engine.trained import checkpoint_in, load_trained
 from slowfast_ext.features.videos import VideosToExtract, shown_of
@@ -113,12 +113,16 @@ class FeatureExtractor:
         )
         for loaded in batches:
             path = paths[int(loaded[2][0])]
-            yield path, self._of_item(path, loaded)
+            yield path, self.of_item(path, loaded)
         for item, reason in lost:
             yield paths[item], VideoError(f"{paths[item]}: {reason}.")
 
-    def _of_item(self, path: str, loaded: Any) -> VideoFeatures | VideoError:
-        """Of one that a worker has read."""
+    def reader(self) -> "ItemReader":
+        """What reads a video for `of_item`, and needs no model."""
+        return ItemReader(self.cfg, self._all_frames)
+
+    def of_item(self, path: str, loaded: Any) -> VideoFeatures | VideoError:
+        """Features of a video that another process has read."""
         (frames, *_), *_, meta = loaded
         ((outcome, reason),) = decode_outcomes(meta)
         if outcome == FAILED:
@@ -144,6 +148,30 @@ class FeatureExtractor:
             return _finite(path, replace(reader.with_repair(work), missing=reader.missing))
         except VideoError as error:
             return error
+
+
+class ItemReader:
+    """Reads a video for FeatureExtractor.of_item; it can be pickled.
+
+    Args:
+        cfg: Of the extractor.
+        all_frames: Likewise.
+    """
+
+    def __init__(self, cfg: CfgNode, all_frames: bool) -> None:
+        self._cfg, self._all_frames = cfg, all_frames
+
+    def __call__(self, path: str) -> Any | None:
+        """A batch of it; None if that would be too large.
+
+        Raises:
+            VideoError: If it cannot be read.
+        """
+        loaded = collate([VideosToExtract(self._cfg, [path], all_frames=self._all_frames)[0]])
+        ((outcome, reason),) = decode_outcomes(loaded[-1])
+        if outcome == FAILED:
+            raise VideoError(reason)
+        return None if bool(loaded[-1]["long"]) else loaded
 
 
 def _finite(path: str, found: VideoFeatures) -> VideoFeatures | VideoError:

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -20,9 +20,60 @@ from slowfast_ext.video import VideoError
 from vtn.errors import InputError
 
 if TYPE_CHECKING:
-    from slowfast_ext.features.extract import FeatureExtractor
+    from slowfast_ext.features.extract import FeatureExtractor, ItemReader
 
 _TRIES = 3
+
+
+class _Read(NamedTuple):
+    """A video on its way to the backbone.
+
+    Attributes:
+        path: The file that was read.
+        video: Its fingerprint.
+        size: Bytes; of a URL too.
+        stored: Features that are there already.
+        loaded: A batch for FeatureExtractor.of_item; None if it is to be read a few frames at a time.
+        error: Why it cannot be read.
+    """
+
+    path: str
+    video: str
+    size: int
+    stored: VideoFeatures | None = None
+    loaded: Any = None
+    error: str = ""
+
+
+class FeatureReading:
+    """The half of FeatureWork that needs no model.
+
+    Args:
+        reader: FeatureExtractor.reader.
+        folder: Of the features.
+        settings: Of the features, as text.
+    """
+
+    def __init__(self, reader: "ItemReader", folder: Path, settings: str) -> None:
+        self._reader, self._folder, self._settings = reader, folder, settings
+
+    def read(self, path: str, name: str, state: tuple[int, int]) -> _Read | None:
+        """As ReadingWork."""
+        found = self.look(path, name, state)
+        return found if found.stored or found.loaded or found.error else None
+
+    def look(self, path: str, name: str, state: tuple[int, int]) -> _Read:
+        """As `read`, of a video that is too large as well."""
+        video, size = video_fingerprint(path), state[0]
+        if size < 0 and os.path.exists(path):
+            size = os.stat(path).st_size  # of a URL
+        key = key_of(video, size, self._settings)
+        if (stored := _stored(self._folder / file_of(key), key)) is not None:
+            return _Read(path, video, size, stored)
+        try:
+            return _Read(path, video, size, loaded=self._reader(path))
+        except VideoError as error:  # its row has the fingerprint too
+            return _Read(path, video, size, error=str(error).replace(path, name))
 
 
 class FeatureWork:
@@ -36,20 +87,26 @@ class FeatureWork:
     def __init__(self, extractor: "FeatureExtractor", folder: Path) -> None:
         self._extractor, self._folder = extractor, folder
         self._settings = extractor.settings.to_text()
+        self.reader = FeatureReading(extractor.reader(), folder, self._settings)
 
     def do(self, path: str, name: str, state: tuple[int, int]) -> VideoResult:
         """As VideoWork."""
-        video, (size, changed) = video_fingerprint(path), state
-        if size < 0 and os.path.exists(path):
-            size = os.stat(path).st_size  # of a URL
-        record = Record(_known_as(name), video, size, changed, self._settings)
-        key = key_of(video, size, self._settings)
-        file = self._folder / file_of(key)
-        found = self._stored(file, key)
+        return self.answer(self.reader.look(path, name, state), name, state)
+
+    def answer(self, read: _Read, name: str, state: tuple[int, int]) -> VideoResult:
+        """As StagedWork."""
+        record = Record(_known_as(name), read.video, read.size, state[1], self._settings)
+        if read.error:
+            return self._failed(record, read.error)
+        key = key_of(read.video, read.size, self._settings)
+        file, found = self._folder / file_of(key), read.stored
         if found is None:
-            ((_, found),) = self._extractor.extract([path])
+            if read.loaded is None:
+                ((_, found),) = self._extractor.extract([read.path])
+            else:
+                found = self._extractor.of_item(read.path, read.loaded)
             if isinstance(found, VideoError):
-                return self._failed(record, str(found).replace(path, name))
+                return self._failed(record, str(found).replace(read.path, name))
             self._write(file, found, key)
         record = record._replace(
             file=file.name,
@@ -71,12 +128,6 @@ class FeatureWork:
     def _failed(self, record: Record, why: str) -> VideoResult:
         return VideoResult(record._replace(error=why).to_line(), FAILED, why)
 
-    def _stored(self, file: Path, key: str) -> VideoFeatures | None:
-        try:
-            return read_features(file, key) if file.exists() else None
-        except VideoError:
-            return None
-
     def _write(self, file: Path, found: VideoFeatures, key: str) -> None:
         """Another process may write the same, of another video with the same bytes."""
         for turn in range(_TRIES):
@@ -84,7 +135,7 @@ class FeatureWork:
                 write_features(file, found, key)
                 return
             except InputError:
-                if self._stored(file, key) is not None:
+                if _stored(file, key) is not None:
                     return
                 if turn == _TRIES - 1:
                     raise
@@ -139,14 +190,16 @@ def extract_many(
     torch.set_num_threads(1)  # the processes of a job have one each, and forking wants no others here
     extractor = make()
     settings = extractor.settings.to_text()
+    work = FeatureWork(extractor, args.out)
     job = VideoJob(
         folder=args.out / "job",
         settings={"command": "extract_features", **json.loads(settings)},
         model=extractor.settings.weights[:16],
         make=_Maker(make, args.out),
-        work=FeatureWork(extractor, args.out),
+        work=work,
         output=FeatureRows(args.out),
         manifest=args.out / "videos.jsonl",
+        reader=work.reader,
     )
     return run_and_tell(job, args, videos, how, say)
 
@@ -159,6 +212,13 @@ class _Maker:
 
     def __call__(self) -> FeatureWork:
         return FeatureWork(self._make(), self._folder)
+
+
+def _stored(file: Path, key: str) -> VideoFeatures | None:
+    try:
+        return read_features(file, key) if file.exists() else None
+    except VideoError:
+        return None
 
 
 def _known_as(name: str) -> str:

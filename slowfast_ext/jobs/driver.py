@@ -23,6 +23,8 @@ from slowfast_ext.jobs.folder import note_command, open_folder
 from slowfast_ext.jobs.merge import finish_job
 from slowfast_ext.jobs.plan import JobPlan, make_plan
 from slowfast_ext.jobs.progress import JobProgress
+from slowfast_ext.jobs.ray_crew import RayCrew
+from slowfast_ext.jobs.ray_how import RayHow
 from slowfast_ext.jobs.records import DIED, JobRecords
 from slowfast_ext.jobs.work import VideoJob, VideoWork
 from slowfast_ext.jobs.worker import JobShare, JobWorker
@@ -49,6 +51,7 @@ class HowToRun:
         retry_failed: Try again what failed before.
         timeout: Seconds after which a video has failed.
         again: What to type to try again what failed; for the report.
+        ray: How Ray is used; None if it is not.
     """
 
     shard: int = 0
@@ -58,6 +61,7 @@ class HowToRun:
     retry_failed: bool = False
     timeout: float = 3600.0
     again: str = ""
+    ray: RayHow | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def run_job(
             say(f"{progress.done} of {plan.num_videos} videos were done before")
         try:
             for _ in range(_TURNS):
-                _Crew(job, plan, records, how, began).work(progress)
+                _crew(job, plan, records, how, began).work(progress)
                 progress.forget()
                 told = None
                 if progress.is_complete():
@@ -133,6 +137,12 @@ def run_job(
         )
     finally:
         member.close()
+
+
+def _crew(job: VideoJob, plan: JobPlan, records: JobRecords, how: HowToRun, began: str) -> "_Crew | RayCrew":
+    if how.ray is None:
+        return _Crew(job, plan, records, how, began)
+    return RayCrew(job, plan, records, how.ray, how.processes, how.timeout, began)
 
 
 class _Crew:

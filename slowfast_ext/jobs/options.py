@@ -11,13 +11,14 @@ import torch
 
 from slowfast_ext.jobs.driver import HowToRun, run_job
 from slowfast_ext.jobs.names import public_name
+from slowfast_ext.jobs.ray_how import RayHow, require_ray
 from slowfast_ext.jobs.work import VideoJob
 from slowfast_ext.processes import usable_cores
 from slowfast_ext.report.words import without_controls
 from slowfast_ext.typed import as_typed
 from vtn.errors import InputError
 
-LOCAL, ARRAY = "local", "array"
+LOCAL, ARRAY, RAY = "local", "array", "ray"
 _SLURM = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")
 _REASONS = 10
 _ON_GPU = 4  # processes that share one, unless --processes says so
@@ -31,12 +32,26 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add(
         "--runner",
-        choices=(LOCAL, ARRAY),
-        help="local: processes of this machine; array: this is one of many commands, such as tasks of Slurm",
+        choices=(LOCAL, ARRAY, RAY),
+        help="local: processes of this machine; array: this is one of many commands, such as tasks of Slurm; "
+        "ray: processes of a Ray cluster",
     )
     add("--shard", metavar="K/N", help="of array: which part to begin with, from 0/N; default: as Slurm says")
     add("--processes", type=int, metavar="N", help="that look at videos; default: the cores of this command")
-    add("--fresh", action="store_true", help="of local: throw away what the folder has of another job")
+    add(
+        "--address",
+        help="of ray: HOST:PORT of a cluster, or auto for that of this machine; default: RAY_ADDRESS, or one "
+        "is started with --processes CPUs",
+    )
+    add(
+        "--gpus",
+        type=float,
+        metavar="F",
+        help="of ray: for each process with the model, such as 0.5; default: 1 where there are GPUs",
+    )
+    add(
+        "--fresh", action="store_true", help="of local and ray: throw away what the folder has of another job"
+    )
     add("--retry-failed", action="store_true", help="try videos again that could not be read")
     add("--video-timeout", type=float, metavar="SECONDS", help="a video has failed then; default: 3600")
 
@@ -52,7 +67,7 @@ def how_to_run(args: argparse.Namespace, name: str = "") -> HowToRun | None:
         InputError: If they do not fit together.
     """
     if args.runner is None:
-        for option in ("shard", "processes", "fresh", "video_timeout"):
+        for option in ("shard", "processes", "address", "gpus", "fresh", "video_timeout"):
             if (value := getattr(args, option)) is not None and value is not False:
                 raise InputError(f"--{option.replace('_', '-')} is for very many videos: add --runner local")
         return None
@@ -69,13 +84,14 @@ def how_to_run(args: argparse.Namespace, name: str = "") -> HowToRun | None:
     for option, number in (("--processes", args.processes), ("--video-timeout", args.video_timeout)):
         if number is not None and not number > 0:
             raise InputError(f"{option} is {number}: it must be more than 0")
-    shard, shards = (0, 1) if args.runner == LOCAL else _shard(args.shard)
-    if args.runner == LOCAL and args.shard:
+    shard, shards = _shard(args.shard) if args.runner == ARRAY else (0, 1)
+    if args.runner != ARRAY and args.shard:
         raise InputError("--shard is for --runner array")
     return HowToRun(
         shard=shard,
         shards=shards,
-        processes=args.processes or _cores(),
+        processes=args.processes or _cores(args.runner),
+        ray=_ray(args),
         fresh=args.fresh,
         retry_failed=args.retry_failed,
         timeout=args.video_timeout or HowToRun.timeout,
@@ -88,6 +104,24 @@ def _again(name: str, words: list[str]) -> str:
     kept = [word for word in words if word not in ("--fresh", "--retry-failed")]
     # In front: what stands behind --opts would be taken for keys.
     return as_typed(name, "--retry-failed", *map(public_name, kept))
+
+
+def _ray(args: argparse.Namespace) -> RayHow | None:
+    if args.runner != RAY:
+        for option in ("address", "gpus"):
+            if getattr(args, option) is not None:
+                raise InputError(f"--{option} is for --runner ray")
+        return None
+    address = args.address or os.environ.get("RAY_ADDRESS", "")
+    address = "" if address == "local" else address  # as Ray reads it
+    if args.gpus is not None and not (0 <= args.gpus <= 1 or (args.gpus.is_integer() and args.gpus > 0)):
+        raise InputError(f"--gpus is {args.gpus:g}: it must be a part of 1, or a whole number")
+    if address and args.processes:
+        raise InputError(
+            f"--processes is of a cluster that is started, and the one at {address} has its own: leave it out"
+        )
+    require_ray(address)
+    return RayHow(address, args.gpus)
 
 
 def _shard(text: str | None) -> tuple[int, int]:
@@ -107,9 +141,9 @@ def _shard(text: str | None) -> tuple[int, int]:
     return number, count
 
 
-def _cores() -> int:
+def _cores(runner: str) -> int:
     """Processes for the cores of this command; few where all share a GPU."""
-    return min(usable_cores(), _ON_GPU) if torch.cuda.is_available() else usable_cores()
+    return min(usable_cores(), _ON_GPU) if runner != RAY and torch.cuda.is_available() else usable_cores()
 
 
 def run_and_tell(

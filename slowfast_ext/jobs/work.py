@@ -44,6 +44,30 @@ class VideoWork(Protocol):
         """The result of a video that `do` never gave one of."""
 
 
+class ReadingWork(Protocol):
+    """The half of a StagedWork that needs no model; it can be pickled."""
+
+    def read(self, path: str, name: str, state: tuple[int, int]) -> Any:
+        """What `answer` needs of a video; it can be pickled. As VideoWork.do otherwise.
+
+        Returns:
+            None if that would be too much memory: `do` then looks at the file by itself.
+
+        Raises:
+            VideoError: If the video cannot be read.
+            InputError: As VideoWork.do.
+        """
+
+
+class StagedWork(VideoWork, Protocol):
+    """Work in two halves, for processes of two kinds; `do` is one after the other, so rows are the same."""
+
+    reader: ReadingWork
+
+    def answer(self, found: Any, name: str, state: tuple[int, int]) -> VideoResult:
+        """The result of a video of which `reader` has given something."""
+
+
 class JobOutput(Protocol):
     """Where the rows of a job go when all are there."""
 
@@ -75,6 +99,7 @@ class VideoJob:
         work: As `make` makes it, for processes that are forked.
         output: Of all rows.
         manifest: File that says of each video what became of it.
+        reader: Half of the work, if it is a StagedWork whose videos are worth handing over.
     """
 
     folder: Path
@@ -84,6 +109,7 @@ class VideoJob:
     work: VideoWork
     output: JobOutput
     manifest: Path
+    reader: ReadingWork | None = None
 
     @property
     def report(self) -> Path:

@@ -1,9 +1,10 @@
 """A process that works through buckets: first its own, then what nobody has done."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from slowfast_ext.data.supervisor import MOST_DEATHS
 from slowfast_ext.jobs.claims import Member
@@ -14,6 +15,8 @@ from slowfast_ext.jobs.records import JobRecords, RowWriter, is_done, mark_from
 from slowfast_ext.jobs.work import FAILED, VideoResult, VideoWork
 from slowfast_ext.video import VideoError
 from vtn.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,45 +87,102 @@ class JobWorker:
             self._member.give_back(bucket)
 
     def _do(self, bucket: str, retry_since: str) -> bool:
-        known, deaths = self._records.read(bucket)
-        size, records, failed, before = self._records.sizes(), [], 0, self._new
-        for name in self._plan.names(bucket):
-            path, state = public_name(name), file_state(name)
-            record = known.get(path)
-            retried = record is not None and record["state"] == FAILED and record["at"] < retry_since
-            if not retried and is_done(record, state, size):
-                records.append(record)
-                failed += record["state"] == FAILED
-                continue
-            self._member.note(bucket, path, len(records), failed, self._new)
+        records, left = left_in(self._plan, self._records, bucket, slice(None), retry_since)
+        failed = sum(record["state"] == FAILED for record in records)
+        for video in map(VideoLeft.as_now, left):
+            self._member.note(bucket, video.path, len(records), failed, self._new)
             began = time.monotonic()
-            result = self._result(name, state, deaths.get(path, []))
+            result = result_of(self._work, video)
             took = time.monotonic() - began
-            records.append(self._writer.add(bucket, name, state, result, took))
+            records.append(self._writer.add(bucket, video.name, video.state, result, took))
             failed += result.state == FAILED
             self._new += 1
         self._writer.commit()
-        new = self._new > before
-        if new:
+        if left:
             self._member.note(bucket, "", len(records), failed, self._new)
-        if new or self._records.mark_of(bucket, self._plan, size) is None:
+        if left or self._records.mark_of(bucket, self._plan, self._records.sizes()) is None:
             self._records.mark(bucket, mark_from(self._plan, records))
-        return new
+        return bool(left)
 
-    def _result(self, name: str, state: tuple[int, int], deaths: list[str]) -> VideoResult:
-        path = public_name(name)
-        if len(deaths) >= MOST_DEATHS:
-            return self._work.fail(path, state, f"{path}: {deaths[-1]}.")
-        try:
-            with local_file(name) as file:
-                result = self._work.do(file, path, state)
-        except VideoError as error:
-            return self._work.fail(path, state, str(error))
-        except InputError:
-            raise
-        except Exception as error:
-            # At this boundary whatever one file provokes must not end the work on all others.
-            return self._work.fail(path, state, f"{path}: {type(error).__name__}: {error}")
-        if file_state(name) != state:
-            return self._work.fail(path, state, f"{path}: it was changed while it was read.")
-        return result
+
+class VideoLeft(NamedTuple):
+    """A video that is to be done.
+
+    Attributes:
+        name: With credentials, where it has any.
+        path: By which it is known.
+        state: file_state(name).
+        why: Why it is given up, if it has ended too many processes.
+    """
+
+    name: str
+    path: str
+    state: tuple[int, int]
+    why: str = ""
+
+    def as_now(self) -> "VideoLeft":
+        """Its file may have changed while others were done."""
+        return self._replace(state=file_state(self.name))
+
+
+def left_in(
+    plan: JobPlan, records: JobRecords, bucket: str, part: slice, retry_since: str
+) -> tuple[list[dict[str, Any]], list[VideoLeft]]:
+    """Records of those videos in a part of a bucket that are done, and the others.
+
+    Args:
+        plan: Of all videos.
+        records: What was done.
+        bucket: Which one.
+        part: Of its names.
+        retry_since: As in JobShare.
+    """
+    known, deaths = records.read(bucket)
+    size, done, left = records.sizes(), [], []
+    for name in plan.names(bucket)[part]:
+        path, state = public_name(name), file_state(name)
+        record = known.get(path)
+        retried = record is not None and record["state"] == FAILED and record["at"] < retry_since
+        if not retried and is_done(record, state, size):
+            done.append(record)
+            continue
+        whys = deaths.get(path, [])
+        why = f"{path}: {whys[-1]}." if len(whys) >= MOST_DEATHS else ""
+        left.append(VideoLeft(name, path, state, why))
+    return done, left
+
+
+def result_of(work: VideoWork, video: VideoLeft) -> VideoResult:
+    """What a work makes of a video, whatever that is."""
+
+    def do() -> VideoResult:
+        with local_file(video.name) as file:
+            return work.do(file, video.path, video.state)
+
+    return checked_result(work, video, *try_video(video, do))
+
+
+def try_video(video: VideoLeft, do: Callable[[], T]) -> tuple[T | None, str]:
+    """What a function gives of a video; or None, and why.
+
+    Raises:
+        InputError: If the job cannot go on.
+    """
+    if video.why:
+        return None, video.why
+    try:
+        return do(), ""
+    except VideoError as error:
+        return None, str(error)
+    except InputError:
+        raise
+    except Exception as error:
+        # At this boundary whatever one file provokes must not end the work on all others.
+        return None, f"{video.path}: {type(error).__name__}: {error}"
+
+
+def checked_result(work: VideoWork, video: VideoLeft, result: VideoResult | None, why: str) -> VideoResult:
+    """The result, or that of a video that has failed."""
+    if result is not None and file_state(video.name) != video.state:
+        result, why = None, f"{video.path}: it was changed while it was read."
+    return work.fail(video.path, video.state, why) if result is None else result

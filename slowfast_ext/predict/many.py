@@ -17,12 +17,32 @@ from slowfast_ext.jobs.options import run_and_tell
 from slowfast_ext.jobs.work import DONE, FAILED, REPAIRED, VideoJob, VideoResult
 from slowfast_ext.predict.answers import LEAST_SCORE, TOP, Prediction
 from slowfast_ext.predict.output import json_line
+from slowfast_ext.video import VideoError
 from vtn.errors import InputError
 
 if TYPE_CHECKING:
+    from slowfast_ext.predict.loading import FrameReader, ReadVideo
     from slowfast_ext.predict.predictor import Predictor
 
 _ROWS = 4096  # of Parquet, at once
+
+
+class PredictionReader:
+    """The half of PredictionWork that needs no model.
+
+    Args:
+        reader: Predictor.reader.
+    """
+
+    def __init__(self, reader: "FrameReader") -> None:
+        self._reader = reader
+
+    def read(self, path: str, name: str, state: tuple[int, int]) -> "ReadVideo":
+        """As ReadingWork."""
+        try:
+            return self._reader(path)
+        except VideoError as error:
+            raise VideoError(str(error).replace(path, name)) from None
 
 
 class PredictionWork:
@@ -39,10 +59,21 @@ class PredictionWork:
         self, predictor: "Predictor", windows: dict[str, Any], show: dict[str, Any], model: str
     ) -> None:
         self._predictor, self._windows, self._show, self._model = predictor, windows, show, model
+        reader = predictor.reader(**windows)
+        self.reader = None if reader is None else PredictionReader(reader)
 
     def do(self, path: str, name: str, state: tuple[int, int]) -> VideoResult:
         """As VideoWork."""
+        if self.reader is not None:
+            return self.answer(self.reader.read(path, name, state), name, state)
         (found,) = self._predictor.predict_files([path], num_workers=0, **self._windows)
+        return self._result(found, path, name, state)
+
+    def answer(self, found: "ReadVideo", name: str, state: tuple[int, int]) -> VideoResult:
+        """As StagedWork."""
+        return self._result(self._predictor.answer(found), found.path, name, state)
+
+    def _result(self, found: Prediction, path: str, name: str, state: tuple[int, int]) -> VideoResult:
         found = replace(
             found,
             path=name,
@@ -114,6 +145,7 @@ def predict_many(
         work=work,
         output=output,
         manifest=args.out / "videos.jsonl",
+        reader=work.reader,
     )
     return run_and_tell(job, args, videos, how, say)
 

@@ -21,7 +21,13 @@ from slowfast_ext.models import VTN
 from slowfast_ext.predict.answers import LEAST_SCORE, Prediction, ScoredSegment, WindowScores
 from slowfast_ext.predict.explain import explain_once, model_in_words
 from slowfast_ext.predict.explanation import Explanation
-from slowfast_ext.predict.loading import load_and_score
+from slowfast_ext.predict.loading import (
+    FrameReader,
+    LoadedVideo,
+    ReadVideo,
+    load_and_score,
+    score_batches,
+)
 from slowfast_ext.predict.settings import prediction_config
 from slowfast_ext.predict.sources import FrameSource, source_of
 from slowfast_ext.predict.stream import FrameStream, SpanAnswer
@@ -35,6 +41,8 @@ from vtn.errors import InputError
 from vtn.localization import Segments, merge_segments
 
 _MOST_WORKERS = 4
+# Bytes of the frames of a video that may be handed from one process to another.
+_MOST_BYTES = 2**28
 
 
 class Predictor:
@@ -151,7 +159,7 @@ class Predictor:
         if self.cfg.VTN.FEATURES:
             self._require_whole_file("", window)
             yield from self._load(paths, num_workers or 0)
-        elif window is not None or (self.cfg.VTN.FRAMES_PER_CHUNK and isinstance(self.model, VTN)):
+        elif window is not None or self._looks_in_chunks:
             for path in paths:
                 try:
                     yield self._look(path, source_of(path)[1], window, every)
@@ -159,6 +167,28 @@ class Predictor:
                     yield Prediction(path, self.class_names, error=str(error))
         elif paths:
             yield from self._load(paths, self._workers_for(paths) if num_workers is None else num_workers)
+
+    def reader(self, *, window: float | None = None, every: float | None = None) -> "FrameReader | None":
+        """What reads videos as predict_files does, for `answer`, and needs no model.
+
+        None if a video is looked at while it is read, as windows are, or its frames would take too much
+        memory.
+        """
+        cfg = self.cfg
+        if window is not None or every is not None or self._looks_in_chunks or cfg.VTN.FEATURES:
+            return None
+        frames = cfg.TRAIN.EVAL_NUM_FRAMES if cfg.TRAIN.EVAL_FULL_VIDEO else cfg.DATA.NUM_FRAMES
+        size = 3 * cfg.DATA.TEST_CROP_SIZE**2 * frames * self._stream.num_views
+        return FrameReader(cfg, self._batch_size) if size <= _MOST_BYTES else None
+
+    def answer(self, found: ReadVideo) -> Prediction:
+        """What predict_files says of a video that its reader has read."""
+        batches = score_batches(self.model, self.cfg, [found.path], self._stream.num_views, found.batches)
+        return self._told(next(batches))
+
+    @property
+    def _looks_in_chunks(self) -> bool:
+        return bool(self.cfg.VTN.FRAMES_PER_CHUNK) and isinstance(self.model, VTN)
 
     @property
     def finds_segments(self) -> bool:
@@ -254,14 +284,15 @@ class Predictor:
     def _load(self, paths: Sequence[str], num_workers: int) -> Iterator[Prediction]:
         """Look at many videos as a test does."""
         how = {"batch_size": self._batch_size, "num_workers": num_workers}
-        for video in load_and_score(self.model, self.cfg, paths, **how):
-            if video.scores is None:
-                yield Prediction(video.path, self.class_names, error=video.error)
-                continue
-            num_frames, _, fps = video.facts
-            answer = SpanAnswer(video.scores, video.candidates)
-            segments = self._segments([Span(0, int(num_frames))], [answer], fps)
-            yield self._prediction(video.path, video.scores, video.facts, video.missing, (), segments)
+        yield from map(self._told, load_and_score(self.model, self.cfg, paths, **how))
+
+    def _told(self, video: LoadedVideo) -> Prediction:
+        if video.scores is None:
+            return Prediction(video.path, self.class_names, error=video.error)
+        num_frames, _, fps = video.facts
+        answer = SpanAnswer(video.scores, video.candidates)
+        segments = self._segments([Span(0, int(num_frames))], [answer], fps)
+        return self._prediction(video.path, video.scores, video.facts, video.missing, (), segments)
 
     def _require_whole_file(self, video: Any, window: float | None) -> None:
         """Refuse what stored features cannot show."""

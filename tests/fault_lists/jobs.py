@@ -9,6 +9,8 @@ _DRIVER = "slowfast_ext/jobs/driver.py"
 _FETCH = "slowfast_ext/jobs/fetch.py"
 _SUMMARY = "slowfast_ext/jobs/summary.py"
 _PROGRESS = "slowfast_ext/jobs/progress.py"
+_STAGES = "slowfast_ext/jobs/ray_stages.py"
+_ON_RAY = "tests/slowfast_ext/jobs/test_ray_runner.py"
 _ONCE = "tests/slowfast_ext/jobs/test_exactly_once.py"
 _OF_CLAIMS = "tests/slowfast_ext/jobs/test_claims.py"
 _LISTS = "tests/slowfast_ext/jobs/test_lists.py"
@@ -48,8 +50,8 @@ FAULTS = [
     Fault(
         "a video that kills is tried for ever",
         _WORKER,
-        "if len(deaths) >= MOST_DEATHS:",
-        "if len(deaths) >= 3:",
+        "if len(whys) >= MOST_DEATHS else",
+        "if len(whys) >= 3 else",
         f"{_ONCE} -k tried_twice",
     ),
     Fault(
@@ -184,5 +186,33 @@ FAULTS = [
         "        self._writer.commit()\n",
         "",
         f"{_ONCE} -k on_disk_before",
+    ),
+    Fault(
+        "an actor of Ray gives rows back before they are on disk",
+        _STAGES,
+        "                self._writer.commit()\n",
+        "",
+        f"{_ON_RAY} -k killed_costs",
+    ),
+    Fault(
+        "the last videos of a bucket are in no piece for Ray",
+        "slowfast_ext/jobs/ray_driver.py",
+        "    for begin in range(0, count, step):\n",
+        "    for begin in range(0, count - step + 1, step):\n",
+        f"{_ON_RAY} -k pieces",
+    ),
+    Fault(
+        "CPUs are typed for a cluster that has its own",
+        "slowfast_ext/jobs/options.py",
+        "    if address and args.processes:\n",
+        "    if False:\n",
+        "tests/slowfast_ext/jobs/test_options.py -k ray_is_asked",
+    ),
+    Fault(
+        "each view of a video takes all of its picture to another process",
+        "slowfast_ext/predict/loading.py",
+        "Frames((torch.cat(frames.parts),), frames.index)",
+        "frames",
+        "tests/slowfast_ext/predict/test_many.py -k elsewhere",
     ),
 ]

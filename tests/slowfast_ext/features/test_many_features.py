@@ -1,13 +1,19 @@
 """tools/extract_features.py --runner: a folder as the plain command makes it."""
 
+import importlib.util
 import json
+import pickle
 import shutil
 from pathlib import Path
 
+import pytest
+import torch
 from safetensors.torch import load_file
 
 from slowfast_ext.data.feature_store import FeatureStore
+from slowfast_ext.features import videos
 from slowfast_ext.features.command import extract_features
+from slowfast_ext.features.extract import FeatureExtractor
 from slowfast_ext.video import VideoReader
 
 
@@ -49,6 +55,29 @@ def test_the_folder_is_that_of_one_command(trained, clips, tmp_path):
         info = VideoReader(clip).info
         assert seconds[str(clip)] == round(info.num_frames / info.fps, 3) > 0
     assert (local / "job_report.png").exists()
+
+
+def test_features_of_frames_that_were_read_elsewhere(trained, clips, tmp_path, monkeypatch):
+    extractor = FeatureExtractor(trained)
+    reader = pickle.loads(pickle.dumps(extractor.reader()))
+    path = str(clips[3])
+    ((_, wanted),) = extractor.extract([path])
+    found = extractor.of_item(path, pickle.loads(pickle.dumps(reader(path))))
+    assert torch.equal(found.features, wanted.features)
+    assert torch.equal(found.frames, wanted.frames)
+    monkeypatch.setattr(videos, "_MOST_BYTES", 100)
+    assert reader(path) is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_fills_the_same_folder(trained, clips, tmp_path):
+    clips[0].with_name("text.mp4").write_bytes(b"no video at all")
+    for runner in ("local", "ray"):
+        out = ["--out", str(tmp_path / runner), "--runner", runner, "--processes", "1"]
+        assert extract_features([trained, str(clips[0].parent), *out]) == 1
+    assert store_of(tmp_path / "ray") == store_of(tmp_path / "local")
+    assert features_in(tmp_path / "ray") == features_in(tmp_path / "local")
 
 
 def test_lost_files_are_made_again_and_what_is_there_stays(trained, clips, tmp_path):

@@ -19,25 +19,17 @@ from fake_jobs import (
     fake_job,
     in_process,
     make_videos,
+    manifest_of,
     pids_at_work,
     row_of,
     rows_in,
     run,
+    wanted,
 )
 
 from slowfast_ext.jobs.names import bucket_of
 from slowfast_ext.jobs.records import JobRecords, RowReader
 from vtn.errors import InputError
-
-
-def wanted(videos: list[str]) -> Counter:
-    return Counter(row_of(name, Path(name).read_bytes()) for name in videos)
-
-
-def manifest_of(out: Path) -> dict[str, dict]:
-    entries = [json.loads(line) for line in (out / "videos.jsonl").read_text().splitlines()]
-    assert len({entry["path"] for entry in entries}) == len(entries)
-    return {entry["path"]: entry for entry in entries}
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """What the options of a job take, and what is refused, in one sentence."""
 
 import argparse
+import importlib.util
 import os
 import shlex
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from fake_jobs import BAD, fake_job, in_process, make_videos, pids_at_work, rows
 
 from slowfast_ext.jobs import driver
 from slowfast_ext.jobs.options import add_runner, how_to_run, run_and_tell
+from slowfast_ext.jobs.ray_how import RayHow
 from vtn.errors import InputError
 
 
@@ -64,10 +67,32 @@ def test_what_is_asked_for(tmp_path, monkeypatch):
             "--runner array --out DIR --shard 0/2 --fresh",
             "--fresh would throw away what the other tasks have",
         ),
+        ("--address auto", "--address is for very many videos"),
+        ("--runner local --out DIR --address auto", "--address is for --runner ray"),
+        ("--runner array --out DIR --shard 0/2 --gpus 1", "--gpus is for --runner ray"),
+        ("--runner ray --out DIR --shard 0/2", "--shard is for --runner array"),
+        ("--runner ray --out DIR --gpus 1.5", r"--gpus is 1\.5: it must be a part of 1, or a whole number"),
+        ("--runner ray --out DIR --gpus -1", "--gpus is -1: it must be a part of 1"),
+        (
+            "--runner ray --out DIR --address auto --processes 2",
+            "--processes is of a cluster that is started",
+        ),
+        (
+            "--runner ray --out DIR --address ray://head:10001",
+            "--address ray://head:10001: type the address as head:6379, and the command on a machine of",
+        ),
+        ("--runner ray --out DIR --address head", "--address head: type it as HOST:6379, or auto"),
+        (
+            "--runner ray --out DIR --address 127.0.0.1:PORT",
+            "no Ray cluster answers at 127.0.0.1:.*: Connection refused",
+        ),
     ],
 )
 def test_what_is_refused(words, why, tmp_path):
     (tmp_path / "file").write_text("")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        words = words.replace("PORT", str(free.getsockname()[1]))
     words = words.replace("FILE", str(tmp_path / "file")).replace("DIR", str(tmp_path / "out"))
     with pytest.raises(InputError, match=why):
         how(*words.split())
@@ -83,6 +108,28 @@ def test_the_command_for_what_is_left_holds_no_credentials(tmp_path, monkeypatch
     wanted = ["run", "https://host/a b.mp4?token=***", "--opts", "A", "1"]
     assert shlex.split(found.again) == ["vtn", "predict", "--retry-failed", *wanted]
     assert how_to_run(args).again == ""
+
+
+def test_ray_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    words = ("--runner", "ray", "--out", str(tmp_path))
+    found = how(*words, "--processes", "3", "--gpus", "0.5")
+    assert (found.shards, found.processes, found.ray) == (1, 3, RayHow("", 0.5))
+    assert how(*words, "--address", "auto").ray == RayHow("auto")
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    assert how(*words).ray == RayHow()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert how(*words).ray == RayHow(address)
+        with pytest.raises(InputError, match=f"the one at {address} has its own: leave it out"):
+            how(*words, "--processes", "2")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else find(name))
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(InputError, match=r"--runner ray needs ray: type `pip install -e '\.\[ray\]'`"):
+        how(*words)
+    assert how("--runner", "local", "--out", str(tmp_path)).ray is None
 
 
 def told(job, words: list[str], videos: list[str]) -> tuple[int, str]:

@@ -1,14 +1,20 @@
 """tools/predict.py --runner: the same rows as without it, whatever divides the work."""
 
+import dataclasses
+import importlib.util
 import json
+import pickle
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from predictions import FULL, MULTI
 
 from slowfast_ext.predict.command import predict
+from slowfast_ext.predict.predictor import Predictor
+from slowfast_ext.video import VideoError
 from vtn.errors import InputError
 
 
@@ -60,6 +66,47 @@ def test_rows_are_those_of_one_command(trained, videos, tmp_path, options, capsy
     assert (
         f"{local / 'predictions.jsonl'}; of each video: {local / 'videos.jsonl'}" in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize("options", [FULL, MULTI])
+def test_frames_that_were_read_elsewhere_give_the_same_answer(trained, videos, options):
+    _, path = trained(*options)
+    predictor = Predictor(path, batch_size=4)  # fewer than the views of a video
+    reader = pickle.loads(pickle.dumps(predictor.reader()))
+    for name in ("4.mp4", "1.mp4"):
+        (wanted,) = predictor.predict_files([str(videos / name)], num_workers=0)
+        handed_over = pickle.dumps(reader(str(videos / name)))
+        found = predictor.answer(pickle.loads(handed_over))
+        assert np.array_equal(found.scores, wanted.scores)
+        assert dataclasses.replace(found, scores=None) == dataclasses.replace(wanted, scores=None)
+        assert len(handed_over) < 2 * _bytes_of_views(predictor)
+    with pytest.raises(VideoError, match="text.mp4"):
+        reader(str(videos / "text.mp4"))
+    assert predictor.reader(window=1.0) is None
+    assert Predictor(path, frames_per_chunk=4).reader() is None
+    large = Predictor(path, overrides=["TRAIN.EVAL_NUM_FRAMES", "200000", "DATA.NUM_FRAMES", "200000"])
+    assert large.reader() is None
+
+
+def _bytes_of_views(predictor: Predictor) -> int:
+    """Of all pixels that a video's views show."""
+    cfg = predictor.cfg
+    frames = cfg.TRAIN.EVAL_NUM_FRAMES if cfg.TRAIN.EVAL_FULL_VIDEO else cfg.DATA.NUM_FRAMES
+    views = 1 if cfg.TRAIN.EVAL_FULL_VIDEO else cfg.TEST.NUM_ENSEMBLE_VIEWS
+    return 3 * cfg.DATA.TEST_CROP_SIZE**2 * frames * views * cfg.TEST.NUM_SPATIAL_CROPS
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_gives_the_same_bytes(trained, videos, tmp_path, monkeypatch):
+    _, path = trained(*FULL)
+    monkeypatch.chdir(videos)  # names that are relative are so for Ray's processes too
+    words = [path, ".", *FULL]
+    for runner in ("local", "ray"):
+        out = ["--out", str(tmp_path / runner), "--runner", runner, "--processes", "1"]
+        assert predict([*words[:2], *out, *words[2:]]) == 1
+    local, ray = ((tmp_path / runner / "predictions.jsonl").read_bytes() for runner in ("local", "ray"))
+    assert ray == local
 
 
 def test_parquet(trained, videos, tmp_path):
