@@ -115,7 +115,7 @@ class _Actor:
         self._member.note(bucket, video, *self._counts())
 
     def _counts(self) -> tuple[int, int, int]:
-        """As Member.note: videos of the bucket that are done and that failed, and all that this process did."""
+        """Of Member.note: videos of the bucket that are done, that failed, and all that this process did."""
         return 0, 0, 0
 
     def _left(self, piece: dict[str, Any]) -> Iterator[VideoLeft]:
