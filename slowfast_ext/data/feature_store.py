@@ -76,6 +76,7 @@ class FeatureStore:
         self.folder = folder
         self._by_path: dict[str, list[Record]] = defaultdict(list)
         self._by_size: dict[int, list[Record]] = defaultdict(list)
+        self._by_settings: dict[str, Record] = {}
         path = folder / MANIFEST
         try:
             lines = path.read_text("utf-8").split("\n") if path.exists() else []
@@ -98,6 +99,7 @@ class FeatureStore:
         """Take in a record; of equal ones the latest counts."""
         self._by_path[record.path].append(record)
         self._by_size[record.bytes].append(record)
+        self._by_settings[record.settings] = record
 
     def find(self, path: str, wanted: Sequence[FeatureSettings]) -> Record | str:
         """The record of a video with one of some settings, the first of them if there are several.
@@ -150,17 +152,16 @@ class FeatureStore:
         Raises:
             InputError: Says what differs.
         """
-        everything = {record.settings: record for records in self._by_path.values() for record in records}
-        if not everything:
+        if not self._by_settings:
             raise InputError(f"{self.folder} holds no features: {_maker(wanted)} makes them")
         for settings in wanted:
-            for record in everything.values():
+            for record in self._by_settings.values():
                 weights = json.loads(record.settings)["weights"]
                 if record.settings == of_weights(settings, weights).to_text():
                     return
         raise InputError(
             f"the features in {self.folder} were made with other settings: "
-            f"{_least(wanted, list(everything.values()), but='weights')}; {_maker(wanted)} makes them"
+            f"{_least(wanted, list(self._by_settings.values()), but='weights')}; {_maker(wanted)} makes them"
         )
 
     def trouble(self, record: Record) -> str:

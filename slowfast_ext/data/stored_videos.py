@@ -3,6 +3,7 @@
 Legend: T frames of a clip, D width of a feature.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from slowfast_ext.data.feature_settings import (
     of_weights,
     weights_fingerprint,
 )
-from slowfast_ext.data.feature_store import FeatureStore, Record
+from slowfast_ext.data.feature_store import MANIFEST, FeatureStore, Record, identity
 from slowfast_ext.distributed import unwrap
 from slowfast_ext.host import get_host
 from slowfast_ext.video import VideoError
@@ -44,7 +45,8 @@ class StoredVideos(Vtnkinetics):
 
     def __init__(self, cfg: CfgNode, mode: str, videos: Sequence[str] | None = None) -> None:
         super().__init__(cfg, mode, videos)
-        self._store = FeatureStore(Path(cfg.VTN.FEATURES))
+        folder = Path(cfg.VTN.FEATURES)
+        self._store = _store(folder, identity(folder / MANIFEST))
         kinds = [full_video_frames(cfg, self._num_frames), ALL_FRAMES] if self._full_video else [ALL_FRAMES]
         self._wanted = [feature_settings(cfg, crop_size=self._crop_size, frames=kind) for kind in kinds]
         self._store.require_some(self._wanted)
@@ -93,6 +95,12 @@ class StoredVideos(Vtnkinetics):
     def _nothing(self) -> torch.Tensor:
         """In place of the features of a video that has none."""
         return torch.zeros((self._num_frames, self._width))
+
+
+@functools.lru_cache(maxsize=1)
+def _store(folder: Path, manifest: tuple[int, int]) -> FeatureStore:
+    """What is in a folder: read once for all data sets, of which a job has one for each video."""
+    return FeatureStore(folder)
 
 
 def use_stored_features(model: nn.Module, datasets: Iterable[object]) -> None:

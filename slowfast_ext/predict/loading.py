@@ -14,7 +14,6 @@ from slowfast_ext.data.frames import Frames
 from slowfast_ext.data.ledger import FAILED, REPAIRED, Ledger, decode_outcomes
 from slowfast_ext.data.loader import VideoLoader
 from slowfast_ext.data.sampler import VideoSampler
-from slowfast_ext.data.stored_videos import use_stored_features
 from slowfast_ext.distributed import device_of
 from slowfast_ext.engine.localizing import logits_of
 from slowfast_ext.engine.test import test_step
@@ -44,7 +43,13 @@ class LoadedVideo(NamedTuple):
 
 
 def load_and_score(
-    model: nn.Module, cfg: CfgNode, paths: Sequence[str], *, batch_size: int, num_workers: int
+    model: nn.Module,
+    cfg: CfgNode,
+    paths: Sequence[str],
+    *,
+    batch_size: int,
+    num_workers: int,
+    weights: str = "",
 ) -> Iterator[LoadedVideo]:
     """Read videos, or their stored features where VTN.FEATURES says so, and score them.
 
@@ -54,13 +59,15 @@ def load_and_score(
         paths: Files.
         batch_size: Views that are computed at once.
         num_workers: Processes that read.
+        weights: weights_fingerprint of the backbone, for stored features.
 
     Yields:
         Each video as it is done.
     """
     kind = StoredVideosToPredict if cfg.VTN.FEATURES else VideosToPredict
     dataset, device = kind(cfg, "test", paths), device_of(cfg)
-    use_stored_features(model, [dataset])
+    if isinstance(dataset, StoredVideosToPredict):
+        dataset.use(weights)
     loader = VideoLoader(
         dataset,
         VideoSampler(dataset, shuffle=False, seed=0),

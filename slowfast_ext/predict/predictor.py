@@ -3,6 +3,7 @@
 Legend: K classes.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from slowfast_ext.data.feature_settings import weights_fingerprint
 from slowfast_ext.engine.localizing import in_seconds
 from slowfast_ext.engine.trained import checkpoint_in, has_controls, load_trained
 from slowfast_ext.files import feed
@@ -186,6 +188,11 @@ class Predictor:
         batches = score_batches(self.model, self.cfg, [found.path], self._stream.num_views, found.batches)
         return self._told(next(batches))
 
+    @functools.cached_property
+    def _weights(self) -> str:
+        """What stored features must be of: a job needs it for each video, and it takes a second."""
+        return weights_fingerprint(self.model.backbone)
+
     @property
     def _looks_in_chunks(self) -> bool:
         return bool(self.cfg.VTN.FRAMES_PER_CHUNK) and isinstance(self.model, VTN)
@@ -283,7 +290,9 @@ class Predictor:
 
     def _load(self, paths: Sequence[str], num_workers: int) -> Iterator[Prediction]:
         """Look at many videos as a test does."""
-        how = {"batch_size": self._batch_size, "num_workers": num_workers}
+        how: dict[str, Any] = {"batch_size": self._batch_size, "num_workers": num_workers}
+        if self.cfg.VTN.FEATURES:
+            how["weights"] = self._weights
         yield from map(self._told, load_and_score(self.model, self.cfg, paths, **how))
 
     def _told(self, video: LoadedVideo) -> Prediction:

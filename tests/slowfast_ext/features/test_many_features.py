@@ -14,7 +14,10 @@ from slowfast_ext.data.feature_store import FeatureStore
 from slowfast_ext.features import videos
 from slowfast_ext.features.command import extract_features
 from slowfast_ext.features.extract import FeatureExtractor
+from slowfast_ext.predict import Predictor
+from slowfast_ext.predict import predictor as predictor_module
 from slowfast_ext.video import VideoReader
+from vtn.errors import InputError
 
 
 def store_of(folder: Path) -> dict[str, dict]:
@@ -94,3 +97,26 @@ def test_lost_files_are_made_again_and_what_is_there_stays(trained, clips, tmp_p
     assert extract_features(words) == 0
     assert features_in(out) == files
     assert len(store_of(out)) == 6
+
+
+def test_the_store_is_read_once_for_many_videos(trained, clips, tmp_path, monkeypatch):
+    """As a job asks: one video after the other. A manifest that has changed is read again."""
+    out, names = tmp_path / "out", [str(clip) for clip in clips]
+    extract_features([trained, *names[:-1], "--out", str(out), "--workers", "0"])
+    predictor = Predictor(trained, features=out)
+    read, hashed = [], []
+    make, find = FeatureStore.__init__, predictor_module.weights_fingerprint
+    monkeypatch.setattr(
+        FeatureStore, "__init__", lambda self, folder: (read.append(folder), make(self, folder))[1]
+    )
+    monkeypatch.setattr(
+        predictor_module, "weights_fingerprint", lambda *of: (hashed.append(of), find(*of))[1]
+    )
+    for name in names[:-1]:
+        assert predictor(name).scores is not None
+    assert (len(read), len(hashed)) == (1, 1)
+    with pytest.raises(InputError, match="its features are not there"):
+        predictor(names[-1])
+    monkeypatch.undo()
+    extract_features([trained, names[-1], "--out", str(out), "--workers", "0"])
+    assert predictor(names[-1]).scores is not None
