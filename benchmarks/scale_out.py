@@ -223,10 +223,21 @@ def many(folder: str, num_rows: int) -> dict[str, float]:
     forget_peak()
     started = time.perf_counter()
     how = HowToRun(processes=_PROCESSES)
+    begun = time.time()
     outcome = run_job(job_in(place, 0.0), [], [place / "list.txt"], how, lambda line: None)
     if outcome.done != num_rows or not outcome.is_complete:
         raise RuntimeError(f"{outcome.done} of {num_rows} videos are done.")
-    return {"seconds": time.perf_counter() - started, "MiB": peak_mib() - before}
+    divided, done = (
+        max(path.stat().st_mtime for path in (place / "job").glob(names))
+        for names in ("plans/*/plan.json", "finished/*")
+    )
+    return {
+        "seconds": time.perf_counter() - started,
+        "MiB": peak_mib() - before,
+        "divide": divided - begun,
+        "share": done - divided,
+        "output": time.time() - done,
+    }
 
 
 def very_many(num_rows: int, folder: Path) -> list[dict]:
@@ -259,6 +270,9 @@ def very_many(num_rows: int, folder: Path) -> list[dict]:
 
     return [
         row("all, with the output", num_rows / first["seconds"], "rows/s"),
+        row("dividing the list, a video's share", first["divide"] / num_rows, "s"),
+        row("work of two processes, a video's share", first["share"] / num_rows, "s"),
+        row("output, manifest and report, a video's share", first["output"] / num_rows, "s"),
         row("memory of the command beyond its start", first["MiB"], "MiB"),
         *(row(f"size of the {name}", value / 1e6, "MB") for name, value in size.items()),
         row("until nothing is left to do", again["seconds"], "s"),

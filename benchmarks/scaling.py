@@ -227,10 +227,10 @@ def page(counted: Counted, assumed: Assumed) -> str:
     return "\n".join([*parts, "".join(f"- {line}\n" for line in facts(counted, assumed))])
 
 
-def put_into(text: str, tables: str) -> str:
+def put_into(text: str, tables: str, marks: tuple[str, str] = MARKS) -> str:
     """A page with other tables between its marks."""
-    before, _, rest = text.partition(MARKS[0])
-    return f"{before}{MARKS[0]}\n\n{tables}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}"
+    before, _, rest = text.partition(marks[0])
+    return f"{before}{marks[0]}\n\n{tables}\n{marks[1]}{rest.partition(marks[1])[2]}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

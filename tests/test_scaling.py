@@ -7,6 +7,9 @@ from pages import ROOT, text_of
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import scaling
+import scaling_jobs
+
+from vtn.errors import InputError
 
 # Round numbers: 1e9 multiply-adds of a clip, a GPU of 2e12 a second, of which all are reached.
 COUNTED = scaling.Counted(
@@ -62,3 +65,35 @@ def test_a_page_is_filled_between_its_marks():
     once = scaling.put_into(f"before\n{begin}\nold\n{end}\nafter\n", "| new |\n")
     assert once == f"before\n{begin}\n\n| new |\n\n{end}\nafter\n"
     assert scaling.put_into(once, "| new |\n") == once
+
+
+# 4,096 videos of an hour of a core each, so a bucket has one.
+BESIDE = scaling_jobs.Coordination(divide=1.0, share=400.0, output=2.0)
+
+
+def test_hours_of_a_job_by_hand():
+    assert scaling_jobs.hours(4096, 64, 3600.0, BESIDE) == pytest.approx(
+        (4096 + 64 * 4000 + 3600 + 8192) / 3600
+    )
+    most = (4096 + 4000 + 3600 + 8192) / 3600
+    assert scaling_jobs.hours(4096, 4096, 3600.0, BESIDE) == pytest.approx(most)
+    assert scaling_jobs.hours(4096, 10_000, 3600.0, BESIDE) == pytest.approx(most)  # no more buckets
+
+
+def test_where_half_of_the_time_is_work():
+    count = scaling_jobs.half_of(3600.0, BESIDE)
+    work = 4096 * 3600.0 / count / 3600
+    assert scaling_jobs.hours(4096, count, 3600.0, BESIDE) == pytest.approx(2 * work)
+
+
+def test_the_page_holds_what_the_command_gives_of_jobs():
+    """After new measurements: python benchmarks/scaling_jobs.py --page docs/scaling.md."""
+    text = text_of("docs/scaling.md")
+    tables = scaling_jobs.page(scaling_jobs.costs(), scaling_jobs.coordination(), scaling.Assumed())
+    assert scaling.put_into(text, tables, scaling_jobs.MARKS) == text
+    assert "4,096" in tables
+
+
+def test_a_figure_that_was_not_measured_is_asked_for(tmp_path):
+    with pytest.raises(InputError, match=r"scale_out\.json lacks figures: run benchmarks/scale_out\.py"):
+        scaling_jobs.coordination(tmp_path)
