@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 VERSION = (HERE / "slowfast_ext" / "version.py").read_text(encoding="utf-8")
 _EXPORT = ["onnx>=1.20", "onnxscript>=0.6", "onnxruntime>=1.23"]
 _JOBS = ["pyarrow>=18.0"]
-_RAY = ["ray[data]>=2.60,<3"]  # tested with the lower one; see ray_driver.py for what is asked of it
+_RAY = ["ray[data]>=2.60,<2.64"]  # tested with the lower one; 2.64 takes arguments of actors in another way
 
 setup(
     name="vtn-pyslowfast",

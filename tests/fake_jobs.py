@@ -127,9 +127,15 @@ def fake_job(
     )
 
 
-def run(job: VideoJob, videos: Sequence[str], lists: Sequence[Path] = (), **how) -> JobOutcome:
-    """Run a job here; nothing is said."""
-    return run_job(job, videos, lists, HowToRun(**how), lambda line: None)
+def run(
+    job: VideoJob,
+    videos: Sequence[str],
+    lists: Sequence[Path] = (),
+    say: Callable[[str], None] = lambda line: None,
+    **how,
+) -> JobOutcome:
+    """Run a job here."""
+    return run_job(job, videos, lists, HowToRun(**how), say)
 
 
 def in_process(function: Callable[[], None]) -> multiprocessing.Process:

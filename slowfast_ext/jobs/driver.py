@@ -110,11 +110,11 @@ def run_job(
         records = JobRecords(job.folder, job.model)
         note_command(job.folder, member.name, how.processes, f"{how.shard}/{how.shards}")
         progress = JobProgress(job.folder, plan, records, member, say)
-        if progress.done:
+        if progress.done and not how.retry_failed:
             say(f"{progress.done} of {plan.num_videos} videos were done before")
         try:
             for _ in range(_TURNS):
-                _crew(job, plan, records, how, began).work(progress)
+                _crew(job, plan, records, how, began, say).work(progress)
                 progress.forget()
                 told = None
                 if progress.is_complete():
@@ -126,6 +126,11 @@ def run_job(
                 raise InputError(f"{job.folder} does not keep what is written there: look at its disk")
         finally:
             progress.close()
+        if told is not None and (before := told["before"]) > plan.num_videos:
+            say(
+                f"{job.output.path} had {before} videos, and now the {plan.num_videos} that are named: "
+                "what was done of the others is kept, and written again when they are named"
+            )
         return JobOutcome(
             plan.num_videos,
             progress.done,
@@ -133,16 +138,23 @@ def run_job(
             progress.failed,
             Counter(told["reasons"] if told else {}),
             told is not None,
-            len(member.others()),
+            len(member.at_work()),
         )
     finally:
         member.close()
 
 
-def _crew(job: VideoJob, plan: JobPlan, records: JobRecords, how: HowToRun, began: str) -> "_Crew | RayCrew":
+def _crew(
+    job: VideoJob,
+    plan: JobPlan,
+    records: JobRecords,
+    how: HowToRun,
+    began: str,
+    say: Callable[[str], None],
+) -> "_Crew | RayCrew":
     if how.ray is None:
         return _Crew(job, plan, records, how, began)
-    return RayCrew(job, plan, records, how.ray, how.processes, how.timeout, began)
+    return RayCrew(job, plan, records, how.ray, how.processes, how.timeout, began, say)
 
 
 class _Crew:

@@ -48,7 +48,7 @@ def open_folder(job: VideoJob, fresh: bool) -> Member:
             member = Member(folder)
         while not member.take(_DESCRIPTION):  # another process is writing it
             time.sleep(0.05)
-        _require_same(job)
+        _require_same(job, member)
         member.give_back(_DESCRIPTION)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -81,7 +81,7 @@ def _make(folder: Path) -> None:
         raise InputError(f"cannot write {folder}: {reason_of(error)}.") from error
 
 
-def _require_same(job: VideoJob) -> None:
+def _require_same(job: VideoJob, member: Member) -> None:
     path = job.folder / _DESCRIPTION
     settings = {**job.settings, "model": job.model}
     if not path.exists():
@@ -91,11 +91,15 @@ def _require_same(job: VideoJob) -> None:
         others = [key for key in {**settings, **known} if settings.get(key) != known.get(key)]
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is no description of a job: name another folder") from error
-    if others:
+    if others and not any((job.folder / "records").iterdir()) and not member.others():
+        write_text(path, json.dumps(settings, indent=1) + "\n")  # that job was refused before it did anything
+    elif others:
+        # The fingerprint is of some settings too, which say more; and of another command all are others.
+        others = ["command"] if "command" in others else [key for key in others if key != "model"] or others
         told = ", ".join(
             f"{key} is {known.get(key)!r} there and {settings.get(key)!r} here" for key in others
         )
         raise InputError(
-            f"{job.folder} holds the results of another job: {told}; name another folder, or add --fresh to "
-            "throw them away"
+            f"{job.folder} holds the results of another job: {told}; name another folder, or throw them away "
+            "with --fresh, which --runner array does not take"
         )

@@ -52,7 +52,8 @@ def finish_job(
         again: What to type to try again what failed.
 
     Returns:
-        "reasons" why videos failed, and how many rows are "damaged"; None if another process is at it.
+        "reasons" why videos failed, how many rows are "damaged", and how many videos the output had "before";
+        None if another process is at it.
 
     Raises:
         InputError: If a file cannot be written.
@@ -68,18 +69,20 @@ def finish_job(
             told = json.loads(path.read_text())
         except (OSError, ValueError):
             told = {}
+        before = told.get("videos", 0)
         written = job.output.is_current() and job.manifest.exists() and job.report.exists()
         if told.get("rows") != signature or not written:
             path.unlink(missing_ok=True)
             merged = merge_rows(job, plan, records)
             reasons = dict(merged.summary.failures.counts())
             told = {"rows": signature, "reasons": reasons, "damaged": merged.damaged}
+            told["videos"] = plan.num_videos
             if not merged.damaged:
                 from slowfast_ext.jobs.report import write_job_report  # which loads Matplotlib
 
                 write_job_report(job, plan, merged.summary, again)
                 write_text(path, json.dumps(told))
-        return told
+        return told | {"before": before}
     finally:
         member.give_back(_MERGE)
 

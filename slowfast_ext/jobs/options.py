@@ -146,6 +146,10 @@ def _cores(runner: str) -> int:
     return min(usable_cores(), _ON_GPU) if runner != RAY and torch.cuda.is_available() else usable_cores()
 
 
+def _others(count: int) -> str:
+    return "1 process of another command is" if count == 1 else f"{count} processes of other commands are"
+
+
 def run_and_tell(
     job: VideoJob,
     args: argparse.Namespace,
@@ -184,8 +188,8 @@ def run_and_tell(
         say(f"{said}; report: {job.report}")
     else:
         say(
-            f"{sound} so far, {outcome.failed} failed: {outcome.others} processes of other commands are at "
-            f"work on the rest, and the last of them writes {job.output.path}; if they end before that, type "
+            f"{sound} so far, {outcome.failed} failed: {_others(outcome.others)} at work on the rest, and the "
+            f"last of them writes {job.output.path}; if they end before that, type "
             "this again"
         )
     if outcome.is_complete and outcome.failed == outcome.num_videos:

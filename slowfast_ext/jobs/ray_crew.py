@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from slowfast_ext.jobs.progress import JobProgress
 from slowfast_ext.jobs.ray_how import RayHow
 from slowfast_ext.jobs.records import JobRecords
 from slowfast_ext.jobs.work import VideoJob
+from slowfast_ext.jobs.worker import left_in
 from slowfast_ext.processes import PROC, process_status
 from vtn.errors import InputError
 
@@ -47,6 +49,7 @@ class RayCrew:
         processes: CPUs of a cluster that is started.
         timeout: Seconds after which a video has failed.
         began: As JobShare.retry_since.
+        say: Receives lines for a person.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class RayCrew:
         processes: int,
         timeout: float,
         began: str,
+        say: Callable[[str], None],
     ) -> None:
+        self._say, self._started = say, False
         self._job, self._plan, self._records, self._how = job, plan, records, how
         self._processes, self._timeout, self._began = processes, timeout, began
         self._log = job.folder / _LOG
@@ -70,7 +75,7 @@ class RayCrew:
             InputError: If it is no use to go on.
         """
         in_vain = 0
-        while True:
+        while any(map(self._is_left, self._plan.buckets)):  # a cluster takes long to start for nothing
             before = self._written()
             ended = self._run(progress)
             if not ended:
@@ -87,8 +92,17 @@ class RayCrew:
                     f"{self._log}"
                 )
 
+    def _is_left(self, bucket: str) -> bool:
+        if self._records.mark_of(bucket, self._plan, self._records.sizes()) is None:
+            return True
+        return bool(left_in(self._plan, self._records, bucket, slice(None), self._began)[1])
+
     def _run(self, progress: JobProgress) -> str:
         """With one cluster, until the end; how that came, in words, if it is not the right one."""
+        if not self._started:
+            where = f"joining the Ray cluster at {self._how.address}" if self._how.address else "starting Ray"
+            self._say(f"{where}: this takes some seconds")
+            self._started = True
         logs = _short_folder()
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         source, target = context.Pipe(duplex=False)

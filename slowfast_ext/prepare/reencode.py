@@ -24,6 +24,9 @@ _FINEST_TIME_BASE = Fraction(1, 1_000_000)
 _FALLBACK_TIME_BASE = Fraction(1, 90_000)
 _BT601 = 6  # AVColorSpace: what RGB is converted to, and what readers assume of small pictures
 _LIMITED_RANGE = 1  # AVColorRange
+# x264's code for AVX-512 reads beyond the edges of pictures whose sides are no multiples of 16, and its bytes
+# depend on what is there. That for SSE2 gives the bytes of its C code on any processor, in 1.15 of the time.
+_SAME_EVERYWHERE = "asm=sse2"
 
 
 def reencode_video(source: VideoReader, target: Path, *, short_side: int, crf: int) -> None:
@@ -84,6 +87,7 @@ def _encode(source: VideoReader, target: Path, short_side: int, crf: int) -> Non
     with av.open(f"file:{target}", "w", format="mp4") as container:
         # Many files are written at once, each by one thread.
         options = {"preset": "fast", "crf": str(crf), "forced-idr": "1", "threads": "1"}
+        options["x264-params"] = _SAME_EVERYWHERE
         stream = container.add_stream("libx264", rate=_rate(info), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = stream.time_base = time_base

@@ -91,6 +91,26 @@ def test_what_is_done_is_not_done_again(videos, tmp_path):
     assert Counter(rows_in(out)) == wanted(videos)
 
 
+def test_fewer_videos_than_before_are_told(videos, tmp_path):
+    out, said = tmp_path / "out", []
+    run(fake_job(out), videos, say=said.append)
+    assert not any("had 40 videos" in line for line in said)
+    run(fake_job(out), videos[:30], say=said.append)
+    assert f"{out}/rows.jsonl had 40 videos, and now the 30 that are named: " in said[-1]
+    assert len(rows_in(out)) == 30
+    run(fake_job(out), videos, say=said.append)
+    assert len(rows_in(out)) == 40
+
+
+def test_a_job_that_did_nothing_does_not_keep_the_folder(videos, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(InputError):
+        run(fake_job(out), [], [tmp_path / "absent.txt"])
+    run(fake_job(out, top=3), videos[:2])
+    with pytest.raises(InputError, match="another job: top is 3 there and None here"):
+        run(fake_job(out), videos)
+
+
 def test_failures_are_tried_again_when_that_is_asked_for(videos, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log"
     Path(videos[3]).write_bytes(BAD)

@@ -168,7 +168,7 @@ def test_what_others_are_at_is_left_to_them(tmp_path):
         words = ["--runner", "array", "--shard", "1/2", "--out", str(out), "--processes", "1"]
         status, said = told(fake_job(out), words, videos)
         assert status == 0
-        assert "3 of 4 videos so far, 0 failed: 2 processes of other commands are at work on the rest" in said
+        assert "3 of 4 videos so far, 0 failed: 1 process of another command is at work on the rest" in said
         assert not (out / "rows.jsonl").exists()
         with pytest.raises(InputError, match=r"--fresh throws away .* 2 processes are at work there"):
             run(fake_job(out), videos, fresh=True)

@@ -50,7 +50,7 @@ def test_other_work_is_another_job(folder, tmp_path):
     """Copies of two sizes would have the same names."""
     out = tmp_path / "out"
     prepare_folder(folder, out, short_side=32)
-    with pytest.raises(InputError, match="another job: short_side is 32 there and 48 here; .* --fresh to"):
+    with pytest.raises(InputError, match="another job: short_side is 32 there and 48 here; .* --fresh"):
         prepare_folder(folder, out, short_side=48)
     with pytest.raises(InputError, match="another job: short_side is 32 there and 0 here, crf is 20 there"):
         prepare_folder(folder, out)
@@ -184,7 +184,7 @@ def test_two_commands_share_the_work_and_the_last_one_writes(folder, tmp_path, m
         monkeypatch.undo()
         lines: list[str] = []
         assert prepare_folder(folder, out, lines, verify="quick", shard=1, shards=2) is None
-        expected = "7 of 8 videos so far, 0 failed: 2 processes of other commands are at work on the rest"
+        expected = "7 of 8 videos so far, 0 failed: 1 process of another command is at work on the rest"
         assert expected in lines[-1]
         assert not (out / "train.csv").exists()
         assert not (out / "report.md").exists()

@@ -1,6 +1,7 @@
 """A preparation that is ended anywhere, and goes on in another way, writes the bytes of one left in peace."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -15,11 +16,10 @@ from prepared import prepare_folder, problems
 from videos import make_video
 
 from slowfast_ext.prepare import many
+from slowfast_ext.prepare.command import prepare_dataset
 from slowfast_ext.prepare.copies import Copies
 from slowfast_ext.prepare.process import Outcome, Work, process_video
 
-# Of still smaller pictures libx264 makes other bytes now and then, by one thread too: its fast code looks
-# beyond their edges.
 SIDE = 96
 
 
@@ -124,3 +124,13 @@ def test_killed_at_random_moments(tmp_path, monkeypatch):
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_many_random_moments(tmp_path, monkeypatch, seed):
     killed(tmp_path, monkeypatch, count=100, times=30, seed=seed)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_writes_the_same_bytes(tmp_path):
+    paint(tmp_path / "v", 8)
+    for runner in ("local", "ray"):
+        out = ["--out", str(tmp_path / runner), "--runner", runner, "--processes", "2"]
+        prepare_dataset(["folder", "--videos", str(tmp_path / "v"), "--short-side", str(SIDE), *out])
+    assert written(tmp_path / "ray") == written(tmp_path / "local")

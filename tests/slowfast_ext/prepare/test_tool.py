@@ -94,7 +94,7 @@ def test_commands_of_an_array_fill_one_folder(kinetics, tmp_path):
     commands = [subprocess.Popen(typed, stdout=subprocess.PIPE, text=True) for typed in words]
     said = [command.communicate(timeout=_PATIENCE)[0].splitlines()[-1] for command in commands]
     assert [command.returncode for command in commands] == [0, 0]
-    left = [line for line in said if "processes of other commands are at work" in line]
+    left = [line for line in said if "at work on the rest" in line]
     ended = [line for line in said if "train 9, val 3, test 3 videos, 2 classes; 1 missing, 0 fail" in line]
     assert len(left) + len(ended) == 2
     assert ended
