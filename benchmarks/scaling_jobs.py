@@ -2,7 +2,7 @@
 
     python benchmarks/scaling_jobs.py --page docs/scaling.md
 
-Measured are what a core takes for a video of 10 s (results/video_costs.json, results/loader.json), and what
+Measured are what a core takes for a video of 10 s (results/video_costs.json, results/explain.json), and what
 dividing a list, sharing the work and writing the output take for each video (results/scale_out.json). A GPU
 is assumed, as in benchmarks/scaling.py.
 
@@ -37,8 +37,8 @@ _MEASURED = (
     ("verify full, 340x256", "check, every frame"),
     ("verify full, 1280x720", "check, every frame, 1280x720"),
     ("copy with a short side of 256, 1280x720", "copy 1280x720 to a short side of 256"),
-    ("prediction of a ViT-B-VTN, 340x256", "predict, ViT-B-VTN, 250 frames"),
 )
+_PREDICT = "predict, ViT-B-VTN, 250 frames"
 COSTS = [
     Column("work", "work"),
     Column("seconds", "s of a core for a video", ".3g"),
@@ -69,9 +69,12 @@ class Coordination:
 
 
 def costs(results: Path = _RESULTS) -> dict[str, float]:
-    """Seconds of a core for a video, of each kind of work; without those that were not measured."""
+    """Seconds of a core for a video, of each kind of work."""
     found = {name: measured("video_costs.json", what, results) for what, name in _MEASURED}
-    return {name: seconds for name, seconds in found.items() if seconds is not None}
+    found[_PREDICT] = measured("explain.json", "what the page adds", results, "theirs")
+    if None in found.values():
+        raise InputError(f"{results} lacks figures: run benchmarks/video_costs.py and explain.py")
+    return found
 
 
 def coordination(results: Path = _RESULTS) -> Coordination:
@@ -143,7 +146,7 @@ def facts(costs: dict[str, float], beside: Coordination, assumed: Assumed) -> li
         "nothing to do.",
         f"Assumed, not measured: on a GPU with {assumed.tflops:g} TFLOP/s in bfloat16, of which layers reach "
         f"{assumed.share:.0%}, a ViT-B-VTN takes {gpu:.3f} s for a video in place of "
-        f"{costs.get('predict, ViT-B-VTN, 250 frames', float('nan')):.0f} s of a core: "
+        f"{costs[_PREDICT]:.0f} s of a core: "
         + ", ".join(f"{name} {number * gpu / 3600:,.0f} GPU hours" for name, number in DATASETS.items())
         + f". Such a GPU waits unless {counted.video_seconds / gpu:.1f} cores read for it.",
         "Not measured: disks that many machines share. Each bucket takes some twenty operations on files, "

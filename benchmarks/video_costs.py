@@ -1,10 +1,9 @@
 """What a core takes for one video of 10 s, whatever is done with it: CPU seconds of one process.
 
-    python benchmarks/video_costs.py      # ten minutes
+    python benchmarks/video_costs.py      # two minutes
 
 Checks and copies are those of tools/prepare_dataset.py, means over ten videos of 340x256 and two of 1280x720,
-as originals come. A prediction is that of a ViT-B-VTN with random weights, 250 frames of one video, decoding
-included, on one thread.
+as originals come. What a prediction costs is in benchmarks/explain.py.
 """
 
 import argparse
@@ -14,11 +13,9 @@ from pathlib import Path
 
 import torch
 from common import check_out, cpu_seconds, write_record
-from explain import random_checkpoint
 from loader_videos import SECONDS, make_videos, real_clip, write
 
 from slowfast_ext.cli import run_safely
-from slowfast_ext.predict import Predictor
 from slowfast_ext.prepare.process import Work, process_video
 from slowfast_ext.prepare.reencode import reencode_video
 from slowfast_ext.video import VideoReader
@@ -64,8 +61,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             large,
             lambda path: reencode_video(VideoReader(path), copy, short_side=256, crf=20),
         )
-        predictor = Predictor(random_checkpoint(name), views="full")
-        measure("prediction of a ViT-B-VTN, 340x256", small[:2], lambda path: predictor(str(path)))
     write_record(args.out, rows, argv, "torch", "timm", "av")
 
 

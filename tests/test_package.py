@@ -149,6 +149,7 @@ def test_the_program_tells_its_version_at_once(run):
     assert (done.returncode, done.stdout) == (0, f"vtn {__version__}\n")
 
 
+@pytest.mark.slow
 def test_own_videos_are_listed_and_tested_with_a_configuration_of_the_project(run, tmp_path):
     """A file in the working folder comes before the project's; a misspelt name is told with those like it."""
     for number in range(12):

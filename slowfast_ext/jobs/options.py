@@ -188,9 +188,8 @@ def run_and_tell(
         say(f"{said}; report: {job.report}")
     else:
         say(
-            f"{sound} so far, {outcome.failed} failed: {_others(outcome.others)} at work on the rest, and the "
-            f"last of them writes {job.output.path}; if they end before that, type "
-            "this again"
+            f"{sound} so far, {outcome.failed} failed: {_others(outcome.others)} at work on the rest, and "
+            f"the last of them writes {job.output.path}; if they end before that, type this again"
         )
     if outcome.is_complete and outcome.failed == outcome.num_videos:
         raise InputError(f"none of the {outcome.num_videos} videos could be read")

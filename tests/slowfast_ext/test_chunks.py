@@ -70,6 +70,7 @@ def measure(tiny_config, data_dir, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_memory_is_flat_from_250_to_2000_frames(measure):
     short, long = measure(8)
     # As floats the longer one is 1,148 MiB, the shorter one 144; eight frames are 5.

@@ -117,6 +117,7 @@ def test_plan_has_the_promised_variety():
     assert plan_videos(DatasetSettings()) == plans
 
 
+@pytest.mark.slow
 def test_finished_set_is_kept_and_unfinished_one_is_made_again(made, tmp_path):
     out = tmp_path / "data"
     make_dataset(out, SMALL)

@@ -133,6 +133,7 @@ def test_home_that_points_nowhere():
     assert result.stdout.count("Not looked for.") == 2
 
 
+@pytest.mark.slow
 def test_pyslowfast_that_raises(tmp_path):
     pytest.importorskip("pytorchvideo", reason="main's own packages, the extra `git`, are not installed")
     package = tmp_path / "slowfast"
@@ -156,6 +157,7 @@ def test_package_that_raises(tmp_path):
     assert sum(cause in problem for problem in problems) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "av"])
 def test_package_that_slowfast_ext_itself_imports_raises(tmp_path, name):
     (tmp_path / f"{name}.py").write_text("raise RuntimeError('half an installation')")

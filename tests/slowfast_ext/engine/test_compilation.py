@@ -112,6 +112,7 @@ def test_compiled_parts_train_as_others_do(tiny_cfg):
     assert backend.graphs >= 2
 
 
+@pytest.mark.slow
 def test_a_whole_run_is_compiled_throughout(tiny_cfg, monkeypatch):
     """Weights and their average, full batches and rests: PyTorch's limit of graphs is not reached."""
     backend = Counting()

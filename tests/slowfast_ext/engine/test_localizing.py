@@ -167,6 +167,7 @@ def test_what_is_found_exactly_has_a_precision_of_one(cfg_of):
     assert segments.true[1].spans.flatten().tolist() == pytest.approx([0.2, 1.2, 1.0, 1.48], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(cfg_of, tmp_path, run_net, folder):
     """A test in two processes, of weights that one has trained."""
     loops.train(cfg_of("SOLVER.MAX_EPOCH", "1"))
@@ -183,6 +184,7 @@ def test_two_processes_find_what_one_finds(cfg_of, tmp_path, run_net, folder):
     assert len(json.loads((tmp_path / "two/segments.json").read_text())["results"]) == 7
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(cfg_of, run_net, tmp_path, folder):
     """Each waits for the gradient of every weight; all have one."""
     typed = ["DATA.PATH_TO_DATA_DIR", str(folder), *LOCALIZING, "SOLVER.MAX_EPOCH", "1"]

@@ -66,6 +66,7 @@ def test_a_killed_first_process_is_named_in_its_log_and_leaves_no_lock(launch, t
     assert not (tmp_path / LOCK).exists()
 
 
+@pytest.mark.slow
 def test_a_stopped_process_ends_all_and_is_named(launch, tmp_path, capsys):
     """No connection breaks: only its signs of life are missing."""
     with pytest.raises(SystemExit, match="1"):

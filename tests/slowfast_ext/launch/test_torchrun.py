@@ -30,6 +30,7 @@ def torchrun(tiny_config, data_dir):
     return run
 
 
+@pytest.mark.slow
 def test_training_and_test_in_one_command(torchrun, tmp_path):
     """The processes meet twice; the first one alone writes; the log says what they exchange."""
     result = torchrun(tmp_path / "out", "SOLVER.MAX_EPOCH", "1", "TEST.SAVE_RESULTS_PATH", "scores.npz")

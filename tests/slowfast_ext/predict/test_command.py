@@ -187,6 +187,7 @@ def test_only_what_is_new_is_predicted(trained, clips, tmp_path, capsys):
     assert out.read_text() == "my notes"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_ctrl_c_keeps_what_was_predicted_and_the_same_command_goes_on(trained, clips, tmp_path):
     _, path = trained(*FULL)

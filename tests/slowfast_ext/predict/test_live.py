@@ -298,6 +298,7 @@ def test_times_that_begin_anew_go_on(trained, streams, tmp_path):
     assert "its times go back in 1 place" in video.missing
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(trained, tmp_path):
     """After a first part, Python's memory stays; the pictures alone would be 9 MB."""
     _, path = trained(*ONE_LAYER)
