@@ -164,6 +164,7 @@ FAULTS = [
         '(_HERE / "configs", _HERE.parent / "configs")',
         '(_HERE.parent / "configs",)',
         f"{PACKAGE_TESTS} -k own_videos",
+        slow=True,
     ),
     Fault(
         "a file in the working folder is passed over",
