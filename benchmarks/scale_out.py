@@ -8,7 +8,8 @@ two commands. The ratio is that of their times; a job starts with an empty folde
 Of Ray the time of a job with a few videos is taken off, and shown by itself: a cluster takes seconds to start
 and to end. From both sides, so the loop too is without its first videos.
 
-The same with real videos of 10 s and a small VTN: reading, model and rows, as tools/predict.py does it.
+The same with real videos of 10 s and a small VTN: reading, model and rows, as tools/predict.py does it. Start
+and end, the report among them, are taken off from all runners there.
 
 Then very many videos that take no time: rows in a second, memory of the command, size of what is written, and
 seconds until a command knows that nothing is left. What a video has for a row is as long as a prediction of
@@ -131,7 +132,8 @@ def overheads(num_videos: int, seconds: float, turns: int) -> list[dict]:
             for part in range(_PROCESSES)
         ]
 
-    rows = on_ray(
+    rows = beyond_start(
+        "ray",
         f"{num_videos} videos of {seconds:g} s",
         names,
         lambda folder, some, count: run_in(folder, some, share, processes=count, ray=RayHow()),
@@ -156,14 +158,16 @@ def compared(what: str, against: str, measured: dict, target: str) -> dict:
     return row
 
 
-def on_ray(
+def beyond_start(
+    runner: str,
     what: str,
     names: Sequence[str],
     job: Callable[[Path, Sequence[str], int], Callable[[], None]],
     loops: Callable[[Sequence[str], int], Sequence[Callable[[], None]]],
     turns: int,
 ) -> list[dict]:
-    """Rows of Ray with 1 and with 2 processes: what it costs beyond its start, and its start."""
+    """Rows of a runner with 1 and with 2 processes: what it costs beyond its start and end, and these."""
+    target = "<= 1.25" if runner == "ray" else "<= 1.10"
     rows = []
     for count in (1, _PROCESSES):
         started = []
@@ -181,14 +185,14 @@ def on_ray(
 
         against = "a plain loop" if count == 1 else f"{count} plain loops"
         measured = in_turn(ours, theirs, turns)
-        processes = f"ray, {count} process{'es' if count > 1 else ''}"
-        rows.append(compared(f"{processes}, beyond its start: {what}", against, measured, "<= 1.25"))
+        processes = f"{runner}, {count} process{'es' if count > 1 else ''}"
+        rows.append(compared(f"{processes}, beyond its start: {what}", against, measured, target))
         start = {"ours": statistics.median(started), "theirs": None}
         rows.append(compared(f"{processes}: {_FEW * count} videos, with start and end", "", start, ""))
     return rows
 
 
-def real_videos(num_videos: int, turns: int) -> list[dict]:
+def real_videos(num_videos: int, turns: int, runners: Sequence[str]) -> list[dict]:
     """Rows of predictions of real videos."""
     with tempfile.TemporaryDirectory() as place:
         path, names = real.prepare(Path(place), num_videos)
@@ -203,17 +207,9 @@ def real_videos(num_videos: int, turns: int) -> list[dict]:
                 path, some, folder / "out", "--runner", runner, "--processes", str(count)
             )
 
-        rows = on_ray(what, names, job("ray"), loops, turns)
-        for count in (1, _PROCESSES):
-
-            def ours(count: int = count) -> float:
-                with tempfile.TemporaryDirectory() as folder:
-                    return seconds_of([job("local")(Path(folder), names, count)])
-
-            measured = in_turn(ours, lambda count=count: seconds_of(loops(names, count)), turns)
-            processes = f"local, {count} process{'es' if count > 1 else ''}"
-            rows.append(compared(f"{processes}: {what}", f"{count} loops", measured, "<= 1.10"))
-        return rows
+        return [
+            row for runner in runners for row in beyond_start(runner, what, names, job(runner), loops, turns)
+        ]
 
 
 def many(folder: str, num_rows: int) -> dict[str, float]:
@@ -287,6 +283,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--videos", type=int, default=400, help="of the first part; default: 400")
     add("--seconds", type=float, default=0.5, help="of a core for each of them; default: 0.5")
     add("--real", type=int, default=60, help="real videos of 10 s, 0 for none; default: 60")
+    add("--runners", nargs="+", default=("ray", "local"), help="for these; default: ray local")
     add("--turns", type=int, default=5, help="default: 5")
     add("--rows", type=int, default=1_000_000, help="videos of the second part, 0 for none; default: 1000000")
     add("--folder", type=Path, help="where the second part writes; default: a temporary folder")
@@ -294,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     check_out(args.out)
     rows = overheads(args.videos, args.seconds, args.turns) if args.videos else []
-    rows += real_videos(args.real, args.turns) if args.real else []
+    rows += real_videos(args.real, args.turns, args.runners) if args.real else []
     if args.rows:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             rows += very_many(args.rows, Path(folder))
