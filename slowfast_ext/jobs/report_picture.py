@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from slowfast_ext.jobs.summary import JobSummary, Spent
-from slowfast_ext.report.figures import INK, colour_of, printable, quiet, save
+from slowfast_ext.report.figures import INK, colour_of, entitle, printable, quiet, save
 from slowfast_ext.report.lengths import draw_lengths
 
 _MACHINES, _REASONS, _LONGEST_REASON, _LONGEST_NAME = 6, 7, 78, 16
@@ -89,11 +89,9 @@ def _draw_rate(axes: Axes, summary: JobSummary) -> None:
         axes.axvline(at / width, color=INK, linewidth=1, linestyle=":")
     mean = whole.videos / at_work * scale
     axes.axhline(mean, color=colour_of(0), linewidth=1.2)
-    axes.set_title(
+    entitle(
+        axes,
         f"Videos in {'a second' if unit == 's' else 'an hour'}; the line is the mean, {mean:.3g}",
-        fontsize=10,
-        loc="left",
-        color=INK,
     )
     axes.set_xlim(0, at_work / width)
     axes.set_ylim(0, 1.08 * max(below.max(), mean))
@@ -140,7 +138,7 @@ def _draw_reasons(axes: Axes, summary: JobSummary) -> None:
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("videos" + (f" ({left} more reasons are in the page)" if left else ""), color=INK)
-    axes.set_title(title, fontsize=10, loc="left", color=INK)
+    entitle(axes, title)
 
 
 def _draw_times(axes: Axes, sample: Sequence[Spent]) -> None:
@@ -163,11 +161,9 @@ def _draw_times(axes: Axes, sample: Sequence[Spent]) -> None:
     ends = np.array([seconds.min(), seconds.max()])
     pace = float(np.median(took / seconds))
     axes.plot(ends, ends * pace, color=colour_of(0), linewidth=1.2)
-    axes.set_title(
+    entitle(
+        axes,
         f"Time a video took against its length; the line: {pace:.2g} s for a second",
-        fontsize=10,
-        loc="left",
-        color=INK,
     )
     axes.set_xlabel("length, s", color=INK)
     axes.set_ylabel("took, s", color=INK)
@@ -175,7 +171,7 @@ def _draw_times(axes: Axes, sample: Sequence[Spent]) -> None:
 
 def _empty(axes: Axes, title: str, words: str) -> None:
     axes.set_axis_off()
-    axes.set_title(title, fontsize=10, loc="left", color=INK)
+    entitle(axes, title)
     axes.text(0.5, 0.5, words, ha="center", va="center", color="#666666", transform=axes.transAxes)
 
 

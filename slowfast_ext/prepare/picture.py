@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from slowfast_ext.prepare.plan import SPLITS
-from slowfast_ext.report.figures import INK, colour_of, printable, quiet, save
+from slowfast_ext.report.figures import INK, colour_of, entitle, printable, quiet, save
 from slowfast_ext.report.lengths import draw_lengths
 
 # With more classes their names would be too small to read.
@@ -46,7 +46,7 @@ def _draw_named(axes: Axes, rows: Sequence[Mapping[str, str | int]]) -> None:
     axes.set_yticks(places, [_name(row) for row in rows])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set_title("Videos of each class", fontsize=10, loc="left", color=INK)
+    entitle(axes, "Videos of each class")
     axes.set_xlabel("videos", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0, 1.05 * max(1.0, before.max()))
@@ -61,11 +61,9 @@ def _draw_sorted(axes: Axes, rows: Sequence[Mapping[str, str | int]]) -> None:
         values = np.sort([row[split] for row in rows])[::-1]
         axes.fill_between(ranks, values, step="mid", color=_colour(index), alpha=0.25, linewidth=0)
         axes.step(ranks, values, where="mid", color=_colour(index), linewidth=1.6, label=split)
-    axes.set_title(
+    entitle(
+        axes,
         f"Videos of {len(rows)} classes, in order of size",
-        fontsize=10,
-        loc="left",
-        color=INK,
     )
     axes.set_xlabel("class, by size", color=INK)
     axes.set_ylabel("videos", color=INK)

@@ -12,7 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from slowfast_ext.report.classes import most_confused
-from slowfast_ext.report.figures import INK, colour_of, legend_below, marker_of, printable, quiet, save
+from slowfast_ext.report.figures import (
+    INK,
+    colour_of,
+    entitle,
+    legend_below,
+    marker_of,
+    printable,
+    quiet,
+    save,
+)
 
 # More classes than this cannot be read one by one; the picture shows those that tell most, and says so.
 _MOST_NAMED = 30
@@ -49,7 +58,7 @@ def plot_class_accuracy(
     )
     axes.set_yticks(range(len(shown)), [_name(class_names, index) for index in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_title("\n".join(filter(None, (printable(title), sentence))), fontsize=10, loc="left", color=INK)
+    entitle(axes, "\n".join(filter(None, (printable(title), sentence))))
     legend_below(figure, axes.get_legend_handles_labels()[0])
     save(figure, path)
 
@@ -127,9 +136,7 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, *
         map_axes.set_xticks(range(count), names, rotation=45, ha="right", rotation_mode="anchor")
     if count <= _MOST_NUMBERED:
         _write_counts(map_axes, matrix)
-    map_axes.set_title(
-        "\n".join(filter(None, (printable(title), sentence))), fontsize=10, loc="left", color=INK
-    )
+    entitle(map_axes, "\n".join(filter(None, (printable(title), sentence))))
     save(figure, path)
 
 
@@ -162,7 +169,7 @@ def _draw_pairs(axes: Axes, matrix: np.ndarray, class_names: Sequence[str]) -> N
     """Bars of the most frequent mistakes."""
     quiet(axes)
     pairs = most_confused(matrix, _PAIRS)
-    axes.set_title("The most frequent mistakes: true → predicted", fontsize=10, loc="left", color=INK)
+    entitle(axes, "The most frequent mistakes: true → predicted")
     if not pairs:
         axes.text(0.5, 0.5, "none", ha="center", color=INK, transform=axes.transAxes)
         return

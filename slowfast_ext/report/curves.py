@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from slowfast_ext.report.figures import INK, colour_of, legend_below, marker_of, printable, quiet, save
+from slowfast_ext.report.figures import (
+    INK,
+    colour_of,
+    entitle,
+    legend_below,
+    marker_of,
+    printable,
+    quiet,
+    save,
+)
 from vtn.errors import InputError
 
 _MARK = "json_stats: "
@@ -232,8 +241,8 @@ def plot_curves(
     loss, accuracy = figure.subplots(1, 2)
     for index, (name, run) in enumerate(runs.items()):
         _draw_run(loss, accuracy, run, index, printable(name, f"run {index + 1}"), scale if unit else None)
-    loss.set_title("Training loss", fontsize=10, loc="left", color=INK)
-    accuracy.set_title("Top-1 accuracy, %", fontsize=10, loc="left", color=INK)
+    entitle(loss, "Training loss")
+    entitle(accuracy, "Top-1 accuracy, %")
     loss.set_ylim(0, 1.08 * max(max(run.train_loss) for run in runs.values()))
     accuracy.set_ylim(0, 102)
     for axes in (loss, accuracy):

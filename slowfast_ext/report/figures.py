@@ -77,6 +77,11 @@ def quiet(axes: Axes) -> None:
     axes.tick_params(colors=INK, labelsize=9)
 
 
+def entitle(axes: Axes, words: str) -> None:
+    """Write a title above the left end."""
+    axes.set_title(words, fontsize=10, loc="left", color=INK)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write the picture; the suffix decides the format.
 

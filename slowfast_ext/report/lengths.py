@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from slowfast_ext.report.figures import INK, colour_of, quiet
+from slowfast_ext.report.figures import INK, colour_of, entitle, quiet
 
 SPREAD = ("least", "5 %", "median", "mean", "95 %", "most")
 _FEWEST_BINS, _MOST_BINS = 10, 40
@@ -41,7 +41,7 @@ def draw_lengths(axes: Axes, seconds: Sequence[float], videos: str, none: str) -
     """
     quiet(axes)
     if not seconds:
-        axes.set_title(none, fontsize=10, loc="left", color=INK)
+        entitle(axes, none)
         return
     median, longest = float(np.median(seconds)), max(seconds)
     end = float(np.quantile(seconds, _SHOWN_PART))
@@ -55,11 +55,9 @@ def draw_lengths(axes: Axes, seconds: Sequence[float], videos: str, none: str) -
         shown, np.linspace(begin, end, bins + 1), color=colour_of(1), edgecolor="white", linewidth=0.4
     )
     axes.axvline(median, color=colour_of(0), linewidth=1.4)
-    axes.set_title(
+    entitle(
+        axes,
         f"Length of {videos}; the line is the median, {median:.3g} s",
-        fontsize=10,
-        loc="left",
-        color=INK,
     )
     longer = len(seconds) - len(shown)
     axes.set_xlabel(f"seconds ({longer} longer, up to {longest:.4g})" if longer else "seconds", color=INK)
