@@ -1,6 +1,6 @@
 """Processes that read files, any of which may be poisonous: one that dies or hangs does not end the work.
 
-`load_batches` reads batches for a model, in order; `run_tasks`, in tasks.py, does any work on files.
+`load_batches` reads batches for a model, in order.
 """
 
 import functools

@@ -279,7 +279,7 @@ FAULTS = [
     ),
     Fault(
         "a task waits behind a long one",
-        "slowfast_ext/data/tasks.py",
+        "tests/fuzzing/tasks.py",
         "prefetch_factor=1,",
         "prefetch_factor=4,",
         f"{TESTS}/test_tasks.py::test_no_task_waits_behind_a_long_one",

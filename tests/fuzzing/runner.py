@@ -15,10 +15,10 @@ from fuzzing.checks import FINDINGS, Finding
 from fuzzing.damages import DAMAGES
 from fuzzing.explained import ANY, EXPLAINED
 from fuzzing.kinds import KINDS
+from fuzzing.tasks import Lost, run_tasks
 from fuzzing.watch import TOO_MUCH_MEMORY
 from fuzzing.worker import Report, Task, run_case
 from slowfast_ext.data.ledger import OUTCOMES
-from slowfast_ext.data.tasks import Lost, run_tasks
 from slowfast_ext.report.tables import Column, to_markdown
 
 CPU_SECONDS = 20.0

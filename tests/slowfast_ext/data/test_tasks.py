@@ -9,10 +9,10 @@ import time
 from multiprocessing import synchronize
 
 import pytest
+from fuzzing import tasks
+from fuzzing.tasks import Lost, run_tasks
 from torch.utils.data import DataLoader
 
-from slowfast_ext.data import tasks
-from slowfast_ext.data.tasks import Lost, run_tasks
 from vtn.errors import InputError
 
 

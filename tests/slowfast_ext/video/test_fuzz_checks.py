@@ -16,10 +16,9 @@ from fuzzing.evidence import find_evidence
 from fuzzing.kinds import KINDS
 from fuzzing.reading import Outcome, Pictures, Readings, read_every_way
 from fuzzing.runner import death_of
+from fuzzing.tasks import Lost
 from fuzzing.watch import TOO_MUCH_MEMORY
 from fuzzing.worker import Task, truth_of
-
-from slowfast_ext.data.tasks import Lost
 
 TESTS = Path(__file__).resolve().parents[2]
 NUM_FRAMES = 40
