@@ -56,12 +56,13 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
     add("--video-timeout", type=float, metavar="SECONDS", help="a video has failed then; default: 3600")
 
 
-def how_to_run(args: argparse.Namespace, name: str = "") -> HowToRun | None:
+def how_to_run(args: argparse.Namespace, name: str = "", *, models: bool = True) -> HowToRun | None:
     """What the options say; None if no job is asked for.
 
     Args:
         args: With the options of add_runner, and as `typed` all words of the command line.
         name: Of the command, for the one that the report names; none is named if empty.
+        models: Whether its processes have one, which share a GPU.
 
     Raises:
         InputError: If they do not fit together.
@@ -90,7 +91,7 @@ def how_to_run(args: argparse.Namespace, name: str = "") -> HowToRun | None:
     return HowToRun(
         shard=shard,
         shards=shards,
-        processes=args.processes or _cores(args.runner),
+        processes=args.processes or _processes(few=models and args.runner != RAY),
         ray=_ray(args),
         fresh=args.fresh,
         retry_failed=args.retry_failed,
@@ -141,9 +142,9 @@ def _shard(text: str | None) -> tuple[int, int]:
     return number, count
 
 
-def _cores(runner: str) -> int:
-    """Processes for the cores of this command; few where all share a GPU."""
-    return min(usable_cores(), _ON_GPU) if runner != RAY and torch.cuda.is_available() else usable_cores()
+def _processes(*, few: bool) -> int:
+    """One for each core of this command; or few where there is a GPU."""
+    return min(usable_cores(), _ON_GPU) if few and torch.cuda.is_available() else usable_cores()
 
 
 def _others(count: int) -> str:

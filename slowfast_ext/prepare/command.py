@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from slowfast_ext.jobs.options import LOCAL, add_runner, how_to_run
@@ -15,7 +14,6 @@ from slowfast_ext.prepare.process import Work
 from slowfast_ext.prepare.run import Settings, prepare
 from slowfast_ext.prepare.segments import plan_segments
 from slowfast_ext.prepare.split_files import plan_split_files
-from slowfast_ext.processes import usable_cores
 from slowfast_ext.progress import speaker
 
 _EPILOG = (
@@ -35,9 +33,7 @@ def prepare_dataset(argv: Sequence[str] | None = None) -> None:
     """
     args = build_parser().parse_args(argv)
     settings = Settings(args.out, Work(args.verify, args.short_side, args.crf), args.separator)
-    how = how_to_run(args)
-    if args.processes is None:  # other jobs have fewer where there is a GPU, which this one does not use
-        how = replace(how, processes=usable_cores())
+    how = how_to_run(args, models=False)
     plan, originals = _plan(args)
     prepare(plan, originals, settings, f"{args.title}: {args.videos}", args, how, say=speaker())
 
