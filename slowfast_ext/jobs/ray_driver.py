@@ -198,8 +198,8 @@ class RayDriver:
             with contextlib.suppress(ValueError, FileNotFoundError):
                 _, (bucket, video, _) = read_member(path)
                 if video and any(node.startswith(node_of(path.name)) for node in alive):
-                    why = "the process that read it died"
-                    self._records.append(bucket, [{"path": video, "state": DIED, "why": why}])
+                    record = {"path": video, "state": DIED, "why": "the process that read it died"}
+                    self._records.append(bucket, [record | {"by": path.name}])
                     died += 1
             path.unlink(missing_ok=True)
         return died

@@ -130,7 +130,8 @@ class _Actor:
             at = self._at
             if at is not None and time.monotonic() - at[2] > self._orders.timeout:
                 why = f"it took longer than {self._orders.timeout:g} s"
-                self._orders.records.append(at[0], [{"path": at[1], "state": DIED, "why": why}] * 2)
+                died = {"path": at[1], "state": DIED, "why": why, "by": self._member.name}
+                self._orders.records.append(at[0], [died] * 2)
                 self._member.note()  # so that it is not blamed again
                 os.kill(os.getpid(), signal.SIGKILL)
 

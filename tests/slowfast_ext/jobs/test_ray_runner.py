@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import random
+import re
 import resource
 import signal
 import socket
@@ -128,6 +129,7 @@ def test_what_kills_or_hangs_has_failed_and_the_rest_is_done(tmp_path, staged):
     outcome = run(fake_job(out, staged=staged, log=log), videos, processes=2, timeout=3.0, **RAY)
     assert outcome.is_complete
     assert outcome.reasons == {_DIED: 2, "it took longer than 3 s": 1}
+    assert re.search(r"processes that ended at a video +\| +5 ", (out / "job_report.md").read_text())
     tried = Counter(line.split()[1] for line in log.read_text().splitlines())
     assert (tried[videos[7]], tried[videos[8]], tried[videos[9]]) == (2, 2, 1)
     sound = [name for name in videos if name not in bad]
