@@ -5,6 +5,7 @@ import functools
 import json
 import multiprocessing
 import os
+import random
 import signal
 import time
 import zlib
@@ -136,6 +137,32 @@ def run(
 ) -> JobOutcome:
     """Run a job here."""
     return run_job(job, videos, lists, HowToRun(**how), say)
+
+
+def kill_within(
+    commands: Sequence[multiprocessing.Process],
+    out: Path,
+    chance: random.Random,
+    *,
+    seconds: float,
+    rest: float,
+) -> str:
+    """Kill commands, or a process of theirs and after a rest the commands, or both at once; says which."""
+    victim = chance.choice(["command", "command", "process", "both"])
+    deadline = time.monotonic() + chance.uniform(0.0, seconds)
+    try:
+        while time.monotonic() < deadline and any(command.is_alive() for command in commands):
+            time.sleep(0.002)
+        if victim != "command" and (pids := pids_at_work(out)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(pids), signal.SIGKILL)
+        if victim == "process":
+            time.sleep(chance.uniform(0.0, rest))
+    finally:
+        for command in commands:
+            command.kill()
+            command.join()
+    return victim
 
 
 def in_process(function: Callable[[], None]) -> multiprocessing.Process:

@@ -128,7 +128,7 @@ def run_job(
             progress.close()
         if told is not None and (before := told["before"]) > plan.num_videos:
             say(
-                f"{job.output.path} had {before} videos, and now the {plan.num_videos} that are named: "
+                f"{job.manifest} had {before} videos, and now the {plan.num_videos} that are named: "
                 "what was done of the others is kept, and written again when they are named"
             )
         return JobOutcome(
@@ -138,7 +138,8 @@ def run_job(
             progress.failed,
             Counter(told["reasons"] if told else {}),
             told is not None,
-            len(member.at_work()),
+            # One that writes the output has no process at a video.
+            len(member.at_work()) or len(member.others()),
         )
     finally:
         member.close()

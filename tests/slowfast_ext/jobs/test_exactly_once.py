@@ -1,6 +1,5 @@
 """A job that is ended anywhere and goes on in another way has each video once, as if left in peace."""
 
-import contextlib
 import json
 import os
 import random
@@ -18,6 +17,7 @@ from fake_jobs import (
     POISON,
     fake_job,
     in_process,
+    kill_within,
     make_videos,
     manifest_of,
     pids_at_work,
@@ -96,7 +96,7 @@ def test_fewer_videos_than_before_are_told(videos, tmp_path):
     run(fake_job(out), videos, say=said.append)
     assert not any("had 40 videos" in line for line in said)
     run(fake_job(out), videos[:30], say=said.append)
-    assert f"{out}/rows.jsonl had 40 videos, and now the 30 that are named: " in said[-1]
+    assert f"{out}/videos.jsonl had 40 videos, and now the 30 that are named: " in said[-1]
     assert len(rows_in(out)) == 30
     run(fake_job(out), videos, say=said.append)
     assert len(rows_in(out)) == 40
@@ -130,21 +130,8 @@ def strike(job_of, out: Path, videos: list[str], chance: random.Random) -> str:
     """Begin or go on in any way, and kill something at any moment; says what."""
     processes, shards = chance.choice([1, 2, 3]), chance.choice([1, 1, 2, 7])
     how = {"processes": processes, "shard": chance.randrange(shards), "shards": shards}
-    driver = in_process(lambda: run(job_of(), videos, **how))
-    victim = chance.choice(["driver", "driver", "worker", "both"])
-    deadline = time.monotonic() + chance.uniform(0.0, 0.5)
-    try:
-        while time.monotonic() < deadline and driver.is_alive():
-            time.sleep(0.002)
-        if victim != "driver" and (pids := pids_at_work(out)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(chance.choice(pids), signal.SIGKILL)
-        if victim == "worker":
-            time.sleep(chance.uniform(0.0, 0.2))
-    finally:
-        driver.kill()
-        driver.join()
-    return victim
+    command = in_process(lambda: run(job_of(), videos, **how))
+    return kill_within([command], out, chance, seconds=0.5, rest=0.2)
 
 
 def test_killed_at_random_moments(tmp_path):

@@ -1,6 +1,5 @@
 """A preparation that is ended anywhere, and goes on in another way, writes the bytes of one left in peace."""
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -11,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fake_jobs import in_process, pids_at_work
+from fake_jobs import in_process, kill_within, pids_at_work
 from prepared import prepare_folder, problems
 from videos import make_video
 
@@ -51,21 +50,7 @@ def strike(folder: Path, out: Path, chance: random.Random) -> str:
     for _ in range(chance.choice([1, 1, 2])):
         how = {"processes": chance.choice([1, 2]), "shard": chance.randrange(shards), "shards": shards}
         commands.append(in_process(lambda how=how: prepare_folder(folder, out, short_side=SIDE, **how)))
-    victim = chance.choice(["command", "command", "process", "both"])
-    deadline = time.monotonic() + chance.uniform(0.0, 0.8)
-    try:
-        while time.monotonic() < deadline and any(command.is_alive() for command in commands):
-            time.sleep(0.002)
-        if victim != "command" and (pids := pids_at_work(out)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(chance.choice(pids), signal.SIGKILL)
-        if victim == "process":
-            time.sleep(chance.uniform(0.0, 0.3))
-    finally:
-        for command in commands:
-            command.kill()
-            command.join()
-    return victim
+    return kill_within(commands, out, chance, seconds=0.8, rest=0.3)
 
 
 def written(out: Path) -> dict[str, bytes]:
