@@ -208,4 +208,11 @@ FAULTS = [
         "    if False:\n",
         "tests/slowfast_ext/jobs/test_options.py -k ray_is_asked",
     ),
+    Fault(
+        "each view of a video takes all of its picture to another process",
+        "slowfast_ext/predict/loading.py",
+        "Frames((torch.cat(frames.parts),), frames.index)",
+        "frames",
+        "tests/slowfast_ext/predict/test_many.py -k elsewhere",
+    ),
 ]

@@ -17,6 +17,9 @@ from slowfast_ext.predict.predictor import Predictor
 from slowfast_ext.video import VideoError
 from vtn.errors import InputError
 
+# One clip, whose crops are parts of one picture.
+CROPS = tuple("TRAIN.EVAL_FULL_VIDEO False TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 3".split())
+
 
 @pytest.fixture
 def videos(clips, tmp_path):
@@ -68,14 +71,17 @@ def test_rows_are_those_of_one_command(trained, videos, tmp_path, options, capsy
     )
 
 
-@pytest.mark.parametrize("options", [FULL, MULTI])
+@pytest.mark.parametrize("options", [FULL, MULTI, CROPS])
 def test_frames_that_were_read_elsewhere_give_the_same_answer(trained, videos, options):
     _, path = trained(*options)
     predictor = Predictor(path, batch_size=4)  # fewer than the views of a video
     reader = pickle.loads(pickle.dumps(predictor.reader()))
     for name in ("4.mp4", "1.mp4"):
         (wanted,) = predictor.predict_files([str(videos / name)], num_workers=0)
-        handed_over = pickle.dumps(reader(str(videos / name)))
+        read = reader(str(videos / name))
+        for (frames, *_), *_ in read.batches:  # pickle takes all of the memory that a tensor is a part of
+            assert all(part.untyped_storage().nbytes() == part.nbytes for part in frames.parts)
+        handed_over = pickle.dumps(read)
         found = predictor.answer(pickle.loads(handed_over))
         assert np.array_equal(found.scores, wanted.scores)
         assert dataclasses.replace(found, scores=None) == dataclasses.replace(wanted, scores=None)
