@@ -67,7 +67,20 @@ def allocate(shape: Sequence[int]) -> tuple[torch.Tensor, tuple[MemoryBlock, ...
     return memory[:-1].view(tuple(shape)), (MemoryBlock(memory),)
 
 
-def allocate_shared(shape: Sequence[int]) -> torch.Tensor:
-    """Fresh memory that another process can read, uint8."""
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(tuple(shape))
+def allocate_shared(shape: Sequence[int], dtype: torch.dtype = torch.uint8) -> torch.Tensor:
+    """Fresh memory that another process can read.
+
+    Where Linux gives memory that has no name, it is that: PyTorch's has one for some microseconds, and a
+    process that is killed in them leaves it to the machine for ever.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if not hasattr(os, "memfd_create") or not size:
+        storage = torch.UntypedStorage._new_shared(size)
+    else:
+        file = os.memfd_create("frames")
+        try:
+            os.ftruncate(file, size)
+            storage = torch.UntypedStorage._new_shared_fd_cpu(file, size)  # with a descriptor of its own
+        finally:
+            os.close(file)
+    return torch.empty(0, dtype=dtype).set_(storage).view(tuple(shape))

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
+from slowfast_ext.data.shared_memory import allocate_shared
 from slowfast_ext.data.workers import (
     MOST_MEMORY,
     lasting_process,
@@ -42,7 +43,7 @@ class Watched(Dataset):
     def __init__(self, dataset: Dataset, num_workers: int) -> None:
         self.dataset = dataset
         # Of each worker: process id, item + 1 (0 is none), and since when, seconds of time.monotonic().
-        self.slots = torch.zeros((max(num_workers, 1), 3), dtype=torch.float64).share_memory_()
+        self.slots = allocate_shared((max(num_workers, 1), 3), torch.float64).zero_()
 
     def __getitem__(self, item: int) -> Any:
         worker = get_worker_info()

@@ -400,6 +400,13 @@ FAULTS = [
         f"{_TESTS}/test_no_waiting.py -k training_step",
     ),
     Fault(
+        "the loss of segments waits to know which points answer",
+        "projects/vtn/localization.py",
+        "torch.where(answers, distance, 0.0).sum()",
+        "distance[answers].sum()",
+        f"{_TESTS}/test_no_waiting.py -k training_step",
+    ),
+    Fault(
         "frame indices are looked at on a GPU",
         "projects/vtn/checks.py",
         'frame_indices.device.type == "cpu" and ',

@@ -13,8 +13,8 @@ import torch
 from soaking.runs import EPOCHS, Attempt
 
 _SHARED = Path("/dev/shm")
-# A semaphore has a name for some microseconds: a process that is killed in them leaves 32 bytes.
-_SEMAPHORE = "sem."
+# What Python and PyTorch share has a name for some microseconds: a process that is killed in them leaves it.
+_NAMED_AT_FIRST = ("sem.", "torch_")
 # What a checkpoint holds of the training itself; the rest names folders and times.
 _COMPARED = ("epoch", "model_state", "ema_state", "optimizer_state")
 
@@ -57,13 +57,13 @@ def left_behind(attempt: Attempt, shared_before: set[str], seconds: float, *, ki
         attempt: Has ended.
         shared_before: Files that were in shared memory before it.
         seconds: How long its processes may take.
-        killed: Whether all were killed: then one semaphore with a name is nobody's fault.
+        killed: Whether one or all were killed: then one thing with a name is nobody's fault.
     """
     deadline = time.monotonic() + seconds
     while True:
         found = [f"process {pid} ({_command_of(pid)})" for pid in processes_of(attempt)]
         shared = shared_memory(attempt.user) - shared_before
-        if not (killed and len(shared) == 1 and next(iter(shared)).startswith(_SEMAPHORE)):
+        if not (killed and len(shared) == 1 and next(iter(shared)).startswith(_NAMED_AT_FIRST)):
             found += [f"/dev/shm/{name}" for name in shared]
         if not found or time.monotonic() > deadline:
             return found

@@ -1,7 +1,6 @@
 """Rounds of a soak: a training that is struck until it is done, and what is wrong with how it ended."""
 
 import shutil
-import signal
 import time
 from pathlib import Path
 from random import Random
@@ -133,7 +132,7 @@ class Soak:
             states = [(pid, self._state(pid)) for pid in processes_of(attempt)]
             self._expect(False, scenario, f"{what}: hangs, {self._phases.describe()}, {states}", attempt)
             attempt.end()
-        killed = bool(known) and known[-1].statuses == (-signal.SIGKILL,)
+        killed = any(word in one.name for one in known for word in ("killed", "for ever"))
         left = left_behind(attempt, self._shared_before, _SECONDS_TO_CLEAN_UP, killed=killed)
         self._shared_before |= shared_memory(self._user)  # told once
         self._expect(not left, scenario, f"{what}: left behind: {'; '.join(left)}", attempt)

@@ -1,6 +1,12 @@
 """Segments of shared memory: written again only when nobody reads them any more."""
 
 import gc
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from slowfast_ext.data import shared_memory
 from slowfast_ext.data.frames import Frames
-from slowfast_ext.data.shared_memory import allocate
+from slowfast_ext.data.shared_memory import allocate, allocate_shared
 
 SHAPE = (5, 8, 8, 3)
 
@@ -106,3 +112,27 @@ def test_a_lease_ends_with_its_frames():
     del frames
     gc.collect()
     assert int(in_use) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory without a name is Linux's")
+def test_a_process_that_is_killed_while_it_asks_for_memory_leaves_none():
+    """PyTorch's own memory, which has a name at first, was left by 29 of 100."""
+    for seed in range(60):
+        pid = os.fork()
+        while not pid:
+            allocate_shared((2, 3), torch.float64)
+        time.sleep(random.Random(seed).uniform(0.002, 0.01))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert list(Path("/dev/shm").glob(f"torch_{pid}_*")) == []
+
+
+def test_memory_of_several_processes_is_one():
+    memory = allocate_shared((2, 3), torch.float64).zero_()
+    assert (memory.shape, memory.dtype, memory.is_shared()) == ((2, 3), torch.float64, True)
+    pid = os.fork()
+    if not pid:
+        memory[1, 2] = 7.5
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert memory.tolist() == [[0, 0, 0], [0, 0, 7.5]]

@@ -27,6 +27,7 @@ from slowfast_ext.data.packing import pack_pathways
 from slowfast_ext.engine import nonfinite
 from slowfast_ext.engine import train as training
 from slowfast_ext.engine.learner import make_learner
+from slowfast_ext.engine.localizing import logits_of
 from slowfast_ext.engine.precision import make_scaler
 from slowfast_ext.engine.tally import Tally
 from slowfast_ext.engine.test import test_step as classify
@@ -39,6 +40,7 @@ CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 MODELS = ("Demo/VTN", "Demo/I3D", "Demo/SlowFast")
 # The others are these with other widths or depths, or with other epochs.
 KINDS = (
+    "Demo/VTN_segments",
     *("Kinetics/VTN_ViT_B_aug", "Kinetics/VTN_DeiT_BD", "Kinetics/VTN_R50"),
     *("Kinetics/I3D_NLN_32x2_R50", "Kinetics/SLOWFAST_8x8_R50"),
 )
@@ -74,11 +76,13 @@ def load(cfg, *, train: bool, videos: int = 2) -> tuple:
     inputs = [Frames(parts, torch.zeros(videos, frames, dtype=torch.long))]
     if cfg.MODEL.MODEL_NAME == "VTN":
         inputs.append(torch.zeros(videos, frames, dtype=torch.long))
+    if cfg.VTN.LOCALIZATION_SCALES:
+        inputs.append(torch.zeros(videos, 3, 3))
     return inputs, torch.zeros(videos, dtype=torch.long), torch.arange(videos)
 
 
 def moved_with(loaded: tuple) -> list[tuple[str, str]]:
-    """The copies that bring a batch to a GPU: pixels, index, frame numbers, labels."""
+    """The copies that bring a batch to a GPU: pixels, index, frame numbers, segments, labels."""
     frames, *others = loaded[0]
     return [("cpu", "cuda")] * (len(frames.parts) + 1 + len(others) + 1)
 
@@ -226,7 +230,7 @@ def take_test_step(steps, request):
         copies = request.getfixturevalue("fake")
         loaded = load(cfg, train=False)
         with torch.no_grad():
-            scores = classify(loaded, moved(model, GPU).eval(), GPU, cfg)
+            scores = logits_of(classify(loaded, moved(model, GPU).eval(), GPU, cfg))
         shape = 2, cfg.MODEL.NUM_CLASSES
         assert (scores.device, scores.dtype, tuple(scores.shape)) == (GPU, torch.float32, shape)
         assert copies.made == moved_with(loaded)
