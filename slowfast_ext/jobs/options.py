@@ -24,8 +24,8 @@ _REASONS = 10
 _ON_GPU = 4  # processes that share one, unless --processes says so
 
 
-def add_runner(parser: argparse.ArgumentParser) -> None:
-    """Add the options of jobs."""
+def add_runner(parser: argparse.ArgumentParser, *, models: bool = True) -> None:
+    """Add the options of jobs; `models` as in how_to_run."""
     group = parser.add_argument_group(
         "very many videos", "a folder, --out DIR, that any number of processes fill"
     )
@@ -43,12 +43,13 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
         help="of ray: HOST:PORT of a cluster, or auto for that of this machine; default: RAY_ADDRESS, or one "
         "is started with --processes CPUs",
     )
-    add(
-        "--gpus",
-        type=float,
-        metavar="F",
-        help="of ray: for each process with the model, such as 0.5; default: 1 where there are GPUs",
-    )
+    if models:
+        add(
+            "--gpus",
+            type=float,
+            metavar="F",
+            help="of ray: for each process with the model, such as 0.5; default: 1 where there are GPUs",
+        )
     add(
         "--fresh", action="store_true", help="of local and ray: throw away what the folder has of another job"
     )
@@ -62,14 +63,14 @@ def how_to_run(args: argparse.Namespace, name: str = "", *, models: bool = True)
     Args:
         args: With the options of add_runner, and as `typed` all words of the command line.
         name: Of the command, for the one that the report names; none is named if empty.
-        models: Whether its processes have one, which share a GPU.
+        models: Whether its processes have one, which share GPUs where there are any.
 
     Raises:
         InputError: If they do not fit together.
     """
     if args.runner is None:
         for option in ("shard", "processes", "address", "gpus", "fresh", "video_timeout"):
-            if (value := getattr(args, option)) is not None and value is not False:
+            if (value := getattr(args, option, None)) is not None and value is not False:
                 raise InputError(f"--{option.replace('_', '-')} is for very many videos: add --runner local")
         return None
     if getattr(args, "workers", None) is not None:
@@ -92,7 +93,7 @@ def how_to_run(args: argparse.Namespace, name: str = "", *, models: bool = True)
         shard=shard,
         shards=shards,
         processes=args.processes or _processes(few=models and args.runner != RAY),
-        ray=_ray(args),
+        ray=_ray(args, models),
         fresh=args.fresh,
         retry_failed=args.retry_failed,
         timeout=args.video_timeout or HowToRun.timeout,
@@ -107,22 +108,23 @@ def _again(name: str, words: list[str]) -> str:
     return as_typed(name, "--retry-failed", *map(public_name, kept))
 
 
-def _ray(args: argparse.Namespace) -> RayHow | None:
+def _ray(args: argparse.Namespace, models: bool) -> RayHow | None:
+    gpus = args.gpus if models else 0.0
     if args.runner != RAY:
-        for option in ("address", "gpus"):
-            if getattr(args, option) is not None:
+        for option, value in (("address", args.address), ("gpus", gpus if models else None)):
+            if value is not None:
                 raise InputError(f"--{option} is for --runner ray")
         return None
     address = args.address or os.environ.get("RAY_ADDRESS", "")
     address = "" if address == "local" else address  # as Ray reads it
-    if args.gpus is not None and not (0 <= args.gpus <= 1 or (args.gpus.is_integer() and args.gpus > 0)):
-        raise InputError(f"--gpus is {args.gpus:g}: it must be a part of 1, or a whole number")
+    if gpus is not None and not (0 <= gpus <= 1 or (gpus.is_integer() and gpus > 0)):
+        raise InputError(f"--gpus is {gpus:g}: it must be a part of 1, or a whole number")
     if address and args.processes:
         raise InputError(
             f"--processes is of a cluster that is started, and the one at {address} has its own: leave it out"
         )
     require_ray(address)
-    return RayHow(address, args.gpus)
+    return RayHow(address, gpus)
 
 
 def _shard(text: str | None) -> tuple[int, int]:

@@ -169,7 +169,7 @@ def _add_kind(
         "copying always decodes every frame",
     )
     add("--separator", default=" ", help="between path and label (default: a space; the last one counts)")
-    add_runner(parser)
+    add_runner(parser, models=False)
     parser.set_defaults(runner=LOCAL)
     add("--jobs", dest="processes", type=int, metavar="N", help="the same as --processes")
     add("--timeout", dest="video_timeout", type=float, metavar="SECONDS", help="the same as --video-timeout")

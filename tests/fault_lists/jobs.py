@@ -174,6 +174,13 @@ FAULTS = [
         f"{_OF_PROGRESS} -k last_minutes",
     ),
     Fault(
+        "a preparation takes GPUs of a cluster",
+        "slowfast_ext/jobs/options.py",
+        "gpus = args.gpus if models else 0.0",
+        "gpus = args.gpus if models else None",
+        "tests/slowfast_ext/jobs/test_options.py -k without_a_model",
+    ),
+    Fault(
         "the page tells credentials of what was typed",
         "slowfast_ext/jobs/options.py",
         "*map(public_name, kept))",

@@ -16,11 +16,11 @@ from slowfast_ext.jobs.ray_how import RayHow
 from vtn.errors import InputError
 
 
-def options(*words: str) -> argparse.Namespace:
+def options(*words: str, models: bool = True) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
     parser.add_argument("--list", action="append", default=[])
-    add_runner(parser)
+    add_runner(parser, models=models)
     return parser.parse_args(words)
 
 
@@ -108,6 +108,14 @@ def test_the_command_for_what_is_left_holds_no_credentials(tmp_path, monkeypatch
     wanted = ["run", "https://host/a b.mp4?token=***", "--opts", "A", "1"]
     assert shlex.split(found.again) == ["vtn", "predict", "--retry-failed", *wanted]
     assert how_to_run(args).again == ""
+
+
+def test_a_command_without_a_model_takes_no_gpu_of_a_cluster(tmp_path, capsys):
+    words = ("--runner", "ray", "--out", str(tmp_path))
+    assert how_to_run(options(*words, models=False), models=False).ray == RayHow("", 0.0)
+    with pytest.raises(SystemExit):
+        options(*words, "--gpus", "1", models=False)
+    assert "unrecognized arguments: --gpus" in capsys.readouterr().err
 
 
 def test_ray_is_asked_for(tmp_path, monkeypatch):
