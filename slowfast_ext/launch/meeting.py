@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from slowfast_ext.processes import start_time
 from vtn.errors import InputError
 
 _POLL_SECONDS = 0.05
+_LEAST_SECONDS = 1.0  # for an answer, however late the connection came
 
 
 class Alone(RuntimeError):
@@ -59,12 +61,30 @@ class Address:
                         f"should be ({reason_of(error)}), for {seconds:g} s"
                     ) from None
             time.sleep(_POLL_SECONDS)
-        try:
-            return dist.TCPStore(
-                self.host, self.port, wait_for_workers=False, timeout=timedelta(seconds=seconds)
+        return self._connect_in_a_thread(max(deadline - time.monotonic(), _LEAST_SECONDS))
+
+    def _connect_in_a_thread(self, seconds: float) -> dist.TCPStore:
+        """In one that is given up, as PyTorch waits for ever for a program that is stopped and does not answer."""
+        made: list[dist.TCPStore | RuntimeError] = []
+
+        def connect() -> None:
+            try:
+                limit = timedelta(seconds=seconds)
+                made.append(dist.TCPStore(self.host, self.port, wait_for_workers=False, timeout=limit))
+            except RuntimeError as error:
+                made.append(error)
+
+        thread = threading.Thread(target=connect, name="connect", daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if not made:
+            raise Alone(
+                f"what listens at {self.host}:{self.port}, where the first process of the run should be, "
+                f"gives no answer for {seconds:.0f} s"
             )
-        except RuntimeError:
+        if isinstance(made[0], RuntimeError):
             raise Alone(f"what answers at {self.host}:{self.port} is no store of a run") from None
+        return made[0]
 
 
 def _knock(host: str, port: int, seconds: float) -> None:

@@ -10,6 +10,13 @@ _TESTS = "tests/slowfast_ext/launch"
 
 FAULTS = [
     Fault(
+        "a store that does not answer is waited for",
+        "slowfast_ext/launch/meeting.py",
+        "        thread.join(seconds)\n",
+        "        thread.join(30)\n",
+        "tests/slowfast_ext/launch/test_meeting.py -k is_stopped",
+    ),
+    Fault(
         "ranks of the second machine collide with the first's",
         _CHILDREN,
         "Rank(cfg.SHARD_ID * here + local,",

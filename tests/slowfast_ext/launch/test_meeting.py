@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -73,6 +74,15 @@ def test_nobody_at_the_address():
         port = unused.getsockname()[1]
     with pytest.raises(Alone, match=rf"nobody answers at 127\.0\.0\.1:{port}, where the first process"):
         Address("127.0.0.1", port).connect(0.2)
+
+
+def test_a_program_that_is_stopped_is_not_waited_for():
+    """Linux connects to it, but it never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port, began = silent.getsockname()[1], time.monotonic()
+        with pytest.raises(Alone, match=rf"what listens at 127\.0\.0\.1:{port}, .* gives no answer for 2 s"):
+            Address("127.0.0.1", port).connect(2)
+        assert time.monotonic() - began < 10
 
 
 def test_a_port_that_another_program_has():
