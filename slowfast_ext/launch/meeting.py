@@ -64,7 +64,7 @@ class Address:
         return self._connect_in_a_thread(max(deadline - time.monotonic(), _LEAST_SECONDS))
 
     def _connect_in_a_thread(self, seconds: float) -> dist.TCPStore:
-        """In one that is given up, as PyTorch waits for ever for a program that is stopped and does not answer."""
+        """In a thread that is given up: PyTorch waits for ever for a program that is stopped."""
         made: list[dist.TCPStore | RuntimeError] = []
 
         def connect() -> None:
