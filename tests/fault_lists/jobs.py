@@ -130,6 +130,7 @@ FAULTS = [
         "if key not in self._found and len(self._found) >= _MOST_REASONS:",
         "if False:",
         f"{_OF_SUMMARY} -k does_not_grow",
+        slow=True,
     ),
     Fault(
         "a night without work slows a job in its report",
@@ -200,6 +201,7 @@ FAULTS = [
         "                self._writer.commit()\n",
         "",
         f"{_ON_RAY} -k killed_costs",
+        slow=True,
     ),
     Fault(
         "the last videos of a bucket are in no piece for Ray",

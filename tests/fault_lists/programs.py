@@ -80,6 +80,7 @@ FAULTS = [
         'format="rgb24"',
         'format="bgr24"',
         _CONSUMER,
+        slow=True,
     ),
     Fault(
         "the page's code gives its frames the numbers of their places",
@@ -87,5 +88,6 @@ FAULTS = [
         "wanted[None]}",
         "np.arange(count)[None]}",
         _CONSUMER,
+        slow=True,
     ),
 ]

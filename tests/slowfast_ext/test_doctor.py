@@ -146,6 +146,7 @@ def test_pyslowfast_that_raises(tmp_path):
     assert f"cannot be used: OSError: libxyz.so.1 is missing ({package / '__init__.py'}, line 2)" in text
 
 
+@pytest.mark.slow
 def test_package_that_raises(tmp_path):
     (tmp_path / "simplejson.py").write_text("raise RuntimeError('half an installation')")
     result = run("--json", path=tmp_path)

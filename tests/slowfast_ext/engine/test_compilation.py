@@ -43,6 +43,7 @@ def pair(tiny_cfg, *keys: str, **options) -> tuple[torch.nn.Module, torch.nn.Mod
     return models[0], models[1]
 
 
+@pytest.mark.slow
 def test_compiled_parts_give_the_same_under_the_same_names(tiny_cfg):
     backend = Counting()
     model, compiled = pair(tiny_cfg, backend=backend)
@@ -82,6 +83,7 @@ def test_videos_of_any_length_take_few_graphs(tiny_cfg):
             assert backend.graphs <= graphs, frames
 
 
+@pytest.mark.slow
 def test_chunks_of_a_video_take_few_graphs(tiny_cfg):
     backend = Counting()
     keys = "VTN.FRAMES_PER_CHUNK", "5"

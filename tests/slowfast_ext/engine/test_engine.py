@@ -50,6 +50,7 @@ def test_train_and_test_by_command(run_net, tmp_path):
     assert f"Results and log: {tmp_path / 'out'}" in log
 
 
+@pytest.mark.slow
 def test_an_encoder_of_another_library_trains_and_tests(run_net, tmp_path):
     done = run_net(tmp_path / "out", "VTN.SEQUENCE_ENCODER", "longformer", "SOLVER.MAX_EPOCH", "1")
     assert done.returncode == 0, done.stderr

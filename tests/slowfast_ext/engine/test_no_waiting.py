@@ -181,7 +181,7 @@ def test_neither_does_one_with_other_keys(name, keys, take_steps):
         ("Demo/VTN", "AUG.RE_MODE pixel MIXUP.SWITCH_PROB 0.0"),  # mixup
         ("Demo/VTN", "AUG.RE_MODE rand MIXUP.SWITCH_PROB 1.0 VTN.FREEZE_BACKBONE True"),  # cutmix
         ("Demo/I3D", "AUG.RE_MODE const MIXUP.PROB 0.0"),  # labels are smoothed only
-        ("Demo/SlowFast", "AUG.RE_MODE pixel MIXUP.SWITCH_PROB 1.0"),
+        pytest.param("Demo/SlowFast", "AUG.RE_MODE pixel MIXUP.SWITCH_PROB 1.0", marks=pytest.mark.slow),
     ],
 )
 def test_neither_does_one_with_mixing_and_erasing(name, keys, take_steps):

@@ -94,7 +94,7 @@ def started(tiny_config, data_dir, out, *overrides) -> Iterator[subprocess.Popen
         process.stdout.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_all_processes_of_a_training(number, tiny_config, data_dir, tmp_path):
     """Workers that read are not disturbed, and none outlives it."""
     out = tmp_path / "out"

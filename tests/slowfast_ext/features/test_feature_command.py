@@ -133,7 +133,8 @@ def test_only_what_is_new_or_damaged_is_done(extracted, clips, capsys):
 
 
 @pytest.mark.timeout(250)
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_is_stopped_goes_on(trained, clips, tmp_path, number):
     many = tmp_path / "many"
     many.mkdir()

@@ -72,6 +72,7 @@ def _one_process(rank: int, meet: str, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_processes_of_one_machine(tmp_path):
     multiprocessing.spawn(_one_process, (str(tmp_path / "meet"), str(tmp_path)), nprocs=4)
     for rank in range(4):

@@ -44,7 +44,7 @@ def videos(tmp_path):
 def test_the_page_says_what_the_manifest_says(videos, tmp_path):
     out = tmp_path / "out"
     run(fake_job(out, top=5), videos[:10], shard=2, shards=7)
-    run(fake_job(out, top=5), [*videos, videos[0]], processes=2, again="type this")
+    run(fake_job(out, seconds=0.02, top=5), [*videos, videos[0]], processes=2, again="type this")
     entries, page = entries_of(out), (out / "job_report.md").read_text()
     tables = tables_of(page)
     facts = dict(tables[""])

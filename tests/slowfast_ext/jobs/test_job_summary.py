@@ -75,6 +75,7 @@ def test_a_sample_stands_for_all():
     assert summary.seconds.most == count
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_videos():
     held = {}
     for count in (30_000, 90_000):

@@ -85,6 +85,7 @@ def assert_gone(pids) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_an_actor_that_is_killed_costs_no_video(tmp_path):
     videos, out, calm = make_videos(tmp_path / "videos", 40), tmp_path / "out", tmp_path / "calm"
     for name, content in ((videos[3], BAD), (videos[5], DAMAGED), (videos[6], LARGE)):

@@ -66,7 +66,7 @@ def streams(tmp_path_factory) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("kind", ["ts", "mkv"])
+@pytest.mark.parametrize("kind", ["ts", pytest.param("mkv", marks=pytest.mark.slow)])
 @pytest.mark.timeout(150)
 def test_a_slow_pipe_gives_what_the_plain_model_gives(trained, streams, kind):
     _, path = trained(*ONE_LAYER)
@@ -206,6 +206,7 @@ def test_ctrl_c_gives_the_last_answer(trained, streams):
 
 
 @pytest.mark.timeout(150)
+@pytest.mark.slow
 def test_ctrl_c_before_the_first_frame(trained):
     _, path = trained(*ONE_LAYER)
     program = start(path, "--live", "-")

@@ -101,6 +101,7 @@ def killed(tmp_path: Path, monkeypatch, count: int, times: int, seed: int) -> No
     assert not (out / "videos" / ".parts").exists()
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path, monkeypatch):
     killed(tmp_path, monkeypatch, count=16, times=5, seed=1)
 

@@ -32,6 +32,7 @@ def exported(checkpoint_of, tmp_path_factory) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("name", ["bikes.mp4", "bigbuckbunny.mp4"])
+@pytest.mark.slow
 def test_a_video_is_named_without_pytorch(exported, name, tmp_path):
     checkpoint, folder = exported
     (code,) = blocks("docs/export.md", "python")
