@@ -180,6 +180,7 @@ def test_own_videos_are_listed_and_tested_with_a_configuration_of_the_project(ru
     assert "`vtn prepare_dataset` makes such lists" in done.stderr
 
 
+@pytest.mark.slow
 def test_messages_name_the_program_as_it_was_started():
     """No sentence has a file of tools/ in it: slowfast_ext.typed knows whether there is one."""
     ours = re.compile(rf"\btools/({'|'.join(COMMANDS)})\b|-m slowfast_ext")

@@ -475,6 +475,7 @@ FAULTS = [
         "torch.is_grad_enabled() or num_frames <= FRAMES_PER_PART",
         "torch.is_grad_enabled()",
         f"{_TESTS}/test_compilation.py -k any_length",
+        slow=True,
     ),
     Fault(
         "mixed clips of VTN make a GPU wait",

@@ -34,6 +34,7 @@ def pixel_digests(out):
     return [hashlib.sha256(decode(path)[0].tobytes()).digest() for path in sorted((out / "videos").iterdir())]
 
 
+@pytest.mark.slow
 def test_same_seed_same_pixels(made, tmp_path):
     make_dataset(tmp_path / "again", SMALL)
     digests = pixel_digests(made)

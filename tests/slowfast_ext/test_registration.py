@@ -79,6 +79,7 @@ def test_each_use_says_what_is_wrong(tmp_path):
     assert lines[0].startswith(f"SLOWFAST_HOME is '{tmp_path}': it must be a checkout of")
 
 
+@pytest.mark.slow
 def test_a_registration_that_failed_half_way_is_finished_by_the_next_use():
     """The keys cannot be added at first, when the model is registered already."""
     lines = python("""

@@ -111,6 +111,7 @@ print(mib("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(tmp_path):
     def peak(frames: int) -> float:
         command = [sys.executable, "-c", MEASURE, str(frames), str(tmp_path)]

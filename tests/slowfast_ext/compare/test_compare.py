@@ -105,6 +105,7 @@ def save_weights(config, path):
     torch.save({"model_state": make_model(cfg).state_dict()}, path)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_tested_and_timed(configs, data_dir, tmp_path, capsys):
     out, checkpoint = tmp_path / "out", tmp_path / "weights.pyth"
     save_weights(configs["Mine"], checkpoint)

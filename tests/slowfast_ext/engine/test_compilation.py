@@ -57,7 +57,9 @@ def test_compiled_parts_give_the_same_under_the_same_names(tiny_cfg):
     assert backend.graphs == before  # the backbone, where the time goes, is compiled for any number of frames
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize(
+    "backbone", [pytest.param(name, marks=pytest.mark.slow) if "deit" in name else name for name in BACKBONES]
+)
 def test_a_backbone_is_one_graph(backbone, tiny_cfg):
     """Nothing breaks it off, in training neither; a second length makes it one for all lengths."""
     backend = Counting()
@@ -72,6 +74,7 @@ def test_a_backbone_is_one_graph(backbone, tiny_cfg):
         assert backend.graphs <= graphs
 
 
+@pytest.mark.slow
 def test_videos_of_any_length_take_few_graphs(tiny_cfg):
     """One for the first length, one for all up to a block of 64 frames, one for all others in one part."""
     backend = Counting()

@@ -334,7 +334,7 @@ def test_checkpoint_holds_what_pyslowfast_writes(tiny_cfg):
         (["DATA.PATH_TO_DATA_DIR", "nowhere"], "error: nowhere/train.csv does not exist"),
         (["DATA.NUM_FRAMES", "0"], "error: DATA.NUM_FRAMES is 0"),
         (["VTN.BACKBONE", "resnte50"], "error: .*resnte50"),
-        (["VTN.NUM_ATTENTION_HEADS", "5"], "error: .*5"),
+        pytest.param(["VTN.NUM_ATTENTION_HEADS", "5"], "error: .*5", marks=pytest.mark.slow),
         (["MODEL.NUM_CLASSES", "3"], "error: .*train.csv line 4 has label 3, but MODEL.NUM_CLASSES is 3"),
     ],
 )

@@ -116,6 +116,7 @@ def test_buckets_never_change():
     ]
 
 
+@pytest.mark.slow
 def test_a_long_list_is_not_held_in_memory(folder, tmp_path):
     listed = tmp_path / "x.txt"
     sizes = {}

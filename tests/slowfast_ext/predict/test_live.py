@@ -242,6 +242,7 @@ def test_a_bad_source_is_one_sentence(source, says):
         list(LiveVideo(source).frames(1.0))
 
 
+@pytest.mark.slow
 def test_a_bad_pipe_or_command_line_is_one_sentence(trained, streams, tmp_path):
     _, path = trained(*ONE_LAYER)
     done = subprocess.run(

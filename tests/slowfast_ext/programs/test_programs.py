@@ -91,6 +91,7 @@ def assert_equal_at_other_sizes(programs: dict, checkpoint: Path) -> None:
             torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4 * wanted.abs().max().item())
 
 
+@pytest.mark.slow
 def test_torch_programs_are_the_model_at_any_size(vit, torch_folder, resnet, tmp_path, capsys):
     assert_equal_at_other_sizes(torch_programs(torch_folder), vit)
     export([str(resnet), "--to", "torch", "--out", str(tmp_path / "out")])
@@ -105,6 +106,7 @@ def test_torch_programs_are_the_model_at_any_size(vit, torch_folder, resnet, tmp
         assert re.search(rf" {words} \d\.\de[+-]\d\d", told)
 
 
+@pytest.mark.slow
 def test_onnx_programs_are_the_model_at_any_size(vit, onnx_folder, resnet, tmp_path):
     assert_equal_at_other_sizes(onnx_programs(onnx_folder), vit)
     export([str(resnet), "--to", "onnx", "--opset", "18", "--out", str(tmp_path / "out")])

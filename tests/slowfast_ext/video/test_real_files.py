@@ -224,6 +224,7 @@ for path in sys.argv[1:]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_a_video(two_hours):
     """Peak memory of a process that reads 250 frames of ten seconds, then 250 of two hours, in KiB.
 
