@@ -20,7 +20,7 @@ READY  := $(VENV)/.installed$(if $(SLOWFAST_HOME),-git)
 
 help:
 	@echo "make demo       make a video data set, compare VTN with I3D, non-local I3D and SlowFast on it (about 12 minutes)"
-	@echo "make test       run the tests (under 10 minutes; with SLOWFAST_HOME=/path/to/SlowFast once on each PySlowFast)"
+	@echo "make test       run the tests (about 12 minutes; with SLOWFAST_HOME=/path/to/SlowFast once on each PySlowFast)"
 	@echo "make test-slow  run the tests that take minutes each"
 	@echo "make test-gpu   run the tests and benchmarks that need a GPU (make gpu-wheels first, for a machine without network)"
 	@echo "make lint       check style; make format repairs it"
