@@ -57,8 +57,8 @@ demo: $(READY)
 
 # One process more than cores, as many tests wait for others; each with one thread: small models gain nothing from more.
 # All must collect the same names.
-WORKERS := $(shell $(PYTHON) -c "import os; print(min(len(os.sched_getaffinity(0)) + 1, 4))")
-PYTEST := OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=10
+WORKERS = $(shell $(PYTHON) -c "import os; print(min(len(os.sched_getaffinity(0)) + 1, 4))")
+PYTEST = OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=10
 
 test: $(READY)
 	SLOWFAST_HOME= $(PYTEST) -m "not slow"

@@ -25,7 +25,12 @@ _ON_GPU = 4  # processes that share one, unless --processes says so
 
 
 def add_runner(parser: argparse.ArgumentParser, *, models: bool = True) -> None:
-    """Add the options of jobs; `models` as in how_to_run."""
+    """Add the options of jobs.
+
+    Args:
+        parser: Gets them.
+        models: Whether processes of these jobs have one, which share GPUs where there are any.
+    """
     group = parser.add_argument_group(
         "very many videos", "a folder, --out DIR, that any number of processes fill"
     )
@@ -43,6 +48,7 @@ def add_runner(parser: argparse.ArgumentParser, *, models: bool = True) -> None:
         help="of ray: HOST:PORT of a cluster, or auto for that of this machine; default: RAY_ADDRESS, or one "
         "is started with --processes CPUs",
     )
+    parser.set_defaults(models=models, gpus=None)
     if models:
         add(
             "--gpus",
@@ -57,20 +63,19 @@ def add_runner(parser: argparse.ArgumentParser, *, models: bool = True) -> None:
     add("--video-timeout", type=float, metavar="SECONDS", help="a video has failed then; default: 3600")
 
 
-def how_to_run(args: argparse.Namespace, name: str = "", *, models: bool = True) -> HowToRun | None:
+def how_to_run(args: argparse.Namespace, name: str = "") -> HowToRun | None:
     """What the options say; None if no job is asked for.
 
     Args:
         args: With the options of add_runner, and as `typed` all words of the command line.
         name: Of the command, for the one that the report names; none is named if empty.
-        models: Whether its processes have one, which share GPUs where there are any.
 
     Raises:
         InputError: If they do not fit together.
     """
     if args.runner is None:
         for option in ("shard", "processes", "address", "gpus", "fresh", "video_timeout"):
-            if (value := getattr(args, option, None)) is not None and value is not False:
+            if (value := getattr(args, option)) is not None and value is not False:
                 raise InputError(f"--{option.replace('_', '-')} is for very many videos: add --runner local")
         return None
     if getattr(args, "workers", None) is not None:
@@ -92,8 +97,8 @@ def how_to_run(args: argparse.Namespace, name: str = "", *, models: bool = True)
     return HowToRun(
         shard=shard,
         shards=shards,
-        processes=args.processes or _processes(few=models and args.runner != RAY),
-        ray=_ray(args, models),
+        processes=args.processes or _processes(few=args.models and args.runner != RAY),
+        ray=_ray(args),
         fresh=args.fresh,
         retry_failed=args.retry_failed,
         timeout=args.video_timeout or HowToRun.timeout,
@@ -108,23 +113,22 @@ def _again(name: str, words: list[str]) -> str:
     return as_typed(name, "--retry-failed", *map(public_name, kept))
 
 
-def _ray(args: argparse.Namespace, models: bool) -> RayHow | None:
-    gpus = args.gpus if models else 0.0
+def _ray(args: argparse.Namespace) -> RayHow | None:
     if args.runner != RAY:
-        for option, value in (("address", args.address), ("gpus", gpus if models else None)):
-            if value is not None:
+        for option in ("address", "gpus"):
+            if getattr(args, option) is not None:
                 raise InputError(f"--{option} is for --runner ray")
         return None
     address = args.address or os.environ.get("RAY_ADDRESS", "")
     address = "" if address == "local" else address  # as Ray reads it
-    if gpus is not None and not (0 <= gpus <= 1 or (gpus.is_integer() and gpus > 0)):
-        raise InputError(f"--gpus is {gpus:g}: it must be a part of 1, or a whole number")
+    if args.gpus is not None and not (0 <= args.gpus <= 1 or (args.gpus.is_integer() and args.gpus > 0)):
+        raise InputError(f"--gpus is {args.gpus:g}: it must be a part of 1, or a whole number")
     if address and args.processes:
         raise InputError(
             f"--processes is of a cluster that is started, and the one at {address} has its own: leave it out"
         )
     require_ray(address)
-    return RayHow(address, gpus)
+    return RayHow(address, args.gpus if args.models else 0.0)
 
 
 def _shard(text: str | None) -> tuple[int, int]:

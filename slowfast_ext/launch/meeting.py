@@ -83,7 +83,7 @@ class Address:
                 f"gives no answer for {seconds:.0f} s"
             )
         if isinstance(made[0], RuntimeError):
-            raise Alone(f"what answers at {self.host}:{self.port} is no store of a run") from None
+            raise Alone(f"what answers at {self.host}:{self.port} is no store of a run")
         return made[0]
 
 

@@ -33,7 +33,7 @@ def prepare_dataset(argv: Sequence[str] | None = None) -> None:
     """
     args = build_parser().parse_args(argv)
     settings = Settings(args.out, Work(args.verify, args.short_side, args.crf), args.separator)
-    how = how_to_run(args, models=False)
+    how = how_to_run(args)
     plan, originals = _plan(args)
     prepare(plan, originals, settings, f"{args.title}: {args.videos}", args, how, say=speaker())
 

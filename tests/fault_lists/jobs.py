@@ -177,8 +177,8 @@ FAULTS = [
     Fault(
         "a preparation takes GPUs of a cluster",
         "slowfast_ext/jobs/options.py",
-        "gpus = args.gpus if models else 0.0",
-        "gpus = args.gpus if models else None",
+        "args.gpus if args.models else 0.0",
+        "args.gpus",
         "tests/slowfast_ext/jobs/test_options.py -k without_a_model",
     ),
     Fault(

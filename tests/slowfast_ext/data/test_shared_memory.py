@@ -1,15 +1,14 @@
 """Segments of shared memory: written again only when nobody reads them any more."""
 
 import gc
-import os
 import random
-import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from fake_jobs import in_process
 from torch.utils.data import DataLoader, Dataset
 
 from slowfast_ext.data import shared_memory
@@ -118,21 +117,21 @@ def test_a_lease_ends_with_its_frames():
 def test_a_process_that_is_killed_while_it_asks_for_memory_leaves_none():
     """PyTorch's own memory, which has a name at first, was left by 29 of 100."""
     for seed in range(20):
-        pid = os.fork()
-        while not pid:
-            allocate_shared((2, 3), torch.float64)
+        process = in_process(ask_for_ever)
         time.sleep(random.Random(seed).uniform(0.002, 0.01))
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        assert list(Path("/dev/shm").glob(f"torch_{pid}_*")) == []
+        assert process.is_alive()
+        process.kill()
+        process.join()
+        assert list(Path("/dev/shm").glob(f"torch_{process.pid}_*")) == []
+
+
+def ask_for_ever() -> None:
+    while True:
+        allocate_shared((2, 3), torch.float64)
 
 
 def test_memory_of_several_processes_is_one():
     memory = allocate_shared((2, 3), torch.float64).zero_()
     assert (memory.shape, memory.dtype, memory.is_shared()) == ((2, 3), torch.float64, True)
-    pid = os.fork()
-    if not pid:
-        memory[1, 2] = 7.5
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert memory.tolist() == [[0, 0, 0], [0, 0, 7.5]]
+    in_process(lambda: memory[1].fill_(7.5)).join()
+    assert memory.tolist() == [[0, 0, 0], [7.5, 7.5, 7.5]]

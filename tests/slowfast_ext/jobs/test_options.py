@@ -112,7 +112,7 @@ def test_the_command_for_what_is_left_holds_no_credentials(tmp_path, monkeypatch
 
 def test_a_command_without_a_model_takes_no_gpu_of_a_cluster(tmp_path, capsys):
     words = ("--runner", "ray", "--out", str(tmp_path))
-    assert how_to_run(options(*words, models=False), models=False).ray == RayHow("", 0.0)
+    assert how_to_run(options(*words, models=False)).ray == RayHow("", 0.0)
     with pytest.raises(SystemExit):
         options(*words, "--gpus", "1", models=False)
     assert "unrecognized arguments: --gpus" in capsys.readouterr().err
